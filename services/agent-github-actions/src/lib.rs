@@ -1,0 +1,1 @@
+//! Runs jobs as GitHub Actions workflows and keeps their status in step.

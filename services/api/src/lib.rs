@@ -1,0 +1,1 @@
+//! The HTTP API: catalog, jobs, explanations and live events.

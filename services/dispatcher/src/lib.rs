@@ -1,0 +1,1 @@
+//! Turns a requested job into a command for the right agent: slots, order, rendering, cancellation.

@@ -1,0 +1,1 @@
+//! Decides which version each release target should run, and asks for the job that brings it there.

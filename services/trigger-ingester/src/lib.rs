@@ -1,0 +1,1 @@
+//! Takes webhooks and CloudEvents in: verifies, stores, then answers.

@@ -1,0 +1,1 @@
+//! The Redis views: keys, guarded writes, reads and rebuild.

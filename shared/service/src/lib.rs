@@ -1,0 +1,1 @@
+//! How a service lives: settings, boot, supervision, drain, health and metrics.

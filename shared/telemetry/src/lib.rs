@@ -1,0 +1,1 @@
+//! Tracing, logs and OpenTelemetry, and the trace context that crosses the bus.

@@ -1,0 +1,1 @@
+//! The whole system against real servers: scenarios, crash tests, and the rules the workspace holds itself to.
