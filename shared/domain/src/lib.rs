@@ -1,1 +1,17 @@
-//! The pure core: ids, events, commands, subjects, the job state machine, policies and their evaluation.
+//! The pure core: what Ctrlplane is about, as data and as functions of data.
+//!
+//! Nothing here knows NATS, Redis, HTTP, a runtime or a clock: time is an argument, randomness is none.
+
+pub mod command;
+pub mod decision;
+pub mod entity;
+pub mod hint;
+pub mod id;
+pub mod job;
+pub mod subject;
+pub mod target;
+pub mod token;
+pub mod trigger;
+
+/// A moment in UTC; RFC 3339 on the wire.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;

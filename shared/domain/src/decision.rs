@@ -1,0 +1,163 @@
+//! Decisions: per release target, what is desired, what runs, why nothing more happens, and when to look again.
+
+use crate::Timestamp;
+use crate::id::{JobId, PolicyId, ReleaseId, VersionId};
+use crate::job::{JobStatus, Reason};
+use crate::target::TargetKey;
+use crate::token::Slug;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The decision on one release target: the value behind a key of the `targets` bucket.
+/// The policy evaluator alone writes it, by compare-and-set: here two replicas cannot both start a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetDecision {
+    /// The tenant.
+    pub workspace: Slug,
+    /// Which target.
+    pub target: TargetKey,
+    /// In one word, and one sentence.
+    pub state: TargetState,
+    /// One sentence for people.
+    pub summary: String,
+    /// The version that should run: the newest that passes every rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<VersionOnTarget>,
+    /// The version that runs: the last that was brought here with success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<VersionOnTarget>,
+    /// The job that brings the desired release, from the moment it was decided until it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<JobOnTarget>,
+    /// The last job that ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<JobOnTarget>,
+    /// The candidate versions that were looked at, newest first, with each rule's verdict. At most ten.
+    #[serde(default)]
+    pub considered: Vec<ConsideredVersion>,
+    /// The next instant at which anything can change by time alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_look: Option<Timestamp>,
+    /// When this was decided.
+    pub decided_at: Timestamp,
+    /// What made the evaluator look: the hint's cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+}
+
+/// A target in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum TargetState {
+    /// Nothing to bring.
+    NoVersion,
+    /// The desired version runs, and no newer one waits.
+    UpToDate,
+    /// A job is on its way.
+    Deploying,
+    /// A newer version waits for something that time or people bring.
+    Waiting,
+    /// A newer version is denied.
+    Blocked,
+    /// The last job of the desired release ended badly, and nothing will try again by itself.
+    Failed,
+    /// The target is gone: the deployment, environment or resource does not select it any more.
+    Gone,
+}
+
+/// A version on a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionOnTarget {
+    /// The version.
+    pub version: VersionId,
+    /// Its tag.
+    pub tag: String,
+    /// Version and variables.
+    pub release: ReleaseId,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A job on a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobOnTarget {
+    /// The job.
+    pub job: JobId,
+    /// Its release.
+    pub release: ReleaseId,
+    /// Its version.
+    pub version: VersionId,
+    /// The version's tag.
+    pub tag: String,
+    /// The n-th job of this release, from 1.
+    pub attempt: u32,
+    /// How it stands; for the active job `pending` until it is over.
+    pub status: JobStatus,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// When it was decided, or ended.
+    pub at: Timestamp,
+}
+
+/// What the rules say to one version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsideredVersion {
+    /// The version.
+    pub version: VersionId,
+    /// Its tag.
+    pub tag: String,
+    /// Whether every rule allows it.
+    pub allowed: bool,
+    /// Every rule of every enabled matching policy.
+    pub rules: Vec<RuleVerdict>,
+}
+
+/// What one rule says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleVerdict {
+    /// The policy; absent for built-in rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyId>,
+    /// The policy's name; `built-in` for built-in rules.
+    pub policy_name: String,
+    /// The rule, as manifests name it.
+    pub rule: String,
+    /// What it says.
+    pub verdict: Verdict,
+    /// Why, for people: always there.
+    pub reason: String,
+    /// Since when it is satisfied, where that matters to other rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub satisfied_at: Option<Timestamp>,
+}
+
+/// allow, deny, or wait until.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "is", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Verdict {
+    /// Yes.
+    Allow,
+    /// No, until something other than time changes.
+    Deny,
+    /// Not yet.
+    Wait {
+        /// The exact instant, where time alone ends it; absent: an event does (an approval, a success).
+        until: Option<Timestamp>,
+    },
+}
+
+impl Verdict {
+    /// Whether it lets the version pass now.
+    pub fn allows(&self) -> bool {
+        match self {
+            Verdict::Allow => true,
+            Verdict::Deny | Verdict::Wait { .. } => false,
+        }
+    }
+}

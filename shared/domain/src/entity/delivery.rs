@@ -1,0 +1,115 @@
+//! What comes and goes: versions, approvals, and the rules that make versions from events.
+
+use crate::Timestamp;
+use crate::id::{DeploymentId, EnvironmentId, VersionId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// One build of a deployment. Its natural key is deployment and tag.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Version {
+    /// What it is a version of.
+    pub deployment: DeploymentId,
+    /// Unique in the deployment.
+    pub tag: String,
+    /// Whether it may go anywhere.
+    #[serde(default)]
+    pub status: VersionStatus,
+    /// What templates read as `version.config`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub config: Map<String, Value>,
+    /// The highest layer of a job's config.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub job_agent_config: Map<String, Value>,
+}
+
+/// The life of a version.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum VersionStatus {
+    /// Not there yet.
+    Building,
+    /// A candidate.
+    #[default]
+    Ready,
+    /// It did not build.
+    Failed,
+    /// Somebody said no: what runs it goes back.
+    Rejected,
+    /// Not a candidate for now; what runs it keeps it.
+    Paused,
+}
+
+/// A person's word on a version in an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Approval {
+    /// The version.
+    pub version: VersionId,
+    /// Where.
+    pub environment: EnvironmentId,
+    /// Who.
+    pub user: String,
+    /// Yes or no.
+    pub status: ApprovalStatus,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was said.
+    pub at: Timestamp,
+}
+
+/// Yes or no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ApprovalStatus {
+    /// Yes.
+    Approved,
+    /// No: a veto.
+    Rejected,
+}
+
+/// From an event to what it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Trigger {
+    /// The name of the trigger source whose events it reads.
+    pub source: String,
+    /// The event type as the sender names it, e.g. `push`.
+    pub event: String,
+    /// CEL over `event` (the payload), `type`, `source`, `subject`. Absent: always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// What happens.
+    pub then: TriggerAction,
+}
+
+/// What an event starts. In manifests a map with one key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum TriggerAction {
+    /// A version is created, unless its tag exists.
+    CreateVersion(CreateVersion),
+}
+
+/// Templates (over `event`, `type`, `source`, `subject`) of the version to create.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CreateVersion {
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// Template of the tag.
+    pub tag: String,
+    /// Template of the name; the tag where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Templates in values.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub config: Map<String, Value>,
+    /// Templates in values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+}

@@ -1,0 +1,104 @@
+//! When: policies and their rules, as declared. What they mean is in `evaluate`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A set of rules for the release targets it selects.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Policy {
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// CEL over `environment`, `deployment`, `resource`: which release targets it governs.
+    pub selector: String,
+    /// Higher is shown first; rules of all matching policies count alike.
+    #[serde(default)]
+    pub priority: i32,
+    /// A disabled policy is ignored.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// All must allow.
+    #[serde(default)]
+    pub rules: Vec<PolicyRule>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// One rule. In manifests a map with one key: the rule's name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PolicyRule {
+    /// People must say yes.
+    AnyApproval(AnyApproval),
+    /// Another environment must have it first.
+    EnvironmentProgression(EnvironmentProgression),
+    /// The version must match.
+    VersionSelector(VersionSelector),
+}
+
+impl PolicyRule {
+    /// The rule's name as manifests and explanations write it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            PolicyRule::AnyApproval(_) => "anyApproval",
+            PolicyRule::EnvironmentProgression(_) => "environmentProgression",
+            PolicyRule::VersionSelector(_) => "versionSelector",
+        }
+    }
+}
+
+/// N distinct people approve a version for an environment; one rejection by an allowed approver vetoes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AnyApproval {
+    /// How many distinct people. At least 1.
+    #[schemars(range(min = 1))]
+    pub min_approvals: u32,
+    /// CEL over `user`: whose word counts. Absent: everybody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvers: Option<String>,
+    /// Whether the one who created the version (metadata `createdBy`) counts. Default true.
+    #[serde(default = "yes")]
+    pub allow_self_approval: bool,
+    /// An approval counts for so many seconds. Absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub expires_after_seconds: Option<u32>,
+}
+
+/// A share of another environment's targets must run this version well, and have done so for a while.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnvironmentProgression {
+    /// CEL over `environment`: the environments to look at; one that satisfies is enough.
+    pub depends_on_environment_selector: String,
+    /// Percentage of targets with a success of this version. Default 100.
+    #[serde(default = "hundred")]
+    #[schemars(range(min = 0, max = 100))]
+    pub minimum_success_percentage: f64,
+    /// Minutes since the success that met the percentage. Default 0.
+    #[serde(default)]
+    pub minimum_soak_time_minutes: u32,
+    /// The success that met the percentage may be at most so old. Absent: any age.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub maximum_age_hours: Option<u32>,
+}
+
+fn hundred() -> f64 {
+    100.0
+}
+
+/// Only versions that match may go where the policy governs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VersionSelector {
+    /// CEL over `version`, `environment`, `resource`, `deployment`.
+    pub selector: String,
+    /// Shown as the reason when it does not match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}

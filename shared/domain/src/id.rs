@@ -1,0 +1,150 @@
+//! Typed ids. Every id is a uuid; those born from content are version 5, so that the same cause,
+//! seen twice, names the same thing.
+
+use crate::token::Slug;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// The root of every name-based id of this system. Wire law: changing it renames everything.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6a1f_52c0_5a0e_5e0b_9d53_63_74_72_6c_70_6c);
+
+/// The version 5 uuid of the parts, each length-prefixed so that no two lists of parts collide.
+pub fn derive(parts: &[&str]) -> Uuid {
+    let mut name = Vec::with_capacity(parts.iter().map(|p| p.len() + 8).sum());
+    for part in parts {
+        name.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        name.extend_from_slice(part.as_bytes());
+    }
+    Uuid::new_v5(&NAMESPACE, &name)
+}
+
+macro_rules! typed_id {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                Ok(Self(Uuid::parse_str(text)?))
+            }
+        }
+    )+};
+}
+
+typed_id! {
+    /// A tenant.
+    WorkspaceId,
+    /// A group of deployments and environments.
+    SystemId,
+    /// What is deployed and how.
+    DeploymentId,
+    /// Where.
+    EnvironmentId,
+    /// One thing that is deployed to.
+    ResourceId,
+    /// One build of a deployment.
+    VersionId,
+    /// A version with its variables on one release target.
+    ReleaseId,
+    /// One run of a release on a platform.
+    JobId,
+    /// Who runs jobs.
+    JobAgentId,
+    /// A set of rules.
+    PolicyId,
+    /// A rule from event to version.
+    TriggerId,
+    /// An endpoint that takes events in.
+    TriggerSourceId,
+    /// A person's word on a version in an environment.
+    ApprovalId,
+}
+
+impl WorkspaceId {
+    /// The id of the workspace with this slug.
+    pub fn of(slug: &Slug) -> Self {
+        Self(derive(&["workspace", slug.as_str()]))
+    }
+}
+
+macro_rules! named_in_workspace {
+    ($($name:ident = $kind:literal),+ $(,)?) => {$(
+        impl $name {
+            /// The id of the entity of this natural key in the workspace: the same name, the same id.
+            pub fn of(workspace: &Slug, natural_key: &str) -> Self {
+                Self(derive(&[$kind, workspace.as_str(), natural_key]))
+            }
+        }
+    )+};
+}
+
+named_in_workspace! {
+    SystemId = "system",
+    DeploymentId = "deployment",
+    EnvironmentId = "environment",
+    ResourceId = "resource",
+    JobAgentId = "job-agent",
+    PolicyId = "policy",
+    TriggerId = "trigger",
+    TriggerSourceId = "trigger-source",
+}
+
+impl VersionId {
+    /// The id of a deployment's version with this tag.
+    pub fn of(deployment: DeploymentId, tag: &str) -> Self {
+        Self(derive(&["version", &deployment.to_string(), tag]))
+    }
+}
+
+impl ApprovalId {
+    /// One record per version, environment and person: a second word replaces the first.
+    pub fn of(version: VersionId, environment: EnvironmentId, user: &str) -> Self {
+        Self(derive(&["approval", &version.to_string(), &environment.to_string(), user]))
+    }
+}
+
+impl JobId {
+    /// The id of the n-th job of a release. The agent is not part of it: which agent runs a job is
+    /// decided at dispatch, and a changed choice must not give the same attempt a second job.
+    pub fn of(release: ReleaseId, attempt: u32) -> Self {
+        Self(derive(&["job", &release.to_string(), &attempt.to_string()]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_parts_give_the_same_id_and_no_two_lists_collide() {
+        assert_eq!(derive(&["a", "b"]), derive(&["a", "b"]));
+        assert_ne!(derive(&["ab", "c"]), derive(&["a", "bc"]));
+        assert_ne!(derive(&["a"]), derive(&["a", ""]));
+    }
+
+    #[test]
+    fn ids_are_wire_law() {
+        let acme: Slug = "acme".parse().unwrap();
+        let web = DeploymentId::of(&acme, "web");
+        assert_eq!(web.to_string(), "29a51467-f7cc-52a4-900d-eddf4607415f");
+    }
+}

@@ -1,0 +1,109 @@
+//! What the public sees of a job: one document, the same in Redis, on the status stream and over HTTP.
+
+use super::event::{ExternalRef, Links};
+use super::state::{JobState, Phase};
+use super::status::{JobStatus, Reason};
+use crate::Timestamp;
+use crate::id::{JobAgentId, JobId, ReleaseId, VersionId};
+use crate::target::TargetKey;
+use crate::token::Slug;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A job as the public sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobView {
+    /// The job.
+    pub id: JobId,
+    /// The tenant.
+    pub workspace: Slug,
+    /// The status everybody may see.
+    pub status: JobStatus,
+    /// Why it is as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// For a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Whether somebody wished it to end and it has not yet.
+    #[serde(default)]
+    pub cancelling: bool,
+    /// The platform; absent before dispatch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Slug>,
+    /// The agent; absent before dispatch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_agent_id: Option<JobAgentId>,
+    /// The agent's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_agent: Option<String>,
+    /// The deployment's token.
+    pub deployment: Slug,
+    /// The environment's token.
+    pub environment: Slug,
+    /// Where it brings the release.
+    pub target: TargetKey,
+    /// The version it brings.
+    pub version_id: VersionId,
+    /// The version's tag.
+    pub version: String,
+    /// Version and variables.
+    pub release_id: ReleaseId,
+    /// The n-th job of this release, from 1.
+    pub attempt: u32,
+    /// The run on the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalRef>,
+    /// Deep links into the platform.
+    #[serde(default)]
+    pub links: Links,
+    /// When it was requested.
+    pub created_at: Timestamp,
+    /// When it was first seen to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<Timestamp>,
+    /// When the platform last confirmed the status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<Timestamp>,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// The sequence in `JOBS` of the fact that made it so: a greater one is newer news.
+    pub sequence: u64,
+}
+
+impl JobView {
+    /// The view of a state whose last fact has that sequence in `JOBS`.
+    pub fn of(state: &JobState, sequence: u64) -> Self {
+        let assigned = state.assigned.as_ref();
+        Self {
+            id: state.job.id,
+            workspace: state.job.workspace.clone(),
+            status: state.status(),
+            reason: state.reason,
+            message: state.message.clone(),
+            cancelling: matches!(state.phase, Phase::Cancelling(_)),
+            platform: assigned.map(|a| a.dispatch.platform.clone()),
+            job_agent_id: assigned.map(|a| a.dispatch.agent),
+            job_agent: assigned.map(|a| a.dispatch.agent_name.clone()),
+            deployment: state.job.deployment.clone(),
+            environment: state.job.environment.clone(),
+            target: state.job.target,
+            version_id: state.job.version,
+            version: state.job.tag.clone(),
+            release_id: state.job.release,
+            attempt: state.job.attempt,
+            external: state.external.clone(),
+            links: state.links.clone(),
+            created_at: state.created_at,
+            started_at: state.started_at,
+            completed_at: state.completed_at,
+            confirmed_at: state.confirmed_at,
+            updated_at: state.updated_at,
+            sequence,
+        }
+    }
+}

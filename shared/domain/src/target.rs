@@ -1,0 +1,78 @@
+//! Release targets and releases: a deployment in an environment on a resource, and what runs there.
+
+use crate::id::{DeploymentId, EnvironmentId, ReleaseId, ResourceId, VersionId, derive};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Deployment × environment × resource, within one workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetKey {
+    /// What.
+    pub deployment: DeploymentId,
+    /// Where.
+    pub environment: EnvironmentId,
+    /// On what.
+    pub resource: ResourceId,
+}
+
+impl fmt::Display for TargetKey {
+    /// `resource-environment-deployment`, the form the HTTP API names a target by.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.resource, self.environment, self.deployment)
+    }
+}
+
+/// Why a string is not a target key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a release target is named resourceId-environmentId-deploymentId, three uuids")]
+pub struct TargetKeyError;
+
+impl std::str::FromStr for TargetKey {
+    type Err = TargetKeyError;
+
+    fn from_str(text: &str) -> Result<Self, TargetKeyError> {
+        const UUID: usize = 36;
+        let part = |n: usize| text.get(n * (UUID + 1)..n * (UUID + 1) + UUID).ok_or(TargetKeyError);
+        let whole = text.len() == 3 * UUID + 2
+            && [UUID, 2 * UUID + 1].iter().all(|at| text.as_bytes().get(*at) == Some(&b'-'));
+        if !whole {
+            return Err(TargetKeyError);
+        }
+        Ok(Self {
+            resource: part(0)?.parse().map_err(|_| TargetKeyError)?,
+            environment: part(1)?.parse().map_err(|_| TargetKeyError)?,
+            deployment: part(2)?.parse().map_err(|_| TargetKeyError)?,
+        })
+    }
+}
+
+/// Resolved variables of a release, by key.
+pub type Variables = BTreeMap<String, Value>;
+
+/// The release of a version with its variables on a target: same content, same release.
+pub fn release_id(target: &TargetKey, version: VersionId, variables: &Variables) -> ReleaseId {
+    let variables = serde_json::to_string(variables).expect("a map of JSON values is JSON");
+    ReleaseId(derive(&["release", &target.to_string(), &version.to_string(), &variables]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reads_back_what_it_prints() {
+        let key = TargetKey {
+            deployment: DeploymentId(derive(&["d"])),
+            environment: EnvironmentId(derive(&["e"])),
+            resource: ResourceId(derive(&["r"])),
+        };
+        assert_eq!(key.to_string().parse::<TargetKey>(), Ok(key));
+        for bad in ["", "a-b-c", &key.to_string()[1..], &key.to_string().replace('-', "_"), "é"] {
+            assert_eq!(bad.parse::<TargetKey>(), Err(TargetKeyError), "{bad:?}");
+        }
+    }
+}
