@@ -1,1 +1,9 @@
-//! What every job agent shares: the Platform trait, the command handler, the HTTP client, the shared API budget, the conformance suite.
+//! What every job agent shares: the `Platform` trait, the command handler, the HTTP client,
+//! the API budget all replicas share, and the conformance suite.
+
+mod platform;
+
+pub use platform::{
+    CallError, CancelAck, CancelMode, CorrelationKey, Found, NotReadable, Platform, PlatformEvent, RunKey,
+    Seen, Signal, TriggerRequest, Triggered,
+};

@@ -1,0 +1,204 @@
+//! The trait every platform implements: four calls, one reading of signals. It knows no bus and no job history:
+//! *when* to call, and what the answer means for the job, is the handler's business.
+
+use domain::Timestamp;
+use domain::id::JobId;
+use domain::job::{ExternalRef, Links, Snapshot, SnapshotStatus};
+use domain::token::Slug;
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// A platform that runs jobs.
+///
+/// Every call takes the job's rendered config: connection, credentials by name, and what to run.
+#[async_trait::async_trait]
+pub trait Platform: Send + Sync + 'static {
+    /// The token in command and status subjects, e.g. `github-app`.
+    fn name(&self) -> Slug;
+
+    /// Event tokens of webhooks it wants to read, e.g. `workflow_run`.
+    fn event_tokens(&self) -> &'static [&'static str];
+
+    /// How long after a call whose outcome is unknown a search may still not show the run.
+    fn search_lag(&self) -> Duration;
+
+    /// Starts a run. Not idempotent on most platforms: the handler records its intent first and finds before it repeats.
+    async fn trigger(&self, request: &TriggerRequest<'_>) -> Result<Triggered, CallError>;
+
+    /// Looks for the run of a job. `since` is not later than the first try.
+    async fn find(&self, key: &CorrelationKey<'_>, since: Timestamp) -> Result<Found, CallError>;
+
+    /// Reads a run.
+    async fn observe(&self, config: &Map<String, Value>, run: &ExternalRef) -> Result<Seen, CallError>;
+
+    /// Asks for the end of a run. The answer is about the request, not about the run.
+    async fn cancel(
+        &self,
+        config: &Map<String, Value>,
+        run: &ExternalRef,
+        how: CancelMode,
+    ) -> Result<CancelAck, CallError>;
+
+    /// Runs a finished run again, as its next attempt, under the same id.
+    async fn rerun(&self, config: &Map<String, Value>, run: &ExternalRef) -> Result<Triggered, CallError>;
+
+    /// Reads a webhook delivery of this platform (already verified by the ingester). Pure.
+    fn read_event(&self, event: &PlatformEvent<'_>) -> Result<Vec<Signal>, NotReadable>;
+}
+
+/// What to start.
+#[derive(Debug, Clone, Copy)]
+pub struct TriggerRequest<'a> {
+    /// The job, whose id the platform carries.
+    pub job: JobId,
+    /// The rendered config.
+    pub config: &'a Map<String, Value>,
+}
+
+/// What a run is found by.
+#[derive(Debug, Clone, Copy)]
+pub struct CorrelationKey<'a> {
+    /// The job whose id the platform carries.
+    pub job: JobId,
+    /// The rendered config: where to look.
+    pub config: &'a Map<String, Value>,
+}
+
+/// The answer to a trigger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Triggered {
+    /// The platform has the run, and named it.
+    Run {
+        /// The run.
+        external: ExternalRef,
+        /// Deep links.
+        links: Links,
+    },
+    /// The platform took it and named no run: it must be found.
+    Accepted,
+}
+
+/// The answer to a search.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// This run carries the job's id.
+    Run {
+        /// The run.
+        external: ExternalRef,
+        /// How it stands.
+        snapshot: Box<Snapshot<SnapshotStatus>>,
+    },
+    /// No run carries it.
+    None,
+    /// Several runs carry it: somebody started one by hand. The oldest is taken.
+    Several {
+        /// The oldest.
+        external: ExternalRef,
+        /// How it stands.
+        snapshot: Box<Snapshot<SnapshotStatus>>,
+        /// How many there are.
+        count: usize,
+    },
+}
+
+/// The answer to a read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    /// How the run stands.
+    Snapshot(Box<Snapshot<SnapshotStatus>>),
+    /// As at the last read.
+    Unchanged,
+    /// The platform uses words we do not know: the last status stays, the words are recorded.
+    UnknownWords {
+        /// The words.
+        raw: domain::job::RawStatus,
+    },
+    /// The platform does not know the run.
+    Gone,
+}
+
+/// How to ask for an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelMode {
+    /// As a person would.
+    Graceful,
+    /// By force, where the platform knows force.
+    Force,
+}
+
+/// The answer to a request to end a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelAck {
+    /// The platform will.
+    Requested,
+    /// It was over already: observe.
+    AlreadyOver,
+    /// The platform does not know the run.
+    Gone,
+}
+
+/// A verified webhook delivery.
+#[derive(Debug, Clone, Copy)]
+pub struct PlatformEvent<'a> {
+    /// The event type as the platform names it.
+    pub event_type: &'a str,
+    /// The kind of the trigger source that let it in, e.g. `github`.
+    pub source_kind: &'a Slug,
+    /// The payload.
+    pub data: &'a [u8],
+}
+
+/// What a delivery says about one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signal {
+    /// Which run.
+    pub run: RunKey,
+    /// The job id the run carries, where the delivery shows it.
+    pub job: Option<JobId>,
+    /// How the run stands; absent where the delivery only says that something changed.
+    pub snapshot: Option<Snapshot<SnapshotStatus>>,
+}
+
+/// What names a run without its attempt: the key of the `runs` bucket is made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RunKey {
+    /// The host of the API, e.g. `api.github.com`.
+    pub host: String,
+    /// Repository, project or namespace, in lower case where the platform ignores case.
+    pub scope: String,
+    /// The run's id.
+    pub id: String,
+}
+
+/// A delivery that cannot be read: it is kept raw and says why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotReadable {
+    /// Why.
+    pub reason: String,
+}
+
+/// Why a call did not succeed, sorted by what the caller does next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// Credentials do not reach: the job ends as `invalid_integration`.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// The request does not fit (workflow, ref, inputs, config): the job ends as `invalid_job_agent`.
+    #[error("{0}")]
+    Invalid(String),
+    /// The platform wants us to wait. Costs no attempt.
+    #[error("rate limited for {} s: {why}", after.as_secs())]
+    RateLimited {
+        /// For how long.
+        after: Duration,
+        /// In the platform's words.
+        why: String,
+    },
+    /// The request was sent and no answer came: it may have had its effect. Leads to `find`, never to a repeat.
+    #[error("sent, but no answer: {0}")]
+    Ambiguous(String),
+    /// The request had no effect; it may be repeated.
+    #[error("{0}")]
+    Transient(String),
+}
