@@ -9,7 +9,7 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 /// The root of every name-based id of this system. Wire law: changing it renames everything.
-const NAMESPACE: Uuid = Uuid::from_u128(0x6a1f_52c0_5a0e_5e0b_9d53_63_74_72_6c_70_6c);
+const NAMESPACE: Uuid = Uuid::from_u128(0x6a1f52c0_5a0e_5e0b_9d53_6374726c706c);
 
 /// The version 5 uuid of the parts, each length-prefixed so that no two lists of parts collide.
 pub fn derive(parts: &[&str]) -> Uuid {

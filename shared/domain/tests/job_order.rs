@@ -35,7 +35,10 @@ fn hear(state: JobState, second: i64, fact: &JobFact) -> JobState {
 
 fn hear_all(order: &[usize]) -> JobState {
     let news = news();
-    order.iter().enumerate().fold(history("running"), |state, (n, index)| hear(state, 100 + n as i64, &news[*index]))
+    order
+        .iter()
+        .enumerate()
+        .fold(history("running"), |state, (n, index)| hear(state, 100 + n as i64, &news[*index]))
 }
 
 fn permutations(items: Vec<usize>) -> Vec<Vec<usize>> {

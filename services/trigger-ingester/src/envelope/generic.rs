@@ -7,7 +7,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use super::{Incoming, Malformed, UNNAMED_SENDER, delivery, json, read, trace};
-use crate::sources::config::{JsonPointer, Naming};
+use domain::entity::{JsonPointer, Naming};
 
 /// The event type of a sender that names none.
 pub const UNNAMED_EVENT: &str = "event";

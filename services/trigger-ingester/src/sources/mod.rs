@@ -2,8 +2,6 @@
 //!
 //! Knows neither the path a request came in on nor where events go; `now` is an argument.
 
-pub mod config;
-
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode};
@@ -11,7 +9,7 @@ use secrecy::SecretString;
 
 use crate::envelope::{self, Incoming, Malformed};
 use crate::verify::{self, Rejected, Verdict};
-use config::{CloudEventsAuth, SourceConfig, SourceKind};
+use domain::entity::{CloudEventsAuth, SourceKind, TriggerSource};
 
 /// What becomes of a delivery that is authentic and readable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,14 +46,14 @@ impl Refusal {
 /// # Errors
 /// [`Refusal::Unauthorized`] before anything is parsed; [`Refusal::Malformed`] for what is authentic but unreadable.
 pub fn accept(
-    config: &SourceConfig,
+    config: &TriggerSource,
     headers: &HeaderMap,
     body: &Bytes,
     secrets: &[SecretString],
     now: DateTime<Utc>,
 ) -> Result<Accepted, Refusal> {
-    believe(&config.kind, headers, body, secrets, now)?;
-    let mut events = open(&config.kind, headers, body)?;
+    believe(&config.sender, headers, body, secrets, now)?;
+    let mut events = open(&config.sender, headers, body)?;
     events.retain(|event| is_wanted(config, event));
     Ok(if events.is_empty() { Accepted::Uninteresting } else { Accepted::Events(events) })
 }
@@ -97,8 +95,9 @@ fn open(kind: &SourceKind, headers: &HeaderMap, body: &Bytes) -> Result<Vec<Inco
     }
 }
 
-fn is_wanted(config: &SourceConfig, event: &Incoming) -> bool {
-    let greeting = matches!(config.kind, SourceKind::Github {}) && event.event_type == envelope::github::PING;
+fn is_wanted(config: &TriggerSource, event: &Incoming) -> bool {
+    let greeting =
+        matches!(config.sender, SourceKind::Github {}) && event.event_type == envelope::github::PING;
     let listed = config.events.as_ref().is_none_or(|events| events.contains(&event.event_type));
     listed && !greeting
 }

@@ -9,7 +9,7 @@ use crate::verify::testing::{headers, secrets};
 const SIGNING: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const EVENT: &str = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t"}"#;
 
-fn config(written: &str) -> SourceConfig {
+fn config(written: &str) -> TriggerSource {
     serde_json::from_str(written).expect("configuration is read")
 }
 
@@ -48,7 +48,7 @@ fn github(config: &str, event: &str, body: &str, key: &str) -> Result<Accepted, 
 
 #[test]
 fn github_deliveries_are_accepted_under_either_secret() {
-    let all = r#"{"kind": {"type": "github"}, "secretRefs": ["a", "b"]}"#;
+    let all = r#"{"sender": {"type": "github"}, "secretRefs": ["a", "b"]}"#;
     assert_eq!(types(github(all, "push", "{}", "s1")), ["push"]);
     assert_eq!(types(github(all, "push", "{}", "s2")), ["push"]);
     let refusal = github(all, "push", "{}", "s3").expect_err("another secret");
@@ -57,9 +57,9 @@ fn github_deliveries_are_accepted_under_either_secret() {
 
 #[test]
 fn what_nobody_asked_for_is_uninteresting_and_not_refused() {
-    let all = r#"{"kind": {"type": "github"}, "secretRefs": ["a"]}"#;
-    let some = r#"{"kind": {"type": "github"}, "secretRefs": ["a"], "events": ["push", "ping"]}"#;
-    let none = r#"{"kind": {"type": "github"}, "secretRefs": ["a"], "events": []}"#;
+    let all = r#"{"sender": {"type": "github"}, "secretRefs": ["a"]}"#;
+    let some = r#"{"sender": {"type": "github"}, "secretRefs": ["a"], "events": ["push", "ping"]}"#;
+    let none = r#"{"sender": {"type": "github"}, "secretRefs": ["a"], "events": []}"#;
     for (config, event, wanted) in [
         (all, "push", true),
         (all, "ping", false),
@@ -77,7 +77,7 @@ fn what_nobody_asked_for_is_uninteresting_and_not_refused() {
 
 #[test]
 fn a_forged_delivery_is_not_even_parsed() {
-    let all = r#"{"kind": {"type": "github"}, "secretRefs": ["a"]}"#;
+    let all = r#"{"sender": {"type": "github"}, "secretRefs": ["a"]}"#;
     assert_eq!(github(all, "push", "{", "s1").expect_err("not JSON").status(), StatusCode::BAD_REQUEST);
     assert_eq!(github(all, "push", "{", "wrong").expect_err("forged").status(), StatusCode::UNAUTHORIZED);
 }
@@ -92,7 +92,7 @@ fn a_github_form_is_signed_as_it_travels() {
         ("x-github-delivery", "1"),
         ("content-type", "application/x-www-form-urlencoded"),
     ];
-    let all = r#"{"kind": {"type": "github"}, "secretRefs": ["a"]}"#;
+    let all = r#"{"sender": {"type": "github"}, "secretRefs": ["a"]}"#;
     let Accepted::Events(events) = accepted(all, &sent, body, &["s1"]).expect("accepted") else {
         panic!("uninteresting")
     };
@@ -104,17 +104,17 @@ fn gitlab_hmac_and_token_sources_are_accepted() {
     let mac = hex_mac("k", b"{\"e\":\"made\"}");
     for (config, sent, event_type) in [
         (
-            r#"{"kind": {"type": "gitlab"}, "secretRefs": ["a"]}"#,
+            r#"{"sender": {"type": "gitlab"}, "secretRefs": ["a"]}"#,
             vec![("x-gitlab-token", "k"), ("x-gitlab-event", "Push Hook")],
             "Push Hook",
         ),
         (
-            r#"{"kind": {"type": "hmac", "signature": {"header": "x-sig"}, "naming": {"eventPointer": "/e"}}, "secretRefs": ["a"]}"#,
+            r#"{"sender": {"type": "hmac", "signature": {"header": "x-sig"}, "naming": {"eventPointer": "/e"}}, "secretRefs": ["a"]}"#,
             vec![("x-sig", mac.as_str())],
             "made",
         ),
         (
-            r#"{"kind": {"type": "token", "token": {"header": "authorization", "prefix": "Bearer "}}, "secretRefs": ["a"]}"#,
+            r#"{"sender": {"type": "token", "token": {"header": "authorization", "prefix": "Bearer "}}, "secretRefs": ["a"]}"#,
             vec![("authorization", "Bearer k")],
             "event",
         ),
@@ -131,7 +131,7 @@ fn gitlab_hmac_and_token_sources_are_accepted() {
 
 #[test]
 fn standard_webhooks_are_accepted_in_their_time() {
-    let config = config(r#"{"kind": {"type": "standard-webhooks"}, "secretRefs": ["a"]}"#);
+    let config = config(r#"{"sender": {"type": "standard-webhooks"}, "secretRefs": ["a"]}"#);
     let sent = headers(&[
         ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
         ("webhook-timestamp", "1614265330"),
@@ -159,20 +159,20 @@ fn cloudevents_are_accepted_with_each_way_to_prove_oneself() {
         (r#"{"type": "hmac", "signature": {"header": "x-sig"}}"#, ("x-sig", mac.as_str())),
         (r#"{"type": "token", "token": {"header": "x-token"}}"#, ("x-token", "k")),
     ] {
-        let config = format!(r#"{{"kind": {{"type": "cloudevents", "auth": {auth}}}, "secretRefs": ["a"]}}"#);
+        let config = format!(r#"{{"sender": {{"type": "cloudevents", "auth": {auth}}}, "secretRefs": ["a"]}}"#);
         assert_eq!(types(accepted(&config, &[structured, proof], EVENT, &["k"])), ["t"]);
         assert!(accepted(&config, &[structured], EVENT, &["k"]).is_err(), "no proof");
         assert!(accepted(&config, &[structured, proof], EVENT, &[]).is_err(), "no secret");
     }
     let signed =
-        r#"{"kind": {"type": "cloudevents", "auth": {"type": "standard-webhooks"}}, "secretRefs": ["a"]}"#;
+        r#"{"sender": {"type": "cloudevents", "auth": {"type": "standard-webhooks"}}, "secretRefs": ["a"]}"#;
     let refusal = accepted(signed, &[structured], EVENT, &[SIGNING]).expect_err("no signature");
     assert_eq!(refusal, Refusal::Unauthorized(Rejected::MissingHeader("webhook-id".to_owned())));
 }
 
 #[test]
 fn of_a_batch_only_the_wanted_events_remain() {
-    let config = r#"{"kind": {"type": "cloudevents", "auth": {"type": "token", "token": {"header": "x-token"}}},
+    let config = r#"{"sender": {"type": "cloudevents", "auth": {"type": "token", "token": {"header": "x-token"}}},
         "secretRefs": ["a"], "events": ["t"]}"#;
     let sent = [("content-type", "application/cloudevents-batch+json"), ("x-token", "k")];
     let other = EVENT.replace("\"t\"", "\"u\"");
@@ -187,7 +187,7 @@ fn of_a_batch_only_the_wanted_events_remain() {
 
 #[test]
 fn a_refusal_never_repeats_secret_or_payload() {
-    let config = r#"{"kind": {"type": "token", "token": {"header": "x-token"}}, "secretRefs": ["a"]}"#;
+    let config = r#"{"sender": {"type": "token", "token": {"header": "x-token"}}, "secretRefs": ["a"]}"#;
     let unauthorized = accepted(config, &[("x-token", "hunter1")], "{}", &["hunter2"]).expect_err("refused");
     let malformed = accepted(
         config,

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use secrecy::SecretString;
 
 use super::{Rejected, Verdict, header_text, mac, unreadable, usable};
-use crate::sources::config::SignatureHash;
+use domain::entity::SignatureHash;
 
 const HEADER: &str = "x-hub-signature-256";
 const EXPECTED: &str = "sha256= and 64 lower-case hex digits";

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use secrecy::SecretString;
 
 use super::{Rejected, Verdict, header_text, mac, unreadable, usable};
-use crate::sources::config::{HmacScheme, SignatureEncoding, SignatureHash};
+use domain::entity::{HmacScheme, SignatureEncoding, SignatureHash};
 
 /// The standard base64 alphabet, with or without padding.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -65,8 +65,8 @@ fn signature_bytes(hash: SignatureHash) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::config::HeaderName;
     use crate::verify::testing::{headers, secrets};
+    use domain::entity::HeaderName;
 
     // RFC 4231, test case 2.
     const KEY: &str = "Jefe";

@@ -6,7 +6,7 @@ use ::hmac::{Hmac, KeyInit, Mac};
 use sha2::{Sha256, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::sources::config::SignatureHash;
+use domain::entity::SignatureHash;
 
 /// Whether any of `candidates` is the MAC of the concatenated `parts` under any of `keys`.
 /// Every pair is compared, so the time tells neither which key nor which candidate matched.

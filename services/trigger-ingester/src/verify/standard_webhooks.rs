@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::hmac::BASE64;
 use super::{Rejected, Verdict, header_text, mac, unreadable};
-use crate::sources::config::SignatureHash;
+use domain::entity::SignatureHash;
 
 /// How many seconds `webhook-timestamp` may be away from `now`, into the past and into the future.
 pub const TOLERANCE_SECONDS: i64 = 5 * 60;

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::{Rejected, Verdict, header_bytes, unreadable, usable};
-use crate::sources::config::TokenScheme;
+use domain::entity::TokenScheme;
 
 /// Believes a delivery whose header repeats one of `secrets`.
 ///
@@ -42,8 +42,8 @@ pub(super) fn equals<'s>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::config::HeaderName;
     use crate::verify::testing::{headers, secrets};
+    use domain::entity::HeaderName;
 
     fn check(header: &str, prefix: &str, sent: &[(&str, &str)], keys: &[&str]) -> Verdict {
         let header = HeaderName::try_from(header.to_owned()).expect("legal name");

@@ -7,7 +7,10 @@ mod structure;
 
 pub use delivery::{Approval, ApprovalStatus, CreateVersion, Trigger, TriggerAction, Version, VersionStatus};
 pub use policy::{AnyApproval, EnvironmentProgression, Policy, PolicyRule, VersionSelector};
-pub use source::{HmacEncoding, HmacHash, SourceKind, TriggerSource};
+pub use source::{
+    CloudEventsAuth, HeaderName, HmacScheme, InvalidName, JsonPointer, Naming, SignatureEncoding,
+    SignatureHash, SourceKind, TokenScheme, TriggerSource,
+};
 pub use structure::{
     AgentRef, Deadlines, Deployment, Environment, JobAgent, OnNewVersion, Resource, System, Workspace,
 };

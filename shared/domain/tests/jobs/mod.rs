@@ -120,10 +120,15 @@ pub(crate) fn history(phase: &str) -> JobState {
         ],
         "running" => vec![requested, dispatch(), JobFact::TriggerStarted { fence: 1 }, triggered()],
         "cancelling early" => vec![requested, dispatch(), cancel()],
-        "cancelling run" => vec![requested, dispatch(), JobFact::TriggerStarted { fence: 1 }, triggered(), cancel()],
-        "finished" => vec![requested, dispatch(), JobFact::TriggerStarted { fence: 1 }, triggered(), finished(1, 45)],
+        "cancelling run" => {
+            vec![requested, dispatch(), JobFact::TriggerStarted { fence: 1 }, triggered(), cancel()]
+        }
+        "finished" => {
+            vec![requested, dispatch(), JobFact::TriggerStarted { fence: 1 }, triggered(), finished(1, 45)]
+        }
         other => panic!("no phase {other}"),
     };
-    let events: Vec<JobEvent> = facts.into_iter().enumerate().map(|(n, fact)| event(n as i64, fact)).collect();
+    let events: Vec<JobEvent> =
+        facts.into_iter().enumerate().map(|(n, fact)| event(n as i64, fact)).collect();
     fold(&events).expect("at least one event")
 }
