@@ -1,4 +1,5 @@
 //! Who is let in: App JWTs, installation tokens of both formats, personal tokens.
+#![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Rate limits, conditional requests, and calls that go wrong.
+#![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Deliveries: signed, in order, listed, redelivered on demand, and going wrong as told.
+#![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 mod support;
 
@@ -176,4 +177,33 @@ async fn nobody_is_told_when_nobody_listens() {
     fake.set_webhook(Some(receiver.webhook()));
     fake.send_event("ping", &json!({ "zen": "Speak like a human." })).await.unwrap();
     assert_eq!(receiver.story(), ["ping.-"]);
+}
+
+/// A burst is told in full and per run in order, fast enough never to be what a benchmark measures.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_is_told_completely() {
+    use futures::StreamExt as _;
+    const RUNS: usize = 500;
+    let (fake, receiver, caller) = started(Script::success()).await;
+    let names: Vec<String> = (0..RUNS).map(|n| format!("j{n}")).collect();
+    let begun = std::time::Instant::now();
+    futures::stream::iter(&names)
+        .map(|name| caller.dispatch(name))
+        .buffer_unordered(32)
+        .collect::<Vec<_>>()
+        .await;
+    for run in fake.runs() {
+        let last = |d: &fake_github::Delivery| {
+            d.run_id == Some(run.id) && d.event == "workflow_run" && d.action.as_deref() == Some("completed")
+        };
+        fake.wait_for_delivery(SOON, last).await.unwrap();
+    }
+    println!("{} deliveries in {:?}", RUNS * 6, begun.elapsed());
+    assert_eq!(receiver.got().len(), RUNS * 6);
+    let mut by_run = std::collections::HashMap::<u64, Vec<String>>::new();
+    for delivery in fake.deliveries() {
+        let line = format!("{}.{}", delivery.event, delivery.action.unwrap());
+        by_run.entry(delivery.run_id.unwrap()).or_default().push(line);
+    }
+    assert!(by_run.values().all(|story| *story == WHOLE_STORY));
 }

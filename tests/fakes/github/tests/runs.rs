@@ -1,4 +1,5 @@
 //! Dispatching, reading, searching, cancelling and re-running workflow runs.
+#![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 mod support;
 

@@ -17,13 +17,13 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-pub const SOON: Duration = Duration::from_secs(10);
-pub const PAT: &str = "pat-for-tests";
-pub const SECRET: &str = "hook-secret";
-pub const DISPATCH: &str = "/repos/acme/shop/actions/workflows/deploy.yml/dispatches";
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+pub(crate) const PAT: &str = "pat-for-tests";
+pub(crate) const SECRET: &str = "hook-secret";
+pub(crate) const DISPATCH: &str = "/repos/acme/shop/actions/workflows/deploy.yml/dispatches";
 
 /// One repository `acme/shop` with `deploy.yml`, the sample App and a personal token.
-pub fn options(script: Script) -> Options {
+pub(crate) fn options(script: Script) -> Options {
     Options {
         app: Some(App::sample("4711", "acme")),
         pats: vec![PAT.to_owned()],
@@ -34,38 +34,38 @@ pub fn options(script: Script) -> Options {
     }
 }
 
-pub struct Caller {
+pub(crate) struct Caller {
     client: Client,
     base: String,
-    pub token: String,
+    pub(crate) token: String,
 }
 
 impl Caller {
-    pub fn of(fake: &FakeGithub, token: &str) -> Self {
+    pub(crate) fn of(fake: &FakeGithub, token: &str) -> Self {
         let client = Client::builder().user_agent("test").no_proxy().build().unwrap();
         Self { client, base: fake.base_url(), token: token.to_owned() }
     }
 
-    pub fn under(mut self, prefix: &str) -> Self {
+    pub(crate) fn under(mut self, prefix: &str) -> Self {
         self.base.push_str(prefix);
         self
     }
 
-    pub fn get(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.client.get(format!("{}{path}", self.base)).bearer_auth(&self.token)
     }
 
-    pub fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token).json(body)
     }
 
     /// Sends; status and JSON body.
-    pub async fn json(&self, request: RequestBuilder) -> (u16, Value) {
+    pub(crate) async fn json(&self, request: RequestBuilder) -> (u16, Value) {
         read(request.send().await.unwrap()).await
     }
 
     /// Starts a run of `deploy.yml` and returns its id.
-    pub async fn dispatch(&self, job_id: &str) -> u64 {
+    pub(crate) async fn dispatch(&self, job_id: &str) -> u64 {
         let body = json!({ "ref": "main", "inputs": { "job_id": job_id }, "return_run_details": true });
         let (status, answer) = self.json(self.post(DISPATCH, &body)).await;
         assert_eq!(status, 200, "{answer}");
@@ -73,14 +73,14 @@ impl Caller {
     }
 }
 
-pub async fn read(response: Response) -> (u16, Value) {
+pub(crate) async fn read(response: Response) -> (u16, Value) {
     let status = response.status().as_u16();
     let body = response.bytes().await.unwrap();
     (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
 }
 
 /// A JWT of the sample App, living this many seconds.
-pub fn app_jwt(iss: &str, lives_secs: i64) -> String {
+pub(crate) fn app_jwt(iss: &str, lives_secs: i64) -> String {
     let key = EncodingKey::from_rsa_pem(fake_github::SAMPLE_APP_PRIVATE_KEY_PEM.as_bytes()).unwrap();
     let now = Utc::now().timestamp();
     let claims = json!({ "iss": iss, "iat": now - 30, "exp": now + lives_secs });
@@ -88,14 +88,14 @@ pub fn app_jwt(iss: &str, lives_secs: i64) -> String {
 }
 
 /// A webhook receiver; answers 202 and remembers what came.
-pub struct Receiver {
-    pub url: String,
+pub(crate) struct Receiver {
+    pub(crate) url: String,
     got: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
     _server: JoinSet<()>,
 }
 
 impl Receiver {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hooks", listener.local_addr().unwrap());
         let got = Arc::<Mutex<Vec<(HeaderMap, Bytes)>>>::default();
@@ -109,16 +109,16 @@ impl Receiver {
         Self { url, got, _server: server }
     }
 
-    pub fn webhook(&self) -> Webhook {
+    pub(crate) fn webhook(&self) -> Webhook {
         Webhook::new(&self.url, SECRET)
     }
 
-    pub fn got(&self) -> Vec<(HeaderMap, Bytes)> {
+    pub(crate) fn got(&self) -> Vec<(HeaderMap, Bytes)> {
         self.got.lock().unwrap().clone()
     }
 
     /// `event.action` of everything that came, in order.
-    pub fn story(&self) -> Vec<String> {
+    pub(crate) fn story(&self) -> Vec<String> {
         let line = |(headers, body): &(HeaderMap, Bytes)| {
             let payload: Value = serde_json::from_slice(body).unwrap();
             let event = headers["x-github-event"].to_str().unwrap();
