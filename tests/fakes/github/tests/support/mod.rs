@@ -87,10 +87,13 @@ pub(crate) fn app_jwt(iss: &str, lives_secs: i64) -> String {
     jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &key).unwrap()
 }
 
+/// Headers and raw body of each delivery, in order of arrival.
+type Mailbox = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
+
 /// A webhook receiver; answers 202 and remembers what came.
 pub(crate) struct Receiver {
     pub(crate) url: String,
-    got: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
+    got: Mailbox,
     _server: JoinSet<()>,
 }
 
@@ -98,8 +101,8 @@ impl Receiver {
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hooks", listener.local_addr().unwrap());
-        let got = Arc::<Mutex<Vec<(HeaderMap, Bytes)>>>::default();
-        let remember = async |State(got): State<Arc<Mutex<Vec<(HeaderMap, Bytes)>>>>, headers, body| {
+        let got = Mailbox::default();
+        let remember = async |State(got): State<Mailbox>, headers, body| {
             got.lock().unwrap().push((headers, body));
             StatusCode::ACCEPTED
         };
