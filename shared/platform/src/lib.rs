@@ -1,6 +1,9 @@
 //! What every job agent shares: the `Platform` trait, the command handler, the HTTP client,
 //! the API budget all replicas share, and the conformance suite.
 
+#![warn(missing_docs)]
+
+pub mod http;
 mod platform;
 
 pub use platform::{

@@ -22,6 +22,17 @@ pub trait Platform: Send + Sync + 'static {
     /// How long after a call whose outcome is unknown a search may still not show the run.
     fn search_lag(&self) -> Duration;
 
+    /// Asked before the intent to trigger (or rerun) is recorded: takes the place in the API budget that the call needs, so that
+    /// being rate limited costs no fact and no search. A `trigger` or `rerun` after a yes takes no place again;
+    /// a place that is not used is lost, which is harmless.
+    ///
+    /// # Errors
+    /// [`CallError::RateLimited`] until there is a place; any other error as from `trigger`, with no effect made.
+    async fn ready(&self, config: &Map<String, Value>) -> Result<(), CallError> {
+        let _ = config;
+        Ok(())
+    }
+
     /// Starts a run. Not idempotent on most platforms: the handler records its intent first and finds before it repeats.
     async fn trigger(&self, request: &TriggerRequest<'_>) -> Result<Triggered, CallError>;
 

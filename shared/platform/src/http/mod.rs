@@ -1,0 +1,11 @@
+//! HTTP as an agent needs it: every request ends in time, every answer fits in memory, every failure says whether the
+//! platform may have heard. It knows no platform and no credential.
+
+mod cache;
+mod client;
+mod error;
+mod headers;
+
+pub use client::{Call, HttpClient, HttpOptions, Outcome};
+pub use error::{BuildError, Effect, SendError};
+pub use headers::{number, retry_after, text};
