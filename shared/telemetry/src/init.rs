@@ -89,7 +89,7 @@ pub fn init(service_name: &str, format: LogFormat, log_filter: &str) -> Result<G
     subscriber(format, log_filter, &provider, std::io::stderr)?
         .try_init()
         .map_err(|_| InitError::AlreadyInitialised)?;
-    Ok(Guard { provider, ended: false })
+    Ok(Guard { provider, format, ended: false })
 }
 
 /// Starts telemetry for a test process: no exporter, the log captured by the test harness, and any number of calls.
@@ -119,10 +119,19 @@ pub fn check_filter(log_filter: &str) -> Result<(), InitError> {
 #[derive(Debug)]
 pub struct Guard {
     provider: SdkTracerProvider,
+    format: LogFormat,
     ended: bool,
 }
 
 impl Guard {
+    /// Logs the reason of a process's failure in the log's format, whatever the filter hides: nobody should have to
+    /// guess why a process is gone.
+    pub fn report_failure(&self, name: &str, chain: &str) {
+        if let Ok(subscriber) = subscriber(self.format, "error", &self.provider, std::io::stderr) {
+            tracing::subscriber::with_default(subscriber, || tracing::error!(error = chain, "{name} failed"));
+        }
+    }
+
     /// Sends the spans that are left, waiting five seconds at most. Blocks: call it outside the runtime.
     pub fn shutdown(mut self) {
         self.end();
