@@ -1,1 +1,30 @@
 //! How a service lives: settings, boot, supervision, drain, health and metrics.
+//! It knows nothing of what a service does; signals and the process belong to [`main`] alone, so that several
+//! services can live in one process.
+
+#![warn(missing_docs)]
+
+mod boot;
+mod common;
+mod entry;
+pub mod hidden;
+mod http;
+mod load;
+mod metrics;
+mod readiness;
+mod secrets;
+mod setting;
+mod signals;
+mod supervisor;
+
+pub use boot::{Boot, Plan, Service, Started, start};
+pub use common::{CommonSettings, Http, Log, LogFormat, Nats, Provision, Redis, Secrets as SecretsSettings};
+pub use entry::{CommonArgs, install_crypto, main};
+pub use http::{Routes, RoutesTaken};
+pub use load::{Loaded, SettingsError, Sources, load};
+pub use metrics::render as render_metrics;
+pub use readiness::{Gate, GateState, Readiness};
+pub use secrets::{SecretError, Secrets};
+pub use setting::{Documented, Invalid, NoSettings, Setting, assert_documented, help};
+pub use signals::{Ended, Signal, run_until_signal};
+pub use supervisor::{Failure, Supervisor};

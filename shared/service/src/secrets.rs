@@ -1,0 +1,160 @@
+//! Secrets by name, from a directory of files or from the environment. Events and settings carry names; only here
+//! does a name become a value, and no error says more than the name.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+/// The prefix of the variables that hold secrets.
+pub(crate) const PREFIX: &str = "CTRLPLANE_SECRET_";
+
+/// No secret is longer; a larger file is a mistake.
+const SIZE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Where secrets are looked up.
+pub struct Secrets {
+    dir: Option<PathBuf>,
+    environment: HashMap<String, SecretString>,
+}
+
+/// Why there is no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The name would not be safe as a file name.
+    #[error("{0:?} is no name of a secret: letters, digits, _ and - are allowed")]
+    Name(String),
+    /// Neither file nor variable has it.
+    #[error("there is no secret {name}: no file in secrets.dir, no variable {variable}")]
+    Missing {
+        /// Of the secret.
+        name: String,
+        /// That would have held it.
+        variable: String,
+    },
+    /// Its file is there and cannot be used.
+    #[error("the secret {name} cannot be read from {}", path.display())]
+    Unreadable {
+        /// Of the secret.
+        name: String,
+        /// Of its file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Secrets {
+    /// Looks in `dir` first, then among those `variables` whose name begins with `CTRLPLANE_SECRET_`.
+    pub fn new(dir: Option<PathBuf>, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let environment = variables
+            .into_iter()
+            .filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty())
+            .map(|(name, value)| (name, SecretString::from(value)))
+            .collect();
+        Self { dir, environment }
+    }
+
+    /// The secret as it is now. A file is read at each call (it is small, and in the page cache), so that a rotation
+    /// counts from the next use on, however fast it follows the last. In the name of a variable `-` is `_`.
+    ///
+    /// # Errors
+    /// See [`SecretError`].
+    pub fn get(&self, name: &str) -> Result<SecretString, SecretError> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if name.is_empty() || !name.bytes().all(allowed) {
+            return Err(SecretError::Name(telemetry::redact(name).into_owned()));
+        }
+        if let Some(dir) = &self.dir {
+            let path = dir.join(name);
+            match read_secret(&path) {
+                Ok(secret) => return Ok(secret),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(SecretError::Unreadable { name: name.to_owned(), path, source }),
+            }
+        }
+        let variable = format!("{PREFIX}{}", name.replace('-', "_").to_uppercase());
+        match self.environment.get(&variable) {
+            Some(secret) => Ok(secret.clone()),
+            None => Err(SecretError::Missing { name: name.to_owned(), variable }),
+        }
+    }
+}
+
+/// A file's text without the line break at its end.
+pub(crate) fn read_secret(path: &Path) -> io::Result<SecretString> {
+    let mut text = String::new();
+    File::open(path)?.take(SIZE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > SIZE_BYTES_MAX {
+        return Err(io::Error::other(format!("it is larger than {SIZE_BYTES_MAX} bytes")));
+    }
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    if text.is_empty() {
+        return Err(io::Error::other("it is empty"));
+    }
+    Ok(SecretString::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret as _;
+
+    fn value(secrets: &Secrets, name: &str) -> String {
+        secrets.get(name).expect("a secret").expose_secret().to_owned()
+    }
+
+    fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_file_comes_before_a_variable_and_is_trimmed_at_its_end() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("app-key"), " from the file\r\n\n").expect("written");
+        let pairs = variables(&[("CTRLPLANE_SECRET_APP_KEY", "variable"), ("CTRLPLANE_SECRET_OTHER", "o")]);
+        let secrets = Secrets::new(Some(dir.path().to_owned()), pairs);
+        assert_eq!(value(&secrets, "app-key"), " from the file");
+        assert_eq!(value(&secrets, "other"), "o");
+    }
+
+    #[test]
+    fn a_rotation_counts_at_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("hook");
+        let secrets = Secrets::new(Some(dir.path().to_owned()), []);
+        for generation in ["one", "two", "six"] {
+            std::fs::write(&path, generation).expect("written");
+            assert_eq!(value(&secrets, "hook"), generation);
+        }
+        std::fs::remove_file(&path).expect("removed");
+        assert!(matches!(secrets.get("hook"), Err(SecretError::Missing { .. })));
+    }
+
+    #[test]
+    fn an_error_names_the_secret_and_where_it_was_looked_for() {
+        let error = Secrets::new(None, []).get("github-app").expect_err("missing").to_string();
+        assert!(error.contains("github-app") && error.contains("CTRLPLANE_SECRET_GITHUB_APP"), "{error}");
+    }
+
+    #[test]
+    fn a_name_cannot_leave_the_directory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let secrets = Secrets::new(Some(dir.path().to_owned()), []);
+        for name in ["", "../x", "a/b", "a.b", "ä", "a b"] {
+            assert!(matches!(secrets.get(name), Err(SecretError::Name(_))), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_or_huge_file_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let secrets = Secrets::new(Some(dir.path().to_owned()), variables(&[("CTRLPLANE_SECRET_A", "v")]));
+        for content in ["\n".to_owned(), "x".repeat(64 * 1024 + 1)] {
+            std::fs::write(dir.path().join("a"), content).expect("written");
+            assert!(matches!(secrets.get("a"), Err(SecretError::Unreadable { .. })));
+        }
+    }
+}
