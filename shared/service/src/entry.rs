@@ -13,7 +13,7 @@ use crate::common::CommonSettings;
 use crate::load::{Loaded, Sources, load};
 use crate::secrets::Secrets;
 use crate::setting::help;
-use crate::signals::{Ended, run_until_signal};
+use crate::signals::{Ended, Signals, run_until_signal};
 use crate::supervisor::Supervisor;
 
 /// The exit code for a command line or settings that do not fit, as clap's own.
@@ -119,6 +119,7 @@ async fn live<S: Service>(
     settings: S::Settings,
     environment: Vec<(String, String)>,
 ) -> anyhow::Result<Ended> {
+    let signals = Signals::install().context("signals cannot be received")?;
     let supervisor = Supervisor::new(S::NAME);
     let drain = common.drain();
     let secrets = Arc::new(Secrets::new(common.secrets.dir.clone(), environment));
@@ -129,7 +130,7 @@ async fn live<S: Service>(
         }
         return Err(error);
     }
-    run_until_signal(&supervisor, drain).await.context("signals cannot be received")
+    Ok(run_until_signal(&supervisor, drain, signals).await)
 }
 
 fn misused<S: Service>(error: &dyn std::error::Error) -> ExitCode {

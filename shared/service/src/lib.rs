@@ -26,5 +26,5 @@ pub use metrics::render as render_metrics;
 pub use readiness::{Gate, GateState, Readiness};
 pub use secrets::{SecretError, Secrets};
 pub use setting::{Documented, Invalid, NoSettings, Setting, assert_documented, help};
-pub use signals::{Ended, Signal, run_until_signal};
+pub use signals::{Ended, Signal, Signals, run_until_signal};
 pub use supervisor::{Failure, Supervisor};

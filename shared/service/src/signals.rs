@@ -37,23 +37,36 @@ pub enum Ended {
     Forced(Signal),
 }
 
-/// Waits for a signal or a failure, then drains for `limit` at most.
-///
-/// # Errors
-/// When the handlers cannot be installed.
-pub async fn run_until_signal(supervisor: &Supervisor, limit: Duration) -> io::Result<Ended> {
-    Ok(run_until(supervisor, limit, signals()?).await)
+/// The signals of the process, caught from the moment this exists.
+pub struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
 }
 
-fn signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {
-    let both = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(Box::pin(futures::stream::unfold(both, async |(mut terminate, mut interrupt)| {
-        let signal = tokio::select! {
-            _ = terminate.recv() => Signal::Terminate,
-            _ = interrupt.recv() => Signal::Interrupt,
-        };
-        Some((signal, (terminate, interrupt)))
-    })))
+impl Signals {
+    /// Catches both. To be called before anything is started: until then a signal ends the process without a drain.
+    ///
+    /// # Errors
+    /// When the handlers cannot be installed.
+    pub fn install() -> io::Result<Self> {
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt })
+    }
+
+    fn stream(self) -> impl Stream<Item = Signal> + Unpin {
+        Box::pin(futures::stream::unfold(self, async |mut signals| {
+            let signal = tokio::select! {
+                _ = signals.terminate.recv() => Signal::Terminate,
+                _ = signals.interrupt.recv() => Signal::Interrupt,
+            };
+            Some((signal, signals))
+        }))
+    }
+}
+
+/// Waits for a signal or a failure, then drains for `limit` at most.
+pub async fn run_until_signal(supervisor: &Supervisor, limit: Duration, signals: Signals) -> Ended {
+    run_until(supervisor, limit, signals.stream()).await
 }
 
 async fn run_until(
