@@ -1,0 +1,257 @@
+//! What each service touches: one table, from which its needs and its permissions are derived.
+
+use domain::token::Slug;
+
+use super::{
+    ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, ConsumerSpec, DEAD, DELIVERIES,
+    EVALUATE, GITHUB_ACTIONS, GITHUB_EVENTS, JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, RUNS, SLOTS,
+    STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, agent_commands, agent_events, dispatcher_jobs,
+    evaluator_hints, evaluator_triggers, syncer_jobs,
+};
+
+/// A service, as a user of the bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Takes events in.
+    TriggerIngester,
+    /// Decides.
+    PolicyEvaluator,
+    /// Hands out jobs.
+    Dispatcher,
+    /// Works on GitHub Actions.
+    AgentGithubActions,
+    /// Keeps the views and watches the deadlines.
+    StatusSyncer,
+    /// Serves people and CI.
+    Api,
+    /// Sets everything up.
+    Admin,
+}
+
+impl Service {
+    /// Every service.
+    pub const ALL: [Service; 7] = [
+        Service::TriggerIngester,
+        Service::PolicyEvaluator,
+        Service::Dispatcher,
+        Service::AgentGithubActions,
+        Service::StatusSyncer,
+        Service::Api,
+        Service::Admin,
+    ];
+
+    /// Its name: the user on the bus, and part of its inboxes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::TriggerIngester => "trigger-ingester",
+            Service::PolicyEvaluator => "policy-evaluator",
+            Service::Dispatcher => "dispatcher",
+            Service::AgentGithubActions => "agent-github-actions",
+            Service::StatusSyncer => "status-syncer",
+            Service::Api => "api",
+            Service::Admin => "admin",
+        }
+    }
+}
+
+/// What must exist for a service to work.
+#[derive(Debug, Clone, Default)]
+pub struct Needs {
+    /// Streams.
+    pub streams: Vec<&'static StreamSpec>,
+    /// Buckets.
+    pub buckets: Vec<&'static BucketSpec>,
+    /// Object stores.
+    pub objects: Vec<&'static ObjectStoreSpec>,
+    /// Durable consumers.
+    pub consumers: Vec<ConsumerSpec>,
+}
+
+/// What must exist for the service to work. [`Service::Admin`] needs everything, so it creates everything.
+pub fn needs_of(service: Service) -> Needs {
+    let mut needs = Needs::default();
+    for access in role(service) {
+        match access {
+            Access::Consume(consumer) => {
+                push(&mut needs.streams, consumer.stream);
+                needs.consumers.push(consumer);
+            }
+            Access::Follow(place) | Access::Read(place) | Access::Write(place, _) | Access::Remove(place) => {
+                match place {
+                    Place::Stream(stream) => push(&mut needs.streams, stream),
+                    Place::Bucket(bucket) => push(&mut needs.buckets, bucket),
+                    Place::Objects(objects) => push(&mut needs.objects, objects),
+                }
+            }
+        }
+    }
+    needs
+}
+
+fn push<T: PartialEq>(list: &mut Vec<&'static T>, item: &'static T) {
+    if !list.contains(&item) {
+        list.push(item);
+    }
+}
+
+/// Where messages are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    Stream(&'static StreamSpec),
+    Bucket(&'static BucketSpec),
+    Objects(&'static ObjectStoreSpec),
+}
+
+/// One thing a service does.
+#[derive(Debug)]
+pub(super) enum Access {
+    /// Works the messages of a durable consumer.
+    Consume(ConsumerSpec),
+    /// Folds it with a consumer of its own.
+    Follow(Place),
+    /// Reads single messages or values.
+    Read(Place),
+    /// Writes these subjects, or these keys of a bucket.
+    Write(Place, &'static str),
+    /// Deletes single messages of a stream.
+    Remove(Place),
+}
+
+/// What the service does. The table that [`needs_of`] and [`super::permissions_of`] are derived from.
+pub(super) fn role(service: Service) -> Vec<Access> {
+    use Access::{Consume, Follow, Read, Remove, Write};
+    use Place::{Bucket, Objects, Stream};
+    let mut role = match service {
+        Service::TriggerIngester => vec![
+            Follow(Bucket(&CATALOG)),
+            Write(Stream(&TRIGGERS), "ctrlplane.trigger.>"),
+            Read(Bucket(&DELIVERIES)),
+            Write(Bucket(&DELIVERIES), ">"),
+            Read(Objects(&PAYLOADS)),
+            Write(Objects(&PAYLOADS), ">"),
+        ],
+        Service::PolicyEvaluator => vec![
+            Consume(evaluator_triggers()),
+            Consume(evaluator_hints()),
+            Follow(Bucket(&CATALOG)),
+            Follow(Bucket(&TARGETS)),
+            Follow(Stream(&JOBS)),
+            Read(Bucket(&CATALOG)),
+            Write(Bucket(&CATALOG), "*.version.>"),
+            Read(Bucket(&TARGETS)),
+            Write(Bucket(&TARGETS), ">"),
+            Write(Stream(&EVALUATE), "ctrlplane.evaluate.>"),
+            Read(Stream(&JOBS)),
+            Write(Stream(&JOBS), "ctrlplane.job.>"),
+            Read(Objects(&PAYLOADS)),
+        ],
+        Service::Dispatcher => vec![
+            Consume(dispatcher_jobs()),
+            Follow(Bucket(&CATALOG)),
+            Read(Stream(&JOBS)),
+            Write(Stream(&JOBS), "ctrlplane.job.>"),
+            Write(Stream(&COMMANDS), "ctrlplane.command.>"),
+            Read(Bucket(&SLOTS)),
+            Write(Bucket(&SLOTS), ">"),
+            Follow(Bucket(&SLOTS)),
+        ],
+        Service::AgentGithubActions => {
+            let platform = slug(GITHUB_ACTIONS);
+            let mut agent = vec![
+                Consume(agent_commands(&platform)),
+                Read(Stream(&JOBS)),
+                Write(Stream(&JOBS), "ctrlplane.job.>"),
+                Read(Bucket(&RUNS)),
+                Write(Bucket(&RUNS), ">"),
+                Read(Bucket(&BUDGETS)),
+                Write(Bucket(&BUDGETS), ">"),
+                Read(Objects(&PAYLOADS)),
+            ];
+            agent.extend(GITHUB_EVENTS.map(|token| Consume(agent_events(&platform, &slug(token)))));
+            agent
+        }
+        Service::StatusSyncer => vec![
+            Consume(syncer_jobs()),
+            Follow(Stream(&JOBS)),
+            Read(Stream(&JOBS)),
+            Write(Stream(&JOBS), "ctrlplane.job.>"),
+            Read(Stream(&STATUS)),
+            Write(Stream(&STATUS), "ctrlplane.status.>"),
+            Write(Stream(&COMMANDS), "ctrlplane.command.*.*.observe.>"),
+            Write(Stream(&COMMANDS), "ctrlplane.command.*.*.cancel.>"),
+        ],
+        Service::Api => vec![
+            Follow(Bucket(&CATALOG)),
+            Read(Bucket(&CATALOG)),
+            Write(Bucket(&CATALOG), ">"),
+            Follow(Bucket(&TARGETS)),
+            Read(Bucket(&TARGETS)),
+            Write(Stream(&AUDIT), "ctrlplane.audit.>"),
+            Read(Stream(&JOBS)),
+            Write(Stream(&JOBS), "ctrlplane.job.>"),
+            Read(Stream(&STATUS)),
+            Follow(Stream(&STATUS)),
+            Read(Stream(&DEAD)),
+            Remove(Stream(&DEAD)),
+            // A redrive puts the original back where it came from.
+            Write(Stream(&TRIGGERS), "ctrlplane.trigger.>"),
+            Write(Stream(&EVALUATE), "ctrlplane.evaluate.>"),
+            Write(Stream(&COMMANDS), "ctrlplane.command.>"),
+        ],
+        Service::Admin => everything(),
+    };
+    role.push(Write(Stream(&DEAD), "ctrlplane.dead.>"));
+    role.push(Read(Bucket(&ATTEMPTS)));
+    role.push(Write(Bucket(&ATTEMPTS), ">"));
+    role
+}
+
+fn everything() -> Vec<Access> {
+    let mut all = Vec::new();
+    all.extend(STREAMS.map(|stream| Access::Read(Place::Stream(stream))));
+    all.extend(BUCKETS.map(|bucket| Access::Read(Place::Bucket(bucket))));
+    all.extend(OBJECT_STORES.map(|objects| Access::Read(Place::Objects(objects))));
+    let others = Service::ALL.into_iter().filter(|service| *service != Service::Admin);
+    all.extend(others.flat_map(role).filter(|access| matches!(access, Access::Consume(_))));
+    all
+}
+
+fn slug(text: &str) -> Slug {
+    text.parse().expect("the constants of this table are slugs; a test reads them all")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_admin_creates_whatever_any_service_needs() {
+        let admin = needs_of(Service::Admin);
+        for service in Service::ALL {
+            let needs = needs_of(service);
+            assert!(needs.streams.iter().all(|stream| admin.streams.contains(stream)), "{service:?}");
+            assert!(needs.buckets.iter().all(|bucket| admin.buckets.contains(bucket)), "{service:?}");
+            assert!(needs.objects.iter().all(|objects| admin.objects.contains(objects)), "{service:?}");
+            assert!(needs.consumers.iter().all(|consumer| admin.consumers.contains(consumer)), "{service:?}");
+        }
+    }
+
+    #[test]
+    fn consumer_names_are_slugs_and_name_one_consumer_each() {
+        let mut names: Vec<String> =
+            needs_of(Service::Admin).consumers.into_iter().map(|consumer| consumer.name).collect();
+        assert_eq!(names.len(), 7);
+        assert!(names.iter().all(|name| name.parse::<Slug>().is_ok()), "{names:?}");
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 7);
+    }
+
+    #[test]
+    fn every_consumer_reads_what_its_stream_stores() {
+        for consumer in needs_of(Service::Admin).consumers {
+            let stored = consumer.stream.subjects[0].trim_end_matches('>');
+            assert!(consumer.filter.starts_with(stored), "{consumer:?}");
+        }
+    }
+}
