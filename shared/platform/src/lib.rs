@@ -1,11 +1,13 @@
 //! What every job agent shares: the `Platform` trait, the command handler, the HTTP client,
 //! the API budget all replicas share, and the conformance suite.
-
 #![warn(missing_docs)]
 
+pub mod budget;
+mod clock;
 pub mod http;
 mod platform;
 
+pub use clock::{Clock, ClockHand};
 pub use platform::{
     CallError, CancelAck, CancelMode, CorrelationKey, Found, NotReadable, Platform, PlatformEvent, RunKey,
     Seen, Signal, TriggerRequest, Triggered,
