@@ -8,9 +8,10 @@ use domain::token::Slug;
 use super::{COMMANDS, EVALUATE, JOBS, StreamSpec, TRIGGERS};
 
 /// The platform token of GitHub Actions.
-pub const GITHUB_ACTIONS: &str = "github-actions";
+pub const GITHUB_ACTIONS: &str = "github-app";
 /// The event tokens of GitHub that its agent listens to.
-pub const GITHUB_EVENTS: [&str; 2] = ["workflow_run", "workflow_job"];
+pub const GITHUB_EVENTS: [&str; 4] =
+    ["workflow_run", "workflow_job", "deployment_review", "deployment_protection_rule"];
 
 /// A dead worker's messages return after this long. A living one extends it while it works.
 const ACK_WAIT: Duration = Duration::from_secs(30);

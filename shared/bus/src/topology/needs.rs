@@ -125,6 +125,7 @@ pub(super) fn role(service: Service) -> Vec<Access> {
         Service::TriggerIngester => vec![
             Follow(Bucket(&CATALOG)),
             Write(Stream(&TRIGGERS), "ctrlplane.trigger.>"),
+            Read(Stream(&TRIGGERS)),
             Read(Bucket(&DELIVERIES)),
             Write(Bucket(&DELIVERIES), ">"),
             Read(Objects(&PAYLOADS)),
