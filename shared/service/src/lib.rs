@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 mod boot;
+mod bus;
 mod common;
 mod entry;
 pub mod hidden;
@@ -17,6 +18,7 @@ mod setting;
 mod signals;
 mod supervisor;
 
+pub use crate::bus::{connect_bus, connect_options};
 pub use boot::{Boot, Plan, Service, Started, start};
 pub use common::{CommonSettings, Http, Log, LogFormat, Nats, Provision, Redis, Secrets as SecretsSettings};
 pub use entry::{CommonArgs, install_crypto, main};
