@@ -8,6 +8,7 @@ pub mod entity;
 pub mod hint;
 pub mod id;
 pub mod job;
+pub mod schema;
 pub mod subject;
 pub mod target;
 pub mod token;
