@@ -118,6 +118,11 @@ impl Bus {
                 }
             }
         };
+        // The event that opens the first epoch may come after the answer.
+        let mut epoch = link.epoch.clone();
+        if tokio::time::timeout(REQUEST_WITHIN, epoch.wait_for(|epoch| *epoch > 0)).await.is_err() {
+            return Err(BusError::unavailable(doing(), "the connection does not report that it stands"));
+        }
         let jetstream =
             async_nats::jetstream::ContextBuilder::new().timeout(REQUEST_WITHIN).build(client.clone());
         Ok(Self(Arc::new(Inner {

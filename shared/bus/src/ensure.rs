@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, PullConsumer};
+use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy};
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
-use async_nats::jetstream::{self, context::RequestErrorKind};
+use async_nats::jetstream::{self, ErrorCode, context::RequestErrorKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
@@ -19,10 +19,6 @@ use crate::topology::{BucketSpec, ConsumerSpec, Needs, ObjectStoreSpec, StreamSp
 /// How long one assertion may take while the server starts.
 const ENSURE_WITHIN: Duration = Duration::from_secs(15);
 const BUCKET_DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
-/// The server's number for "no such stream".
-const STREAM_NOT_FOUND: u64 = 10059;
-/// The server's number for "no such consumer".
-const CONSUMER_NOT_FOUND: u64 = 10014;
 
 impl Bus {
     /// Asserts that everything in `needs` exists and fits. May be called at any time, by any number of replicas.
@@ -54,20 +50,21 @@ impl Bus {
     }
 
     pub(crate) async fn stream_info(&self, name: &str) -> Result<Info, BusError> {
-        let info = self.look::<Info>(&format!("STREAM.INFO.{name}"), STREAM_NOT_FOUND).await?;
+        let info = self.look::<Info>(&format!("STREAM.INFO.{name}"), ErrorCode::STREAM_NOT_FOUND).await?;
         info.ok_or_else(|| BusError::Missing { what: format!("stream {name}") })
     }
 
     pub(crate) async fn consumer_info(&self, stream: &str, name: &str) -> Result<consumer::Info, BusError> {
         let info = self
-            .look::<consumer::Info>(&format!("CONSUMER.INFO.{stream}.{name}"), CONSUMER_NOT_FOUND)
+            .look::<consumer::Info>(&format!("CONSUMER.INFO.{stream}.{name}"), ErrorCode::CONSUMER_NOT_FOUND)
             .await?;
         info.ok_or_else(|| BusError::Missing { what: format!("consumer {name} of stream {stream}") })
     }
 
     async fn ensure_stream(&self, wanted: Config) -> Result<(), BusError> {
         let what = format!("stream {}", wanted.name);
-        let found = self.look::<Info>(&format!("STREAM.INFO.{}", wanted.name), STREAM_NOT_FOUND).await?;
+        let found =
+            self.look::<Info>(&format!("STREAM.INFO.{}", wanted.name), ErrorCode::STREAM_NOT_FOUND).await?;
         let (api, config) = match found {
             Some(found) => match stream_difference(&found.config, &wanted) {
                 None => return Ok(()),
@@ -103,7 +100,7 @@ impl Bus {
     async fn ensure_consumer(&self, spec: &ConsumerSpec) -> Result<(), BusError> {
         let what = format!("consumer {} of stream {}", spec.name, spec.stream.name);
         let api = format!("CONSUMER.INFO.{}.{}", spec.stream.name, spec.name);
-        let found = self.look::<consumer::Info>(&api, CONSUMER_NOT_FOUND).await?;
+        let found = self.look::<consumer::Info>(&api, ErrorCode::CONSUMER_NOT_FOUND).await?;
         match (&found, self.provision()) {
             (Some(found), provision) => match (consumer_difference(&found.config, spec), provision) {
                 (None, _) => return Ok(()),
@@ -119,11 +116,11 @@ impl Bus {
         )
         .await;
         let refused = match created {
-            Ok(Ok(_consumer)) => None::<PullConsumer>.map(|_| String::new()),
+            Ok(Ok(_consumer)) => None,
             Ok(Err(error)) => Some(chain(&error)),
             Err(_elapsed) => Some("no answer in time".to_owned()),
         };
-        let found = self.look::<consumer::Info>(&api, CONSUMER_NOT_FOUND).await?;
+        let found = self.look::<consumer::Info>(&api, ErrorCode::CONSUMER_NOT_FOUND).await?;
         match (found.map(|found| consumer_difference(&found.config, spec)), refused) {
             (Some(None), _) => {
                 tracing::info!(consumer = spec.name, stream = spec.stream.name, "the consumer fits");
@@ -136,10 +133,14 @@ impl Bus {
     }
 
     /// Reads something that may not exist.
-    async fn look<T: DeserializeOwned>(&self, api: &str, not_found: u64) -> Result<Option<T>, BusError> {
+    async fn look<T: DeserializeOwned>(
+        &self,
+        api: &str,
+        not_found: ErrorCode,
+    ) -> Result<Option<T>, BusError> {
         match self.api::<_, T>(api, &()).await? {
             Response::Ok(found) => Ok(Some(found)),
-            Response::Err { error } if error.error_code().0 == not_found => Ok(None),
+            Response::Err { error } if error.error_code() == not_found => Ok(None),
             Response::Err { error } if error.code() >= 500 => Err(BusError::unavailable(api, chain(&error))),
             Response::Err { error } => Err(BusError::refused(api, chain(&error))),
         }
@@ -158,8 +159,12 @@ impl Bus {
             let why = match timeout(REQUEST_WITHIN, request).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => match error.kind() {
-                    RequestErrorKind::TimedOut | RequestErrorKind::NoResponders => chain(&error),
-                    _unreadable => return Err(BusError::refused(api, chain(&error))),
+                    RequestErrorKind::TimedOut | RequestErrorKind::NoResponders | RequestErrorKind::Other => {
+                        chain(&error)
+                    }
+                    RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
+                        return Err(BusError::refused(api, chain(&error)));
+                    }
                 },
                 Err(_elapsed) => "the connection takes nothing".to_owned(),
             };
