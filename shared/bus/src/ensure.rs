@@ -162,9 +162,7 @@ impl Bus {
                     RequestErrorKind::TimedOut | RequestErrorKind::NoResponders | RequestErrorKind::Other => {
                         chain(&error)
                     }
-                    RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
-                        return Err(BusError::refused(api, chain(&error)));
-                    }
+                    RequestErrorKind::InvalidSubject => return Err(BusError::refused(api, chain(&error))),
                 },
                 Err(_elapsed) => "the connection takes nothing".to_owned(),
             };
