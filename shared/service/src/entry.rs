@@ -1,5 +1,6 @@
 //! The whole `main` of a service: command line, settings, telemetry, runtime, signals, exit code.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,8 +39,13 @@ pub struct CommonArgs {
 /// The first SIGTERM or SIGINT drains, the second exits at once. Exit codes: 0 drained after a signal or settings that
 /// fit, 1 failed, 2 wrong command line or settings, 130 or 143 a second signal.
 pub fn main<S: Service>() -> ExitCode {
+    main_with::<S>(std::env::args_os())
+}
+
+/// As [`main`], with a command line of the caller's: its first word is the name under which help and errors speak.
+pub fn main_with<S: Service>(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     install_crypto();
-    let args = arguments::<S>();
+    let args = arguments::<S>(line);
     let loaded = Sources::of_process(args.config)
         .and_then(|sources| load::<S::Settings>(&S::defaults(), &sources).map(|loaded| (loaded, sources)));
     let (loaded, sources) = match loaded {
@@ -75,12 +81,12 @@ pub fn install_crypto() {
     }
 }
 
-fn arguments<S: Service>() -> CommonArgs {
+fn arguments<S: Service>(line: impl IntoIterator<Item = OsString>) -> CommonArgs {
     let command = clap::Command::new(S::NAME)
         .about(S::ABOUT)
         .version(env!("CARGO_PKG_VERSION"))
         .after_help(help::<S::Settings>(&S::defaults()));
-    let matches = CommonArgs::augment_args(command).get_matches();
+    let matches = CommonArgs::augment_args(command).get_matches_from(line);
     CommonArgs::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 

@@ -21,7 +21,7 @@ mod supervisor;
 pub use crate::bus::{connect_bus, connect_options};
 pub use boot::{Boot, Plan, Service, Started, start};
 pub use common::{CommonSettings, Http, Log, LogFormat, Nats, Provision, Redis, Secrets as SecretsSettings};
-pub use entry::{CommonArgs, install_crypto, main};
+pub use entry::{CommonArgs, install_crypto, main, main_with};
 pub use http::{Routes, RoutesTaken};
 pub use load::{Loaded, SettingsError, Sources, load};
 pub use metrics::render as render_metrics;
