@@ -2,6 +2,7 @@
 //! the API budget all replicas share, and the conformance suite.
 #![warn(missing_docs)]
 
+pub mod agent;
 pub mod budget;
 mod clock;
 pub mod http;

@@ -54,11 +54,12 @@ impl Budgets {
         Arc::new(Self { bus: bus.clone(), clock, concurrent_max, kept: Mutex::default() })
     }
 
-    /// The budget of that credential. The limit of the first caller counts until all have let go of it.
+    /// The budget of that credential, from now on at that pace.
     pub fn of(&self, key: &BudgetKey, limit: RateLimit) -> Arc<Budget> {
         let mut kept = self.kept();
         let name = key.bucket_key();
         if let Some(budget) = kept.get(&name) {
+            budget.pace(limit);
             return Arc::clone(budget);
         }
         if kept.len() >= KEPT_MAX {
@@ -80,9 +81,9 @@ impl Budgets {
     /// # Errors
     /// What [`bus::follow`] cannot heal by itself.
     pub async fn follow(self: Arc<Self>, drain: CancellationToken) -> Result<(), BusError> {
-        let source = FollowSource::Bucket(&BUDGETS);
+        let source = FollowSource::Bucket(&BUDGETS, None);
         let on = |change| self.on(change);
-        bus::follow(&self.bus, source, None, bus::From::LastPerSubject, on, drain).await
+        bus::follow(&self.bus, source, bus::From::LastPerSubject, on, drain).await
     }
 
     fn on(&self, change: Change) {

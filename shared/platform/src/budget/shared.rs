@@ -26,7 +26,6 @@ const QUEUE_MAX: TimeDelta = TimeDelta::minutes(10);
 #[derive(Debug)]
 pub struct Budget {
     key: BudgetKey,
-    limit: RateLimit,
     bucket: Bucket,
     clock: Clock,
     mirror: Mutex<Mirror>,
@@ -35,8 +34,9 @@ pub struct Budget {
     concurrent: Arc<Semaphore>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Mirror {
+    limit: RateLimit,
     record: Record,
     revision: u64,
     told_at: Option<Timestamp>,
@@ -60,10 +60,15 @@ impl Budget {
     ) -> Self {
         Self {
             key,
-            limit,
             bucket,
             clock,
-            mirror: Mutex::default(),
+            mirror: Mutex::new(Mirror {
+                limit,
+                record: Record::default(),
+                revision: 0,
+                told_at: None,
+                promised: None,
+            }),
             reserving: tokio::sync::Mutex::default(),
             concurrent: Arc::new(Semaphore::new(concurrent_max.max(1))),
         }
@@ -114,6 +119,11 @@ impl Budget {
         }
     }
 
+    /// The pace of writes from now on.
+    pub(super) fn pace(&self, limit: RateLimit) {
+        self.mirror().limit = limit;
+    }
+
     /// What another replica, or we, wrote.
     pub(super) fn follow(&self, record: &Record, revision: u64) {
         let mut mirror = self.mirror();
@@ -125,9 +135,8 @@ impl Budget {
 
     async fn try_admit(&self, kind: Kind) -> Result<(), RateLimited> {
         // A look at the mirror is enough for every read and for every write that must wait or is not paced.
-        match self.decide(kind)? {
-            None => return Ok(()),
-            Some(_) => {}
+        if self.decide(kind)?.is_none() {
+            return Ok(());
         }
         let _one = self.reserving.lock().await;
         for _ in 0..TRIES_MAX {
@@ -148,16 +157,11 @@ impl Budget {
     fn decide(&self, kind: Kind) -> Result<Option<(Record, u64)>, RateLimited> {
         let now = self.clock.now();
         let mut mirror = self.mirror();
-        match decide(&mirror.record, self.limit, kind, now) {
-            Verdict::Go => {
-                // Until the next answer tells, we count ourselves.
-                mirror.record.remaining =
-                    mirror.record.remaining.map(|left| left.saturating_sub(1).max(1).min(left));
-                Ok(None)
-            }
+        match decide(&mirror.record, mirror.limit, kind, now) {
+            Verdict::Go => Ok(None),
             Verdict::Reserve(record) => Ok(Some((*record, mirror.revision))),
             Verdict::Wait { until, why } => {
-                let queued = mirror.promised.map(|promised| promised + spacing(self.limit, kind));
+                let queued = mirror.promised.map(|promised| promised + spacing(mirror.limit, kind));
                 let until = queued.unwrap_or(until).clamp(until, until + QUEUE_MAX);
                 mirror.promised = Some(until);
                 let after = (until - now).to_std().unwrap_or(Duration::ZERO);

@@ -1,0 +1,105 @@
+//! The agent: does what commands ask on a platform, and records what the platform says. It decides *when* to call and what
+//! an answer means for the job; the platform knows *how*.
+//!
+//! A run is started at most once per recorded intent: `TriggerStarted` is appended before the call, only its writer calls,
+//! and only within a short lease; whoever comes later looks for the run before the next intent may be recorded.
+
+mod adopt;
+mod cancel;
+mod effects;
+mod events;
+mod handlers;
+mod observe;
+mod recent;
+mod runs;
+mod settings;
+mod step;
+mod trigger;
+
+pub use effects::CRASH_POINTS;
+pub use handlers::{Commands, Events};
+pub use settings::AgentSettings;
+
+use crate::clock::Clock;
+use crate::platform::{CallError, Platform};
+use bus::topology::{RUNS, agent_commands, agent_events};
+use bus::{Bucket, Bus, BusError, Failure, JobLog, Known, consume};
+use domain::id::JobId;
+use domain::token::Slug;
+use futures::future::try_join_all;
+use recent::Recent;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// An agent of one platform. Several replicas may run at once.
+#[derive(Debug)]
+pub struct Agent<P> {
+    platform: Arc<P>,
+    bus: Bus,
+    jobs: JobLog,
+    runs: Bucket,
+    clock: Clock,
+    settings: AgentSettings,
+    /// Tries of which this process knows that they had no effect.
+    without_effect: Recent<JobId, u32>,
+    /// What webhooks were last judged by, so that the next one needs no look-up.
+    seen: Recent<JobId, Known>,
+}
+
+impl<P: Platform> Agent<P> {
+    /// An agent that works with the real time.
+    pub fn new(platform: Arc<P>, bus: &Bus, settings: AgentSettings) -> Arc<Self> {
+        Self::with_clock(platform, bus, settings, Clock::real())
+    }
+
+    /// An agent whose grace periods pass by that clock.
+    pub fn with_clock(platform: Arc<P>, bus: &Bus, settings: AgentSettings, clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            platform,
+            bus: bus.clone(),
+            jobs: bus.jobs(),
+            runs: bus.bucket(&RUNS),
+            clock,
+            settings,
+            without_effect: Recent::new(16_384),
+            seen: Recent::new(2_048),
+        })
+    }
+
+    /// Works on commands and webhooks until `drain`, then finishes what it holds.
+    ///
+    /// # Errors
+    /// What [`consume`] cannot heal by itself.
+    pub async fn run(self: Arc<Self>, drain: CancellationToken) -> Result<(), BusError> {
+        let name = self.platform.name();
+        let commands = Arc::new(Commands(Arc::clone(&self)));
+        let commands =
+            consume(&self.bus, agent_commands(&name), commands, self.settings.commands, drain.clone());
+        let events = Arc::new(Events(Arc::clone(&self)));
+        let events = try_join_all(self.platform.event_tokens().iter().map(|token| {
+            let consumer = agent_events(&name, &Slug::of_name(token));
+            consume(&self.bus, consumer, Arc::clone(&events), self.settings.events, drain.clone())
+        }));
+        let (commands, events) = futures::future::join(commands, events).await;
+        commands.and(events.map(|_| ()))
+    }
+
+    /// Gives a call to the platform its end. A call that is cut off may have had its effect.
+    async fn in_time<T>(&self, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+        let deadline = self.settings.call_deadline;
+        tokio::time::timeout(deadline, call).await.unwrap_or_else(|_| {
+            Err(CallError::Ambiguous(format!("no answer within {} s", deadline.as_secs())))
+        })
+    }
+
+    /// From when on a try of which nothing is known can no longer show up.
+    fn window(&self) -> Duration {
+        self.settings.lease + self.settings.call_deadline + self.platform.search_lag()
+    }
+}
+
+/// Not now, but then; costs no attempt.
+fn later(after: Duration, why: impl Into<String>) -> Failure {
+    Failure::Later { after, why: telemetry::redact(&why.into()).into_owned() }
+}
