@@ -5,6 +5,7 @@
 pub mod command;
 pub mod decision;
 pub mod entity;
+pub mod evaluate;
 pub mod hint;
 pub mod id;
 pub mod job;

@@ -1,0 +1,212 @@
+//! `anyApproval`: so many distinct people must say yes to a version in an environment; one no is a veto.
+
+use super::ruling::{Ruling, rfc};
+use crate::Timestamp;
+use crate::entity::{AnyApproval, Approval, ApprovalStatus};
+use chrono::TimeDelta;
+use std::collections::BTreeMap;
+
+/// What the rule must know of the version and of people's words on it in the environment.
+pub(super) struct Question<'a> {
+    /// When the rule came to be: an older version is grandfathered.
+    pub(super) ruled_since: Timestamp,
+    /// When the version came to be.
+    pub(super) version_since: Timestamp,
+    /// Who made the version, if known.
+    pub(super) created_by: Option<&'a str>,
+    /// The environment's name, for people.
+    pub(super) environment: &'a str,
+    /// Every word on the version in the environment.
+    pub(super) words: Vec<&'a Approval>,
+    pub(super) now: Timestamp,
+}
+
+/// `is_approver` says whether a person's word counts under the rule's `approvers`.
+/// A no from anybody whose word counts is a veto, also from the version's maker, whose yes may not count:
+/// a no is always the safe side. It is asked before grandfathering, because it was meant for this version.
+pub(super) fn judge(
+    rule: &AnyApproval,
+    question: &Question<'_>,
+    is_approver: impl Fn(&str) -> Result<bool, String>,
+) -> Ruling {
+    let mut vetoes = BTreeMap::new();
+    let mut yeses: Vec<(Timestamp, &str)> = Vec::new();
+    for word in &question.words {
+        match is_approver(&word.user) {
+            Err(error) => return Ruling::deny(format!("`approvers` cannot be evaluated: {error}")),
+            Ok(false) => continue,
+            Ok(true) => {}
+        }
+        match word.status {
+            ApprovalStatus::Rejected => {
+                vetoes.insert(word.user.as_str(), word.reason.as_deref());
+            }
+            ApprovalStatus::Approved if counts(rule, question, word) => yeses.push((word.at, &word.user)),
+            ApprovalStatus::Approved => {}
+        }
+    }
+    if let Some((user, reason)) = vetoes.first_key_value() {
+        let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        return Ruling::deny(format!("{user} rejected it in {}{why}", question.environment));
+    }
+    if question.version_since < question.ruled_since {
+        let reason =
+            format!("grandfathered: the version is older than the rule ({})", rfc(question.ruled_since));
+        return Ruling::allow(reason, Some(question.version_since));
+    }
+    count(rule, question, yeses)
+}
+
+fn counts(rule: &AnyApproval, question: &Question<'_>, word: &Approval) -> bool {
+    let own = question.created_by == Some(word.user.as_str());
+    (rule.allow_self_approval || !own) && expiry(rule, word.at).is_none_or(|expiry| question.now < expiry)
+}
+
+fn expiry(rule: &AnyApproval, at: Timestamp) -> Option<Timestamp> {
+    rule.expires_after_seconds.map(|seconds| at + TimeDelta::seconds(seconds.into()))
+}
+
+fn count(rule: &AnyApproval, question: &Question<'_>, mut yeses: Vec<(Timestamp, &str)>) -> Ruling {
+    yeses.sort_unstable();
+    let wanted = usize::try_from(rule.min_approvals.max(1)).unwrap_or(usize::MAX);
+    let people: Vec<&str> = yeses.iter().map(|(_, user)| *user).collect();
+    let by = if people.is_empty() { String::new() } else { format!(" ({})", people.join(", ")) };
+    let reason = format!("{} of {wanted} approvals in {}{by}", people.len(), question.environment);
+    match yeses.get(wanted - 1) {
+        Some((nth, _)) => {
+            // One yes too few is left when all but `wanted - 1` of them have expired.
+            let ends = yeses.get(yeses.len() - wanted).and_then(|(at, _)| expiry(rule, *at));
+            Ruling::allow(reason, Some(*nth)).ending(ends)
+        }
+        None => Ruling::wait(reason, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::Verdict;
+    use crate::id::{EnvironmentId, VersionId, derive};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + TimeDelta::seconds(second)
+    }
+
+    /// `ann+10` says yes at second 10, `bob-20` says no at second 20.
+    fn words(text: &str) -> Vec<Approval> {
+        text.split_whitespace()
+            .map(|word| {
+                let split = word.find(['+', '-']).unwrap();
+                let status = match &word[split..=split] {
+                    "+" => ApprovalStatus::Approved,
+                    _ => ApprovalStatus::Rejected,
+                };
+                Approval {
+                    version: VersionId(derive(&["v"])),
+                    environment: EnvironmentId(derive(&["e"])),
+                    user: word[..split].to_owned(),
+                    status,
+                    reason: None,
+                    at: at(word[split + 1..].parse().unwrap()),
+                }
+            })
+            .collect()
+    }
+
+    const TWO: AnyApproval = AnyApproval {
+        min_approvals: 2,
+        approvers: None,
+        allow_self_approval: true,
+        expires_after_seconds: None,
+    };
+
+    fn ask(rule: &AnyApproval, said: &str, version_since: i64, now: i64) -> Ruling {
+        let words = words(said);
+        let question = Question {
+            ruled_since: at(0),
+            version_since: at(version_since),
+            created_by: Some("maker"),
+            environment: "prod",
+            words: words.iter().collect(),
+            now: at(now),
+        };
+        judge(rule, &question, |user| match user {
+            "broken" => Err("no such overload".to_owned()),
+            user => Ok(user != "stranger"),
+        })
+    }
+
+    #[track_caller]
+    fn check(
+        ruling: &Ruling,
+        verdict: Verdict,
+        reason: &str,
+        satisfied_at: Option<i64>,
+        ends_at: Option<i64>,
+    ) {
+        assert_eq!((&ruling.verdict, ruling.reason.as_str()), (&verdict, reason));
+        assert_eq!((ruling.satisfied_at, ruling.ends_at), (satisfied_at.map(at), ends_at.map(at)));
+    }
+
+    #[test]
+    fn as_many_people_as_wanted_must_say_yes() {
+        let wait = Verdict::Wait { until: None };
+        check(&ask(&TWO, "", 5, 50), wait.clone(), "0 of 2 approvals in prod", None, None);
+        check(&ask(&TWO, "ann+10", 5, 50), wait.clone(), "1 of 2 approvals in prod (ann)", None, None);
+        check(&ask(&TWO, "ann+10 stranger+11", 5, 50), wait, "1 of 2 approvals in prod (ann)", None, None);
+        let reason = "2 of 2 approvals in prod (bob, ann)";
+        check(&ask(&TWO, "ann+30 bob+10", 5, 50), Verdict::Allow, reason, Some(30), None);
+        let reason = "3 of 2 approvals in prod (ann, bob, cid)";
+        check(&ask(&TWO, "cid+40 ann+10 bob+20", 5, 50), Verdict::Allow, reason, Some(20), None);
+    }
+
+    #[test]
+    fn the_makers_own_yes_counts_only_where_it_may() {
+        check(
+            &ask(&TWO, "ann+10 maker+11", 5, 50),
+            Verdict::Allow,
+            "2 of 2 approvals in prod (ann, maker)",
+            Some(11),
+            None,
+        );
+        let strict = AnyApproval { allow_self_approval: false, ..TWO };
+        let wait = Verdict::Wait { until: None };
+        check(&ask(&strict, "ann+10 maker+11", 5, 50), wait, "1 of 2 approvals in prod (ann)", None, None);
+        check(&ask(&strict, "maker-11", 5, 50), Verdict::Deny, "maker rejected it in prod", None, None);
+    }
+
+    #[test]
+    fn one_no_of_an_approver_is_a_veto_also_for_a_grandfathered_version() {
+        for since in [5, -5] {
+            let ruling = ask(&TWO, "ann+10 bob+11 cid-12", since, 50);
+            check(&ruling, Verdict::Deny, "cid rejected it in prod", None, None);
+        }
+        let reason = "2 of 2 approvals in prod (ann, bob)";
+        check(&ask(&TWO, "ann+10 bob+11 stranger-12", 5, 50), Verdict::Allow, reason, Some(11), None);
+    }
+
+    #[test]
+    fn a_version_older_than_the_rule_is_grandfathered() {
+        let reason = "grandfathered: the version is older than the rule (1970-01-01T00:00:00Z)";
+        check(&ask(&TWO, "", -5, 50), Verdict::Allow, reason, Some(-5), None);
+        assert!(!ask(&TWO, "", 0, 50).verdict.allows(), "as old as the rule is not older");
+    }
+
+    #[test]
+    fn a_yes_expires_at_the_exact_instant() {
+        let rule = AnyApproval { expires_after_seconds: Some(20), ..TWO };
+        let reason = "2 of 2 approvals in prod (ann, bob)";
+        check(&ask(&rule, "ann+10 bob+15", 5, 29), Verdict::Allow, reason, Some(15), Some(30));
+        let wait = Verdict::Wait { until: None };
+        check(&ask(&rule, "ann+10 bob+15", 5, 30), wait, "1 of 2 approvals in prod (bob)", None, None);
+        let reason = "3 of 2 approvals in prod (ann, bob, cid)";
+        check(&ask(&rule, "ann+10 bob+15 cid+20", 5, 29), Verdict::Allow, reason, Some(15), Some(35));
+        check(&ask(&rule, "ann-1", 5, 1000), Verdict::Deny, "ann rejected it in prod", None, None);
+    }
+
+    #[test]
+    fn an_error_in_the_selector_of_approvers_is_a_no() {
+        let reason = "`approvers` cannot be evaluated: no such overload";
+        check(&ask(&TWO, "ann+10 bob+11 broken+12", 5, 50), Verdict::Deny, reason, None, None);
+    }
+}

@@ -1,0 +1,278 @@
+//! Facts: how every job stands, folded from the last event of each. It knows no catalog and no policy.
+//!
+//! Only the last event of a job counts, so that a fold that began with a snapshot (last event per job)
+//! and one that saw every event say the same.
+
+use crate::Timestamp;
+use crate::id::{JobId, VersionId};
+use crate::job::{JobEvent, JobFact, JobRef, JobStatus, Reason, TerminalStatus};
+use crate::target::TargetKey;
+use std::collections::{BTreeSet, HashMap};
+
+/// How every job stands.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    jobs: HashMap<JobId, JobStanding>,
+    of_target: HashMap<TargetKey, BTreeSet<JobId>>,
+    successes: HashMap<VersionId, BTreeSet<JobId>>,
+    sequence: u64,
+}
+
+/// How one job stands, by the last thing that happened to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobStanding {
+    /// Which job, and what it is for.
+    pub job: JobRef,
+    /// The sequence in `JOBS` of its last event.
+    pub sequence: u64,
+    /// When that was recorded.
+    pub at: Timestamp,
+    /// Active or over.
+    pub standing: Standing,
+}
+
+/// Active or over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Not over; a finished job that runs again is active again.
+    Active {
+        /// Whether the last thing that happened is a wish that it end.
+        cancelling: bool,
+    },
+    /// Over, since the event's time.
+    Over {
+        /// How.
+        status: TerminalStatus,
+        /// Why.
+        reason: Option<Reason>,
+    },
+}
+
+/// What an event changed, for those who must look again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactChange {
+    /// Old news, or nothing that a decision could depend on.
+    Nothing,
+    /// A job that was unknown is active.
+    Started,
+    /// A job that was over is active again.
+    Reopened,
+    /// A job is over.
+    Ended,
+}
+
+impl Facts {
+    /// Takes in an event with its sequence in `JOBS`. An event that is not newer than the job's last is ignored.
+    pub fn apply(&mut self, event: &JobEvent, sequence: u64) -> FactChange {
+        self.reached(sequence);
+        self.anticipate(event, sequence)
+    }
+
+    /// Takes in an event that is known to be recorded before the stream has told it, and so says nothing
+    /// of what else was recorded up to there.
+    pub fn anticipate(&mut self, event: &JobEvent, sequence: u64) -> FactChange {
+        let id = event.job.id;
+        let before = self.jobs.get(&id);
+        if before.is_some_and(|known| known.sequence >= sequence) {
+            return FactChange::Nothing;
+        }
+        let standing = standing_after(&event.fact);
+        let change = match (before.map(|known| known.standing), standing) {
+            (_, Standing::Over { .. }) => FactChange::Ended,
+            (Some(Standing::Active { .. }), Standing::Active { .. }) => FactChange::Nothing,
+            (None, Standing::Active { .. }) => FactChange::Started,
+            (Some(Standing::Over { .. }), Standing::Active { .. }) => FactChange::Reopened,
+        };
+        self.forget(id);
+        self.of_target.entry(event.job.target).or_default().insert(id);
+        let known = JobStanding { job: event.job.clone(), sequence, at: event.at, standing };
+        if known.succeeded() {
+            self.successes.entry(event.job.version).or_default().insert(id);
+        }
+        self.jobs.insert(id, known);
+        change
+    }
+
+    /// The sequence of `JOBS` up to which this is true.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Notes that everything up to `sequence` was seen.
+    pub fn reached(&mut self, sequence: u64) {
+        self.sequence = self.sequence.max(sequence);
+    }
+
+    /// A job, if anything is known of it.
+    pub fn job(&self, id: JobId) -> Option<&JobStanding> {
+        self.jobs.get(&id)
+    }
+
+    /// The jobs of a target, in no telling order.
+    pub fn jobs_of(&self, target: &TargetKey) -> impl Iterator<Item = &JobStanding> {
+        self.of_target.get(target).into_iter().flatten().filter_map(|id| self.jobs.get(id))
+    }
+
+    /// The successful jobs of a version on any target.
+    pub fn successes_of(&self, version: VersionId) -> impl Iterator<Item = &JobStanding> {
+        self.successes.get(&version).into_iter().flatten().filter_map(|id| self.jobs.get(id))
+    }
+
+    /// How many jobs are known.
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether no job is known.
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// Forgets jobs that were over before `instant`: the stream has forgotten them too.
+    pub fn forget_over_before(&mut self, instant: Timestamp) {
+        let old: Vec<JobId> = self
+            .jobs
+            .values()
+            .filter(|job| job.is_over() && job.at < instant)
+            .map(|job| job.job.id)
+            .collect();
+        for id in old {
+            self.forget(id);
+        }
+    }
+
+    fn forget(&mut self, id: JobId) {
+        let Some(known) = self.jobs.remove(&id) else { return };
+        remove_from(&mut self.of_target, &known.job.target, id);
+        remove_from(&mut self.successes, &known.job.version, id);
+    }
+}
+
+impl JobStanding {
+    /// Whether it is over, until a new attempt.
+    pub fn is_over(&self) -> bool {
+        matches!(self.standing, Standing::Over { .. })
+    }
+
+    /// Whether it ended well.
+    pub fn succeeded(&self) -> bool {
+        matches!(self.standing, Standing::Over { status: TerminalStatus::Successful, .. })
+    }
+
+    /// Its status as decisions show it: `pending` until it is over.
+    pub fn status(&self) -> (JobStatus, Option<Reason>) {
+        match self.standing {
+            Standing::Active { .. } => (JobStatus::Pending, None),
+            Standing::Over { status, reason } => (status.into(), reason),
+        }
+    }
+}
+
+fn standing_after(fact: &JobFact) -> Standing {
+    match fact {
+        JobFact::Finished(snapshot) => Standing::Over { status: snapshot.status, reason: snapshot.reason },
+        JobFact::CancelRequested { .. } | JobFact::CancelSent { .. } => Standing::Active { cancelling: true },
+        JobFact::Requested { .. }
+        | JobFact::Held { .. }
+        | JobFact::Dispatched(_)
+        | JobFact::TriggerStarted { .. }
+        | JobFact::Triggered { .. }
+        | JobFact::TriggerUnknown { .. }
+        | JobFact::Observed(_)
+        | JobFact::RetryRequested { .. } => Standing::Active { cancelling: false },
+    }
+}
+
+fn remove_from<K: std::hash::Hash + Eq + Copy>(index: &mut HashMap<K, BTreeSet<JobId>>, key: &K, id: JobId) {
+    if let Some(ids) = index.get_mut(key) {
+        ids.remove(&id);
+        if ids.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{DeploymentId, EnvironmentId, ReleaseId, ResourceId, derive};
+    use crate::job::CancelReason;
+
+    fn event(job: &str, fact: JobFact) -> JobEvent {
+        let id = |name: &str| derive(&[name]);
+        let target = TargetKey {
+            deployment: DeploymentId(id("d")),
+            environment: EnvironmentId(id("e")),
+            resource: ResourceId(id("r")),
+        };
+        let job = JobRef {
+            workspace: "acme".parse().unwrap(),
+            id: JobId(id(job)),
+            target,
+            version: VersionId(id("v")),
+            tag: "v".into(),
+            release: ReleaseId(id("rel")),
+            attempt: 1,
+            deployment: "web".parse().unwrap(),
+            environment: "prod".parse().unwrap(),
+        };
+        JobEvent { job, at: Timestamp::UNIX_EPOCH, cause: None, traceparent: None, fact }
+    }
+
+    fn requested() -> JobFact {
+        JobFact::Requested { catalog_revision: 1 }
+    }
+
+    fn done() -> JobFact {
+        JobFact::ended(TerminalStatus::Successful, None, "done")
+    }
+
+    #[test]
+    fn the_last_fact_of_a_job_counts_and_old_news_does_not() {
+        let cancel = JobFact::CancelRequested { by: "ann".into(), reason: CancelReason::User };
+        let retry = JobFact::RetryRequested { by: "ann".into() };
+        let mut facts = Facts::default();
+        for (sequence, fact, change, active, successes) in [
+            (1, requested(), FactChange::Started, Some(false), 0),
+            (3, cancel, FactChange::Nothing, Some(true), 0),
+            (4, done(), FactChange::Ended, None, 1),
+            (2, requested(), FactChange::Nothing, None, 1),
+            (4, done(), FactChange::Nothing, None, 1),
+            (5, retry, FactChange::Reopened, Some(false), 0),
+            (6, done(), FactChange::Ended, None, 1),
+        ] {
+            let event = event("j", fact);
+            assert_eq!(facts.apply(&event, sequence), change, "{sequence}");
+            let job = facts.job(event.job.id).unwrap();
+            let cancelling = match job.standing {
+                Standing::Active { cancelling } => Some(cancelling),
+                Standing::Over { .. } => None,
+            };
+            assert_eq!(cancelling, active, "{sequence}");
+            assert_eq!(facts.successes_of(event.job.version).count(), successes, "{sequence}");
+            assert_eq!(facts.jobs_of(&event.job.target).count(), 1);
+        }
+        assert_eq!(facts.sequence(), 6);
+    }
+
+    #[test]
+    fn what_is_anticipated_claims_nothing_of_what_lies_between_and_its_echo_is_no_news() {
+        let mut facts = Facts::default();
+        assert_eq!(facts.anticipate(&event("j", requested()), 9), FactChange::Started);
+        assert_eq!(facts.sequence(), 0);
+        assert_eq!(facts.apply(&event("j", requested()), 9), FactChange::Nothing);
+        assert_eq!(facts.sequence(), 9);
+    }
+
+    #[test]
+    fn old_ends_are_forgotten_and_what_is_active_is_not() {
+        let mut facts = Facts::default();
+        facts.apply(&event("over", done()), 1);
+        facts.apply(&event("active", requested()), 2);
+        facts.forget_over_before(Timestamp::UNIX_EPOCH);
+        assert_eq!(facts.len(), 2);
+        facts.forget_over_before(Timestamp::UNIX_EPOCH + chrono::TimeDelta::seconds(1));
+        assert_eq!(facts.len(), 1);
+        assert_eq!(facts.successes_of(VersionId(derive(&["v"]))).count(), 0);
+    }
+}
