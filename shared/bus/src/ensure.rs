@@ -138,7 +138,7 @@ impl Bus {
         api: &str,
         not_found: ErrorCode,
     ) -> Result<Option<T>, BusError> {
-        match self.api::<_, T>(api, &()).await? {
+        match self.api::<_, T>(api, &serde_json::json!({})).await? {
             Response::Ok(found) => Ok(Some(found)),
             Response::Err { error } if error.error_code() == not_found => Ok(None),
             Response::Err { error } if error.code() >= 500 => Err(BusError::unavailable(api, chain(&error))),

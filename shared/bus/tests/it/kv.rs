@@ -1,0 +1,61 @@
+//! Buckets: a write says what it expects to replace, and only one of two such writes succeeds.
+
+use bus::CasError;
+use bus::topology::{DELIVERIES, PAYLOADS, SLOTS};
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use crate::rig::Rig;
+
+#[tokio::test]
+async fn a_key_is_created_once_until_it_is_deleted() {
+    let rig = Rig::start().await;
+    let bucket = rig.bus.bucket(&DELIVERIES);
+    assert_eq!(bucket.get("k").await.unwrap(), None);
+    let first = bucket.create("k", "1".into()).await.unwrap();
+    assert!(matches!(bucket.create("k", "2".into()).await, Err(CasError::Conflict)));
+    let entry = bucket.get("k").await.unwrap().unwrap();
+    assert_eq!((&entry.value[..], entry.revision), (&b"1"[..], first));
+    assert!(matches!(bucket.delete_at("k", first + 7).await, Err(CasError::Conflict)));
+    bucket.delete_at("k", first).await.unwrap();
+    assert_eq!(bucket.get("k").await.unwrap(), None);
+    let again = bucket.create("k", "3".into()).await.unwrap();
+    assert!(again > first);
+    bucket.delete("k").await.unwrap();
+    assert_eq!(bucket.get("k").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn of_many_writers_with_one_revision_one_wins() {
+    let rig = Rig::start().await;
+    let bucket = rig.bus.bucket(&SLOTS);
+    bucket.create_json("count", &0u32).await.unwrap();
+    let mut writers = JoinSet::new();
+    for _ in 0..4 {
+        let bucket = bucket.clone();
+        writers.spawn(async move {
+            let mut won = 0;
+            while won < 25 {
+                let (count, revision) = bucket.get_json::<u32>("count").await.unwrap().unwrap();
+                match bucket.update_json("count", &(count + 1), revision).await {
+                    Ok(_) => won += 1,
+                    Err(CasError::Conflict) => {}
+                    Err(CasError::Bus(error)) => panic!("{error}"),
+                }
+            }
+        });
+    }
+    writers.join_all().await;
+    assert_eq!(bucket.get_json::<u32>("count").await.unwrap().unwrap().0, 100);
+}
+
+#[tokio::test]
+async fn an_object_larger_than_a_message_comes_back_whole() {
+    let rig = Rig::start().await;
+    let objects = rig.bus.objects(&PAYLOADS);
+    let large = Bytes::from(vec![7; rig.bus.max_payload_bytes() * 2 + 1]);
+    objects.put("delivery-1", large.clone()).await.unwrap();
+    assert_eq!(objects.get("delivery-1", large.len()).await.unwrap(), Some(large.clone()));
+    assert!(objects.get("delivery-1", large.len() - 1).await.is_err());
+    assert_eq!(objects.get("other", 1).await.unwrap(), None);
+}
