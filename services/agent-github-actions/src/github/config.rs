@@ -1,0 +1,427 @@
+//! What a job's rendered config says about GitHub: where, as whom, what to run. Parsed once per call, trusted after.
+//! It knows names of secrets, never a secret.
+
+use platform::CallError;
+use reqwest::Url;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// The API of github.com.
+const BASE_URL: &str = "https://api.github.com";
+/// The most inputs github.com takes (GHES up to 3.19 takes ten, and says so itself).
+const INPUTS_MAX: usize = 25;
+/// The most characters all inputs may have together, by GitHub's documentation of `workflow_dispatch`.
+const INPUTS_CHARS_MAX: usize = 65_535;
+
+/// A job's config, as far as GitHub is concerned. Keys it does not know are left alone: the config is merged from
+/// several layers, and other parts of the system read theirs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GithubConfig {
+    /// `baseUrl`: the root of the API, without a trailing slash in its path. Default `https://api.github.com`;
+    /// GHES is `https://<host>/api/v3`.
+    pub base: Url,
+    /// The host of the API, with its port where that is not the usual one.
+    pub host: String,
+    /// `owner`: user or organisation.
+    pub owner: String,
+    /// `repo`: the repository's name.
+    pub repo: String,
+    /// `workflow`: the workflow's id or file name, e.g. `deploy.yml`.
+    pub workflow: String,
+    /// `ref`: branch or tag the workflow is taken from. Default `main`.
+    pub git_ref: String,
+    /// Who we are to GitHub.
+    pub credential: Credential,
+    /// `inputs`, as the text GitHub makes of them anyway.
+    pub inputs: BTreeMap<String, String>,
+    /// `jobIdInput`: the input that carries the job's id. Default `job_id`; null or empty sends none, and then a run
+    /// whose start was not answered cannot be found again.
+    pub job_id_input: Option<String>,
+    /// `neutralIs`: what the conclusion `neutral` means. Default `successful`.
+    pub neutral_is: Neutral,
+    /// `rateLimit.writesPerMinute`: overrides the service's default for this credential; 0 is no pace of ours.
+    pub writes_per_minute: Option<u32>,
+}
+
+/// Who we are to GitHub.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// A GitHub App: `appId` (or `clientId`), `privateKeySecret` and, to save a look-up, `installationId`.
+    App {
+        /// What the JWT's `iss` says.
+        id: String,
+        /// The name of the secret that holds the PEM of the App's private key.
+        key_secret: String,
+        /// The installation on the owner's account.
+        installation: Option<u64>,
+    },
+    /// A personal access token: `tokenSecret`.
+    Token {
+        /// The name of the secret that holds it.
+        secret: String,
+    },
+}
+
+/// What the conclusion `neutral` means.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Neutral {
+    /// The run ended well.
+    #[default]
+    Successful,
+    /// There was nothing to do.
+    Skipped,
+    /// The run ended badly.
+    Failure,
+}
+
+/// Which hosts credentials may be sent to. Everybody who may edit a deployment may edit its config, so whoever runs
+/// the agent can say where its secrets may go.
+#[derive(Debug, Clone, Default)]
+pub struct AllowedHosts(BTreeSet<String>);
+
+impl AllowedHosts {
+    /// These hosts only, over any scheme; without any: every host over https, and loopback over http.
+    pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
+        Self(hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect())
+    }
+
+    fn permit(&self, base: &Url, host: &str) -> Result<(), ConfigError> {
+        if !self.0.is_empty() {
+            return match self.0.contains(host) {
+                true => Ok(()),
+                false => wrong("baseUrl", format!("the host {host} is not one this agent may talk to")),
+            };
+        }
+        if base.scheme() == "https" || is_loopback(base.host_str().unwrap_or_default()) {
+            Ok(())
+        } else {
+            wrong("baseUrl", "credentials are sent over https only, or to hosts the agent's settings allow")
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// A config that does not fit, by field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("config field `{field}` {why}")]
+pub struct ConfigError {
+    /// The field.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl From<ConfigError> for CallError {
+    fn from(error: ConfigError) -> Self {
+        CallError::Invalid(error.to_string())
+    }
+}
+
+fn wrong<T>(field: &'static str, why: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError { field, why: why.into() })
+}
+
+impl GithubConfig {
+    /// Reads a rendered config.
+    ///
+    /// # Errors
+    /// The first field that does not fit, and why.
+    pub fn parse(config: &Map<String, Value>, hosts: &AllowedHosts) -> Result<Self, ConfigError> {
+        let (base, host) = base_url(text(config, "baseUrl")?.as_deref().unwrap_or(BASE_URL))?;
+        hosts.permit(&base, &host)?;
+        let job_id_input = match config.get("jobIdInput") {
+            None => Some("job_id".to_owned()),
+            Some(_) => text(config, "jobIdInput")?,
+        };
+        Ok(Self {
+            base,
+            host,
+            owner: name(config, "owner")?,
+            repo: name(config, "repo")?,
+            workflow: workflow(config)?,
+            git_ref: text(config, "ref")?.unwrap_or_else(|| "main".to_owned()),
+            credential: credential(config)?,
+            inputs: inputs(config, job_id_input.as_deref())?,
+            job_id_input,
+            neutral_is: neutral(config)?,
+            writes_per_minute: writes_per_minute(config)?,
+        })
+    }
+
+    /// The repository as run keys name it: GitHub ignores case.
+    pub fn scope(&self) -> String {
+        format!("{}/{}", self.owner, self.repo).to_ascii_lowercase()
+    }
+
+    /// What GitHub counts our calls by: an App's installation is one per owner. Holds no secret.
+    pub fn counted_as(&self) -> String {
+        match &self.credential {
+            Credential::App { id, .. } => format!("app {id} on {}", self.owner.to_ascii_lowercase()),
+            Credential::Token { secret } => format!("token {secret}"),
+        }
+    }
+
+    /// A URL of the API, each segment escaped.
+    pub fn url<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> Url {
+        below(self.base.clone(), segments)
+    }
+
+    /// A URL below the repository.
+    pub fn repo_url<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> Url {
+        below(self.url(["repos", &self.owner, &self.repo]), segments)
+    }
+}
+
+fn below<'a>(mut url: Url, segments: impl IntoIterator<Item = &'a str>) -> Url {
+    url.path_segments_mut().expect("an http URL has a path").pop_if_empty().extend(segments);
+    url
+}
+
+/// The host of a URL, with its port where that is not the scheme's usual one.
+pub(super) fn host_of(url: &Url) -> Option<String> {
+    let host = url.host_str()?.to_ascii_lowercase();
+    Some(match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host,
+    })
+}
+
+fn base_url(text: &str) -> Result<(Url, String), ConfigError> {
+    let url = match Url::parse(text.trim_end_matches('/')) {
+        Ok(url) => url,
+        Err(error) => return wrong("baseUrl", format!("is not a URL: {error}")),
+    };
+    if !matches!(url.scheme(), "https" | "http") {
+        return wrong("baseUrl", "must begin with https://");
+    }
+    if url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
+        return wrong("baseUrl", "must be a scheme, a host and a path, nothing else");
+    }
+    match host_of(&url) {
+        Some(host) => Ok((url, host)),
+        None => wrong("baseUrl", "has no host"),
+    }
+}
+
+/// A text or a number as text; null and empty are nothing.
+fn text(config: &Map<String, Value>, field: &'static str) -> Result<Option<String>, ConfigError> {
+    match config.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.trim().to_owned())),
+        Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => wrong(field, "must be a text"),
+    }
+}
+
+fn required(config: &Map<String, Value>, field: &'static str) -> Result<String, ConfigError> {
+    match text(config, field)? {
+        Some(text) => Ok(text),
+        None => wrong(field, "is missing"),
+    }
+}
+
+/// A name as GitHub allows for accounts and repositories.
+fn name(config: &Map<String, Value>, field: &'static str) -> Result<String, ConfigError> {
+    let name = required(config, field)?;
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.chars().all(legal) && name != "." && name != ".." && name.len() <= 100 {
+        Ok(name)
+    } else {
+        wrong(field, format!("is {name:?}, which is not a name on GitHub"))
+    }
+}
+
+fn workflow(config: &Map<String, Value>) -> Result<String, ConfigError> {
+    let text = required(config, "workflow")?;
+    let file = text.strip_prefix(".github/workflows/").unwrap_or(&text);
+    if file.contains('/') || file.chars().any(char::is_control) || file == "." || file == ".." {
+        return wrong("workflow", format!("is {text:?}; it must be an id or a file of .github/workflows"));
+    }
+    Ok(file.to_owned())
+}
+
+fn credential(config: &Map<String, Value>) -> Result<Credential, ConfigError> {
+    let app = match text(config, "appId")? {
+        Some(id) => Some(id),
+        None => text(config, "clientId")?,
+    };
+    let installation = match text(config, "installationId")? {
+        None => None,
+        Some(id) => match id.parse() {
+            Ok(id) => Some(id),
+            Err(_) => return wrong("installationId", "must be a number"),
+        },
+    };
+    match (app, text(config, "tokenSecret")?) {
+        (Some(_), Some(_)) => wrong("tokenSecret", "and `appId` are both given; which one is meant?"),
+        (Some(id), None) => {
+            Ok(Credential::App { id, key_secret: required(config, "privateKeySecret")?, installation })
+        }
+        (None, Some(secret)) => Ok(Credential::Token { secret }),
+        (None, None) => wrong("appId", "is missing, and so is `tokenSecret`: one of them must be given"),
+    }
+}
+
+/// GitHub hands every input to the workflow as text, so text is what is sent: what is not a scalar goes as JSON, for
+/// `fromJSON` to read.
+fn inputs(
+    config: &Map<String, Value>,
+    job_id_input: Option<&str>,
+) -> Result<BTreeMap<String, String>, ConfigError> {
+    let given = match config.get("inputs") {
+        None | Some(Value::Null) => return Ok(BTreeMap::new()),
+        Some(Value::Object(given)) => given,
+        Some(_) => return wrong("inputs", "must be a map"),
+    };
+    let mut inputs = BTreeMap::new();
+    for (name, value) in given {
+        let text = match value {
+            Value::Null => continue,
+            Value::String(text) => text.clone(),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+        };
+        if Some(name.as_str()) != job_id_input {
+            inputs.insert(name.clone(), text);
+        }
+    }
+    let count = inputs.len() + usize::from(job_id_input.is_some());
+    if count > INPUTS_MAX {
+        return wrong("inputs", format!("has {count} with the job's id; GitHub takes {INPUTS_MAX}"));
+    }
+    if inputs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > INPUTS_CHARS_MAX {
+        return wrong("inputs", format!("is longer than the {INPUTS_CHARS_MAX} characters GitHub takes"));
+    }
+    Ok(inputs)
+}
+
+fn neutral(config: &Map<String, Value>) -> Result<Neutral, ConfigError> {
+    match text(config, "neutralIs")?.as_deref() {
+        None | Some("successful") => Ok(Neutral::Successful),
+        Some("skipped") => Ok(Neutral::Skipped),
+        Some("failure") => Ok(Neutral::Failure),
+        Some(other) => wrong("neutralIs", format!("is {other:?}; it may be successful, skipped or failure")),
+    }
+}
+
+fn writes_per_minute(config: &Map<String, Value>) -> Result<Option<u32>, ConfigError> {
+    let limits = match config.get("rateLimit") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Object(limits)) => limits,
+        Some(_) => return wrong("rateLimit", "must be a map"),
+    };
+    match text(limits, "writesPerMinute")?.map(|text| text.parse::<u32>()) {
+        None => Ok(None),
+        Some(Ok(writes)) => Ok(Some(writes)),
+        Some(Err(_)) => wrong("rateLimit.writesPerMinute", "must be a whole number from 0"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn with(more: Value) -> Map<String, Value> {
+        let base = json!({
+            "owner": "Acme", "repo": "shop", "workflow": "deploy.yml", "tokenSecret": "pat", "unknown": [1],
+        });
+        let (Value::Object(mut base), Value::Object(more)) = (base, more) else { panic!("two maps") };
+        base.extend(more);
+        base
+    }
+
+    fn parse(more: Value) -> Result<GithubConfig, String> {
+        GithubConfig::parse(&with(more), &AllowedHosts::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        let config = parse(json!({})).unwrap();
+        assert_eq!(config.host, "api.github.com");
+        assert_eq!(config.scope(), "acme/shop");
+        assert_eq!(config.git_ref, "main");
+        assert_eq!(config.job_id_input.as_deref(), Some("job_id"));
+        assert_eq!(config.neutral_is, Neutral::Successful);
+        assert_eq!(
+            config.repo_url(["actions", "workflows", "a b.yml"]).as_str(),
+            "https://api.github.com/repos/Acme/shop/actions/workflows/a%20b.yml"
+        );
+    }
+
+    #[test]
+    fn ghes_keeps_its_path_and_ports_belong_to_the_host() {
+        let config = parse(json!({ "baseUrl": "https://GH.example/api/v3/" })).unwrap();
+        assert_eq!(config.host, "gh.example");
+        assert_eq!(config.repo_url([]).as_str(), "https://gh.example/api/v3/repos/Acme/shop");
+        assert_eq!(parse(json!({ "baseUrl": "http://127.0.0.1:99" })).unwrap().host, "127.0.0.1:99");
+    }
+
+    #[test]
+    fn both_kinds_of_credentials_are_read() {
+        let mut map = with(json!({ "appId": 12, "privateKeySecret": "key", "installationId": "7" }));
+        map.remove("tokenSecret");
+        let config = GithubConfig::parse(&map, &AllowedHosts::default()).unwrap();
+        let app = Credential::App { id: "12".into(), key_secret: "key".into(), installation: Some(7) };
+        assert_eq!(config.credential, app);
+        assert_eq!(parse(json!({})).unwrap().credential, Credential::Token { secret: "pat".into() });
+    }
+
+    #[test]
+    fn inputs_become_text_and_never_carry_another_job_id() {
+        let config = parse(json!({ "inputs": {
+            "text": "a", "flag": true, "number": 1.5, "none": null, "list": [1, "b"], "job_id": "mine",
+        } }));
+        let inputs: Vec<(String, String)> = config.unwrap().inputs.into_iter().collect();
+        let expected = [("flag", "true"), ("list", "[1,\"b\"]"), ("number", "1.5"), ("text", "a")];
+        assert_eq!(inputs, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
+        assert_eq!(parse(json!({ "jobIdInput": null })).unwrap().job_id_input, None);
+        assert_eq!(parse(json!({ "jobIdInput": "" })).unwrap().job_id_input, None);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let many: Map<String, Value> = (0..25).map(|n| (format!("i{n}"), json!(n))).collect();
+        for (more, message) in [
+            (json!({ "owner": null }), "`owner` is missing"),
+            (json!({ "repo": "../x" }), "`repo` is \"../x\""),
+            (json!({ "repo": ".." }), "`repo`"),
+            (json!({ "workflow": "a/b.yml" }), "`workflow`"),
+            (json!({ "workflow": {} }), "`workflow` must be a text"),
+            (json!({ "tokenSecret": "" }), "`appId` is missing"),
+            (json!({ "tokenSecret": null, "appId": 1 }), "`privateKeySecret` is missing"),
+            (json!({ "appId": 1, "privateKeySecret": "k" }), "both given"),
+            (json!({ "installationId": "x" }), "`installationId`"),
+            (json!({ "baseUrl": "ftp://x" }), "`baseUrl` must begin"),
+            (json!({ "baseUrl": "https://user@x" }), "`baseUrl`"),
+            (json!({ "baseUrl": "http://github.example" }), "https only"),
+            (json!({ "inputs": [1] }), "`inputs` must be a map"),
+            (json!({ "inputs": many }), "`inputs` has 26"),
+            (json!({ "inputs": { "a": "x".repeat(70_000) } }), "`inputs` is longer"),
+            (json!({ "neutralIs": "good" }), "`neutralIs`"),
+            (json!({ "rateLimit": 5 }), "`rateLimit`"),
+            (json!({ "rateLimit": { "writesPerMinute": -1 } }), "`rateLimit.writesPerMinute`"),
+        ] {
+            let error = parse(more.clone()).unwrap_err();
+            assert!(error.contains(message), "{more}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_agent_may_be_tied_to_its_hosts() {
+        let only = AllowedHosts::new(["GitHub.internal:8080".to_owned()]);
+        let at = |base: &str| GithubConfig::parse(&with(json!({ "baseUrl": base })), &only).is_ok();
+        assert!(at("http://github.internal:8080/api/v3"));
+        assert!(!at("https://api.github.com"));
+        assert!(!at("https://github.internal"));
+    }
+}

@@ -1,0 +1,19 @@
+//! Everything this service knows of GitHub. Nothing outside this module does.
+
+mod actions;
+mod api;
+mod auth;
+mod budgets;
+mod config;
+mod events;
+mod find;
+mod headers;
+mod links;
+mod refusal;
+mod run;
+mod status;
+mod wire;
+mod words;
+
+pub use actions::{GithubActions, Parts};
+pub use config::{AllowedHosts, ConfigError, Credential, GithubConfig, Neutral};

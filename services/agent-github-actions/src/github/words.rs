@@ -1,0 +1,87 @@
+//! GitHub's words for how a run stands. Both lists are open: GitHub adds words, and what we do not know is kept as it is.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(from = "String", into = "String")]
+        pub(super) enum $name {
+            $($(#[$vdoc])* $variant,)+
+            /// A word we do not know.
+            Other(String),
+        }
+
+        impl $name {
+            /// Every word GitHub has published.
+            #[cfg(test)]
+            pub(super) const PUBLISHED: &[&str] = &[$($text),+];
+
+            /// The word on the wire.
+            pub(super) fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => $text,)+
+                    Self::Other(text) => text,
+                }
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                match text.as_str() {
+                    $($text => Self::$variant,)+
+                    _ => Self::Other(text),
+                }
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(word: $name) -> Self {
+                word.as_str().to_owned()
+            }
+        }
+    };
+}
+
+words! {
+    /// The `status` of a run or job.
+    Status {
+        /// Asked for, not yet scheduled.
+        Requested = "requested",
+        /// Waits for a runner.
+        Queued = "queued",
+        /// Waits for its concurrency group.
+        Pending = "pending",
+        /// Waits for a deployment protection rule: a reviewer or a timer.
+        Waiting = "waiting",
+        /// Runs.
+        InProgress = "in_progress",
+        /// Over, unless its conclusion says otherwise.
+        Completed = "completed",
+    }
+}
+
+words! {
+    /// The `conclusion` of a completed run or job.
+    Conclusion {
+        /// It ended well.
+        Success = "success",
+        /// A job failed.
+        Failure = "failure",
+        /// Neither good nor bad.
+        Neutral = "neutral",
+        /// Somebody ended it.
+        Cancelled = "cancelled",
+        /// No job had anything to do.
+        Skipped = "skipped",
+        /// It took longer than it may.
+        TimedOut = "timed_out",
+        /// It waits for an approval and then goes on, under the same id.
+        ActionRequired = "action_required",
+        /// It could not even start: workflow file or policy.
+        StartupFailure = "startup_failure",
+        /// GitHub gave up on it.
+        Stale = "stale",
+    }
+}

@@ -1,0 +1,154 @@
+//! When the answer to a dispatch names no run, or never comes: found by name, and never started twice.
+
+use crate::rig::{Rig, SOON, new_job, options, status};
+use domain::job::JobStatus;
+use fake_github::{Fault, FaultKind, Options, Script, Status};
+use platform::{CallError, Found, Triggered};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn ghes() -> Options {
+    Options { returns_run_details: false, ..options(Script::hold()) }
+}
+
+fn is_ambiguous(result: &Result<Triggered, CallError>) -> bool {
+    matches!(result, Err(CallError::Ambiguous(_)))
+}
+
+#[tokio::test]
+async fn a_server_that_names_no_run_is_asked_once_and_remembered() {
+    let rig = Rig::start(ghes()).await;
+    let base = rig.fake.ghes_base_url();
+    let rig = rig.with("baseUrl", json!(base));
+    let job = new_job();
+    assert_eq!(rig.trigger(job).await, Ok(Triggered::Accepted));
+    assert_eq!(rig.trigger(new_job()).await, Ok(Triggered::Accepted));
+    let dispatches = rig.fake.calls();
+    let answers: Vec<u16> = dispatches.iter().filter_map(|call| call.status).collect();
+    assert_eq!(answers, [422, 204, 204]);
+    let run = rig.fake.runs().remove(0);
+    rig.fake.wait_for_status(run.id, Status::InProgress, SOON).await.unwrap();
+    let Ok(Found::Run { external, snapshot }) = rig.find(job).await else { panic!("not found") };
+    assert_eq!((external.id, external.scope.as_str()), (run.id.to_string(), "acme/shop"));
+    assert_eq!(status(&snapshot), JobStatus::InProgress);
+    assert_eq!(snapshot.external.map(|external| external.host), Some(rig.fake.addr().to_string()));
+}
+
+#[tokio::test]
+async fn more_inputs_than_the_server_takes_are_refused_by_it() {
+    let names: Vec<String> = (0..11).map(|n| format!("input{n}")).collect();
+    let mut options = ghes();
+    let names_ref: Vec<&str> = names.iter().map(String::as_str).collect();
+    options.repos[0].workflows[0] = fake_github::Workflow::new("deploy.yml").inputs(&names_ref);
+    let inputs: serde_json::Map<String, Value> = names.into_iter().map(|name| (name, json!(1))).collect();
+    let rig = Rig::start(options).await.with("inputs", Value::Object(inputs));
+    let error = crate::rig::invalid(rig.trigger(new_job()).await);
+    assert!(error.contains("No more than 10"), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_lost_after_the_effect_leads_to_the_run() {
+    let rig = Rig::of(Script::hold()).await;
+    for kind in [FaultKind::DropAfterEffect, FaultKind::HangAfterEffect] {
+        let job = new_job();
+        rig.fake.inject(Fault::once("POST", "*/dispatches", kind));
+        let lost = rig.trigger(job).await;
+        assert!(is_ambiguous(&lost), "{lost:?}");
+        let Ok(Found::Run { external, .. }) = rig.find(job).await else { panic!("not found") };
+        assert!(rig.fake.runs().iter().any(|run| run.id.to_string() == external.id));
+    }
+    assert_eq!(rig.fake.dispatch_count(), 2);
+}
+
+#[tokio::test]
+async fn a_call_lost_before_the_effect_leads_to_none() {
+    let rig = Rig::of(Script::hold()).await;
+    for fault in [
+        Fault::once("POST", "*/dispatches", FaultKind::DropBeforeEffect),
+        Fault::answer("POST", "*/dispatches", 502, "Bad Gateway"),
+    ] {
+        let job = new_job();
+        rig.fake.inject(fault);
+        let lost = rig.trigger(job).await;
+        assert!(is_ambiguous(&lost), "{lost:?}");
+        assert_eq!(rig.find(job).await, Ok(Found::None));
+    }
+    assert_eq!(rig.fake.dispatch_count(), 0);
+}
+
+#[tokio::test]
+async fn a_call_that_never_left_had_no_effect() {
+    let rig = Rig::of(Script::hold()).await.with("baseUrl", json!("http://127.0.0.1:1"));
+    let refused = rig.trigger(new_job()).await;
+    assert!(matches!(refused, Err(CallError::Transient(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn an_unreadable_yes_is_a_yes() {
+    let rig = Rig::of(Script::hold()).await;
+    let yes =
+        FaultKind::Answer { status: 200, headers: Vec::new(), body: "{\"workflow_run_id\":".to_owned() };
+    rig.fake.inject(Fault::once("POST", "*/dispatches", yes));
+    assert_eq!(rig.trigger(new_job()).await, Ok(Triggered::Accepted));
+}
+
+#[tokio::test]
+async fn of_several_runs_the_oldest_counts() {
+    let rig = Rig::of(Script::hold()).await;
+    let job = new_job();
+    let first = rig.run(job).await;
+    rig.run(job).await;
+    rig.run(new_job()).await;
+    let Ok(Found::Several { external, count, .. }) = rig.find(job).await else { panic!("not several") };
+    assert_eq!((external.id, count), (first.id, 2));
+}
+
+#[tokio::test]
+async fn a_run_is_found_behind_many_others() {
+    let rig = Rig::of(Script::hold()).await;
+    let job = new_job();
+    let run = rig.run(job).await;
+    for _ in 0..230 {
+        rig.run(new_job()).await;
+    }
+    let Ok(Found::Run { external, .. }) = rig.find(job).await else { panic!("not found") };
+    assert_eq!(external.id, run.id);
+    assert_eq!(rig.count("GET", "/workflows/deploy.yml/runs"), 3);
+    assert_eq!(rig.find(new_job()).await, Ok(Found::None));
+}
+
+#[tokio::test]
+async fn a_run_is_not_found_before_it_shows() {
+    let options = Options { search_visible_after: Duration::from_millis(400), ..options(Script::hold()) };
+    let rig = Rig::start(options).await;
+    let job = new_job();
+    let run = rig.run(job).await;
+    assert_eq!(rig.find(job).await, Ok(Found::None));
+    let found = async {
+        loop {
+            if let Ok(Found::Run { external, .. }) = rig.find(job).await {
+                return external;
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(SOON, found).await.unwrap().id, run.id);
+}
+
+#[tokio::test]
+async fn a_run_in_words_we_do_not_know_is_found_all_the_same() {
+    let rig = Rig::of(Script::hold()).await;
+    let job = new_job();
+    let run = rig.run(job).await;
+    rig.fake.set_status(run.id.parse().unwrap(), Status::Other("dreaming".to_owned()));
+    let Ok(Found::Run { snapshot, .. }) = rig.find(job).await else { panic!("not found") };
+    assert_eq!(status(&snapshot), JobStatus::Queued);
+    assert!(snapshot.message.unwrap().contains("dreaming"));
+}
+
+#[tokio::test]
+async fn a_search_that_cannot_be_made_says_nothing_of_the_run() {
+    let rig = Rig::of(Script::hold()).await;
+    rig.fake.inject(Fault::answer("GET", "*/runs", 500, "oops"));
+    let failed = rig.find(new_job()).await;
+    assert!(matches!(failed, Err(CallError::Transient(_))), "{failed:?}");
+}

@@ -1,0 +1,13 @@
+//! GitHub Actions as a platform, held against a stateful stand-in for GitHub, call by call.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test is its own shell, and stops at the first surprise"
+)]
+
+mod calls;
+mod credentials;
+mod finding;
+mod limits;
+mod rig;
+mod webhooks;

@@ -1,0 +1,46 @@
+//! What GitHub sends about the runs we start reads back as those runs.
+
+use crate::rig::{Rig, SOON, new_job, number};
+use domain::job::{SnapshotStatus, TerminalStatus};
+use fake_github::{Conclusion, Ending, Plan, Script, Status, Webhook};
+use platform::{Platform as _, PlatformEvent, RunKey, Signal};
+
+/// Every delivery about the run, read.
+async fn heard(rig: &Rig, count: usize) -> Vec<Signal> {
+    let source_kind = "github".parse().unwrap();
+    rig.fake
+        .wait_for_delivery(SOON, |delivery| {
+            delivery.event == "workflow_run" && delivery.action.as_deref() == Some("completed")
+        })
+        .await
+        .unwrap();
+    let deliveries = rig.fake.deliveries();
+    assert_eq!(deliveries.len(), count);
+    let read = deliveries.iter().map(|delivery| {
+        let event =
+            PlatformEvent { event_type: &delivery.event, source_kind: &source_kind, data: &delivery.payload };
+        rig.github.read_event(&event).unwrap()
+    });
+    read.flatten().collect()
+}
+
+#[tokio::test]
+async fn deliveries_name_the_run_that_was_triggered() {
+    let rig = Rig::of(Script::of(Plan::new(Ending::AwaitApproval))).await;
+    // Nobody listens there; what would have been delivered is remembered.
+    rig.fake.set_webhook(Some(Webhook::new("http://127.0.0.1:1/hook", "secret")));
+    let job = new_job();
+    let run = rig.run(job).await;
+    rig.fake.wait_for_status(number(&run), Status::Waiting, SOON).await.unwrap();
+    rig.fake.finish(number(&run), Conclusion::Success);
+    let signals = heard(&rig, 5).await;
+    let key = RunKey { host: run.host.clone(), scope: run.scope.clone(), id: run.id.clone() };
+    assert!(signals.iter().all(|signal| signal.run == key), "{signals:?}");
+    let told: Vec<Option<SnapshotStatus>> =
+        signals.iter().map(|signal| signal.snapshot.as_ref().map(|snapshot| snapshot.status)).collect();
+    let queued = SnapshotStatus::Active(domain::job::ActiveStatus::Queued);
+    let successful = SnapshotStatus::Terminal(TerminalStatus::Successful);
+    assert_eq!(told, [Some(queued), None, Some(successful)], "asked for; a job waits; over");
+    let named = signals.iter().filter(|signal| signal.snapshot.is_some());
+    assert!(named.into_iter().all(|signal| signal.job == Some(job)));
+}
