@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod budget;
 mod clock;
+pub mod conformance;
 pub mod http;
 mod platform;
 

@@ -1,0 +1,248 @@
+//! A job log, an agent and a stand-in, and what a case does with them.
+
+use super::rig::{Rig, Webhook};
+use crate::agent::{Agent, AgentSettings, Commands, Events};
+use crate::clock::{Clock, ClockHand};
+use crate::platform::Platform;
+use bus::{Base, Bus, Delivery, Failure, Handler, HeaderMap, JobLog, Json, Known, Recorded, TriggerEvent};
+use domain::command::{AgentCommand, Verb};
+use domain::id::{DeploymentId, EnvironmentId, JobAgentId, JobId, ReleaseId, ResourceId, VersionId};
+use domain::job::{CancelReason, Dispatch, ExternalRef, JobFact, JobRef, JobStatus};
+use domain::target::TargetKey;
+use domain::token::Slug;
+use domain::trigger::TriggerAttributes;
+use serde_json::Value;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A message that is not settled after so many deliveries never will be.
+const DELIVERIES_MAX: u64 = 200;
+
+/// One case's world.
+#[derive(Debug)]
+pub struct Stage<R: Rig> {
+    /// The platform's stand-in.
+    pub rig: R,
+    hand: ClockHand,
+    clock: Clock,
+    jobs: JobLog,
+    workspace: Slug,
+    agent: Arc<Agent<R::Platform>>,
+    /// Every job of the case.
+    seen: Mutex<Vec<JobRef>>,
+}
+
+/// What became of a message.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// How often it had to be tried again because something failed.
+    pub retries: usize,
+    /// For how long it was put off each time.
+    pub put_off: Vec<Duration>,
+}
+
+impl<R: Rig> Stage<R> {
+    pub(super) fn new(bus: &Bus, rig: R, clock: Clock, hand: ClockHand) -> Self {
+        let agent = Agent::with_clock(rig.platform(), bus, AgentSettings::default(), clock.clone());
+        let workspace = Slug::of_name(&format!("conformance-{}", Uuid::new_v4()));
+        Self { rig, hand, clock, jobs: bus.jobs(), workspace, agent, seen: Mutex::default() }
+    }
+
+    /// A job that was dispatched to this platform, and its trigger command.
+    pub async fn dispatched(&self) -> AgentCommand {
+        let job = JobRef {
+            workspace: self.workspace.clone(),
+            id: JobId(Uuid::new_v4()),
+            target: TargetKey {
+                deployment: DeploymentId(Uuid::new_v4()),
+                environment: EnvironmentId(Uuid::new_v4()),
+                resource: ResourceId(Uuid::new_v4()),
+            },
+            version: VersionId(Uuid::new_v4()),
+            tag: "v1".to_owned(),
+            release: ReleaseId(Uuid::new_v4()),
+            attempt: 1,
+            deployment: Slug::of_name("web"),
+            environment: Slug::of_name("production"),
+        };
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(job.clone());
+        self.record(&job, JobFact::Requested { catalog_revision: 1 }).await;
+        self.dispatch(&job, None).await
+    }
+
+    /// Dispatches a job that was requested, anew or again.
+    pub async fn dispatch(&self, job: &JobRef, rerun_of: Option<ExternalRef>) -> AgentCommand {
+        let agent = JobAgentId(Uuid::new_v4());
+        let platform = self.rig.platform().name();
+        let dispatch = Dispatch {
+            agent,
+            agent_name: "conformance".to_owned(),
+            platform: platform.clone(),
+            config: self.rig.config(),
+            context: Value::Null,
+            deadlines: Default::default(),
+        };
+        let after = self.record(job, JobFact::Dispatched(dispatch)).await;
+        AgentCommand {
+            verb: Verb::Trigger,
+            job: job.clone(),
+            agent,
+            platform,
+            config: self.rig.config(),
+            after,
+            rerun_of,
+            force: false,
+        }
+    }
+
+    /// Appends a fact as another service would.
+    pub async fn record(&self, job: &JobRef, fact: JobFact) -> u64 {
+        let name = fact.name();
+        match self.jobs.record(job, fact, Base::Look, None).await {
+            Ok(Recorded::Appended { sequence }) => sequence,
+            other => panic!("{name} is not admitted: {other:?}"),
+        }
+    }
+
+    /// Hands a command to the agent until it is settled.
+    pub async fn settle(&self, command: &AgentCommand) -> Settled {
+        let commands = Commands(Arc::clone(&self.agent));
+        self.deliver(|delivery| {
+            let commands = &commands;
+            let command = command.clone();
+            async move { commands.handle(Json(command), &delivery).await }
+        })
+        .await
+    }
+
+    /// Starts a job and leaves it with a known run.
+    pub async fn started(&self) -> AgentCommand {
+        let command = self.dispatched().await;
+        self.settle(&command).await;
+        let known = self.known(&command).await;
+        assert!(known.state.external.is_some(), "a started job has a run: {known:?}");
+        command
+    }
+
+    /// Asks the agent to look at the job's run.
+    pub async fn look(&self, command: &AgentCommand) -> Known {
+        let after = self.known(command).await.sequence;
+        self.settle(&AgentCommand { verb: Verb::Observe, after, ..command.clone() }).await;
+        self.known(command).await
+    }
+
+    /// A person wishes the job to end, and the agent is told.
+    pub async fn cancel(&self, command: &AgentCommand) -> Known {
+        let wish = JobFact::CancelRequested { by: "ada".to_owned(), reason: CancelReason::User };
+        let after = self.record(&command.job, wish).await;
+        self.settle(&AgentCommand { verb: Verb::Cancel, after, ..command.clone() }).await;
+        self.known(command).await
+    }
+
+    /// The webhook of the job's run as it is now; `None` where the platform has none.
+    pub async fn webhook(&self, command: &AgentCommand) -> Option<Webhook> {
+        self.rig.webhook(command.job.id).await
+    }
+
+    /// Hands a webhook of this workspace to the agent until it is settled.
+    pub async fn tell(&self, webhook: &Webhook) {
+        self.tell_in(&self.workspace, webhook).await;
+    }
+
+    /// Hands a webhook of that workspace to the agent until it is settled.
+    pub async fn tell_in(&self, workspace: &Slug, webhook: &Webhook) {
+        let events = Events(Arc::clone(&self.agent));
+        let attributes = TriggerAttributes {
+            specversion: "1.0".to_owned(),
+            id: Uuid::new_v4().to_string(),
+            source: "https://conformance.test".to_owned(),
+            event_type: webhook.event_type.clone(),
+            subject: None,
+            time: self.clock.now(),
+            datacontenttype: Some("application/json".to_owned()),
+            dataref: None,
+            workspace: workspace.clone(),
+            triggersource: Slug::of_name("conformance"),
+            sourcekind: webhook.source_kind.clone(),
+            traceparent: None,
+        };
+        let event = TriggerEvent::new(attributes, webhook.payload.clone());
+        self.deliver(|delivery| {
+            let (events, event) = (&events, event.clone());
+            async move { events.handle(event, &delivery).await }
+        })
+        .await;
+    }
+
+    /// What is known of the job.
+    pub async fn known(&self, command: &AgentCommand) -> Known {
+        let known = self.jobs.load(&command.job.workspace, command.job.id).await;
+        known.expect("the bus answers").expect("the job was requested")
+    }
+
+    /// The names of the job's facts.
+    pub async fn facts(&self, command: &AgentCommand) -> Vec<&'static str> {
+        let events = self.jobs.events(&command.job.workspace, command.job.id).await.expect("the bus answers");
+        events.iter().map(|(_, event)| event.fact.name()).collect()
+    }
+
+    /// Lets time pass for the agent.
+    pub fn pass(&self, time: Duration) {
+        self.hand.pass(time);
+    }
+
+    /// Holds a job against what it should be.
+    pub async fn expect(&self, command: &AgentCommand, status: JobStatus, runs: usize) {
+        let known = self.known(command).await;
+        assert_eq!(known.state.status(), status, "{:?}", known.state);
+        assert_eq!(self.rig.runs(command.job.id).await, runs, "runs on the platform");
+    }
+
+    /// No secret in any fact of the case.
+    pub(super) async fn no_secret_was_recorded(&self) {
+        let jobs = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for job in jobs {
+            let events = self.jobs.events(&job.workspace, job.id).await.expect("the bus answers");
+            for (_, event) in events {
+                let text = serde_json::to_string(&event).expect("facts are JSON");
+                for secret in self.rig.secrets() {
+                    assert!(!text.contains(&secret), "a secret was recorded in {}", event.fact.name());
+                }
+            }
+        }
+    }
+
+    async fn deliver<F: Future<Output = Result<(), Failure>>>(
+        &self,
+        handle: impl Fn(Delivery) -> F,
+    ) -> Settled {
+        let mut settled = Settled::default();
+        let published_at = self.clock.now();
+        let mut attempt = 1;
+        for _ in 0..DELIVERIES_MAX {
+            let delivery = Delivery {
+                subject: "conformance".to_owned(),
+                sequence: 1,
+                attempt,
+                headers: HeaderMap::new(),
+                published_at,
+                previous: None,
+            };
+            match handle(delivery).await {
+                Ok(()) => return settled,
+                Err(Failure::Later { after, .. }) => {
+                    settled.put_off.push(after);
+                    self.hand.pass(after);
+                }
+                Err(Failure::Retry(error)) => {
+                    settled.retries += 1;
+                    attempt += 1;
+                    assert!(attempt < 12, "the message would be dead: {error}");
+                }
+                Err(Failure::Reject(why)) => panic!("the message was rejected: {why}"),
+            }
+        }
+        panic!("the message is never settled; it was put off {} times", settled.put_off.len());
+    }
+}

@@ -1,0 +1,106 @@
+//! Starting: one run per job, whatever goes wrong.
+
+use super::rig::{Fault, Rig, RunIs};
+use super::stage::Stage;
+use crate::platform::{Platform, TriggerRequest};
+use domain::job::{JobFact, JobStatus, Phase};
+use std::time::Duration;
+
+pub(super) async fn a_job_is_started_once_however_often_it_is_asked_for<R: Rig>(stage: &Stage<R>) {
+    let command = stage.dispatched().await;
+    for _ in 0..3 {
+        stage.settle(&command).await;
+    }
+    stage.expect(&command, JobStatus::Queued, 1).await;
+    stage.rig.set(command.job.id, RunIs::Successful).await;
+    stage.look(&command).await;
+    stage.settle(&command).await;
+    stage.expect(&command, JobStatus::Successful, 1).await;
+}
+
+pub(super) async fn a_crash_before_the_call_leads_to_one_run<R: Rig>(stage: &Stage<R>) {
+    let command = stage.dispatched().await;
+    stage.record(&command.job, JobFact::TriggerStarted { fence: 1 }).await;
+    let settled = stage.settle(&command).await;
+    assert!(!settled.put_off.is_empty(), "the call may be under way elsewhere: nobody repeats it at once");
+    stage.expect(&command, JobStatus::Queued, 1).await;
+}
+
+pub(super) async fn a_crash_after_the_call_leads_to_one_run<R: Rig>(stage: &Stage<R>) {
+    let command = stage.dispatched().await;
+    stage.record(&command.job, JobFact::TriggerStarted { fence: 1 }).await;
+    let platform = stage.rig.platform();
+    platform.ready(&command.config).await.expect("nothing limits the first call");
+    let request = TriggerRequest { job: command.job.id, config: &command.config };
+    platform.trigger(&request).await.expect("nothing is wrong");
+    let settled = stage.settle(&command).await;
+    assert_eq!(settled.retries, 0, "finding a run is no failure");
+    let known = stage.known(&command).await;
+    assert!(matches!(known.state.phase, Phase::Running { .. }), "{known:?}");
+    assert_eq!(stage.rig.runs(command.job.id).await, 1);
+}
+
+pub(super) async fn an_answer_that_was_lost_is_looked_up_and_not_asked_for_again<R: Rig>(stage: &Stage<R>) {
+    let command = stage.dispatched().await;
+    stage.rig.fault(Fault::AnswerLost).await;
+    let settled = stage.settle(&command).await;
+    assert_eq!(settled.retries, 0, "an unknown outcome is no failure");
+    let facts = stage.facts(&command).await;
+    assert_eq!(facts.iter().filter(|fact| **fact == "triggerStarted").count(), 1, "{facts:?}");
+    let known = stage.known(&command).await;
+    assert!(known.state.external.is_some(), "{known:?}");
+    assert_eq!(stage.rig.runs(command.job.id).await, 1);
+}
+
+pub(super) async fn a_rate_limit_is_waited_out_and_costs_no_attempt<R: Rig>(stage: &Stage<R>) {
+    let command = stage.dispatched().await;
+    let after = Duration::from_secs(70);
+    stage.rig.fault(Fault::RateLimited { after }).await;
+    let settled = stage.settle(&command).await;
+    assert_eq!(settled.retries, 0, "waiting is no failure");
+    let waited: Duration = settled.put_off.iter().sum();
+    // Whole seconds travel in the header, and the answer takes a moment.
+    assert!(waited + Duration::from_secs(2) >= after, "waited {waited:?} of {after:?}");
+    assert!(settled.put_off.len() <= 4, "it waits, it does not knock: {:?}", settled.put_off);
+    stage.expect(&command, JobStatus::Queued, 1).await;
+}
+
+pub(super) async fn a_refused_credential_ends_the_job_and_says_so<R: Rig>(stage: &Stage<R>) {
+    stage.rig.fault(Fault::Unauthorized).await;
+    refused(stage, JobStatus::InvalidIntegration).await;
+}
+
+pub(super) async fn a_refused_request_ends_the_job_and_says_so<R: Rig>(stage: &Stage<R>) {
+    stage.rig.fault(Fault::Invalid).await;
+    refused(stage, JobStatus::InvalidJobAgent).await;
+}
+
+async fn refused<R: Rig>(stage: &Stage<R>, status: JobStatus) {
+    let command = stage.dispatched().await;
+    let settled = stage.settle(&command).await;
+    assert_eq!(settled.retries, 0, "what can never succeed is not tried again");
+    stage.expect(&command, status, 0).await;
+    let message = stage.known(&command).await.state.message;
+    assert!(message.as_ref().is_some_and(|message| message.len() > 10), "it says why: {message:?}");
+    stage.rig.heal().await;
+    stage.settle(&command).await;
+    stage.expect(&command, status, 0).await;
+}
+
+pub(super) async fn a_finished_job_runs_again_as_the_next_attempt_of_its_run<R: Rig>(stage: &Stage<R>) {
+    let command = stage.started().await;
+    let job = command.job.id;
+    stage.rig.set(job, RunIs::Successful).await;
+    let first = stage.look(&command).await;
+    assert_eq!(first.state.status(), JobStatus::Successful);
+    stage.record(&command.job, JobFact::RetryRequested { by: "ada".to_owned() }).await;
+    let again = stage.dispatch(&command.job, first.state.external.clone()).await;
+    stage.settle(&again).await;
+    stage.settle(&again).await;
+    stage.rig.set(job, RunIs::InProgress).await;
+    let second = stage.look(&again).await;
+    assert_eq!(second.state.status(), JobStatus::InProgress, "{second:?}");
+    let (first, second) = (first.state.external.expect("a run"), second.state.external.expect("a run"));
+    assert_eq!((&first.id, first.attempt + 1), (&second.id, second.attempt));
+    assert_eq!(stage.rig.runs(job).await, 1);
+}
