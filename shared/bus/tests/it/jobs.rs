@@ -1,6 +1,7 @@
 //! Job facts: whoever appends second looks again, and no fact is stored twice.
 
-use bus::{Base, JobLog, Recorded};
+use bus::topology::dispatcher_jobs;
+use bus::{Base, Failure, JobLog, Recorded, dead};
 use domain::entity::Deadlines;
 use domain::id::{DeploymentId, EnvironmentId, JobAgentId, JobId, ReleaseId, ResourceId, VersionId};
 use domain::job::{
@@ -10,7 +11,7 @@ use domain::job::{
 use domain::target::TargetKey;
 use tokio::task::JoinSet;
 
-use crate::rig::Rig;
+use crate::rig::{LIMITS, Rig, run, until};
 
 fn job(n: u128) -> JobRef {
     let uuid = uuid::Uuid::from_u128(n);
@@ -168,7 +169,7 @@ async fn facts_recorded_through_a_kill_are_there_once() {
         rig.servers.nats.kill().await;
         rig.servers.nats.restart().await.unwrap();
         let now = rig.bus.last_sequence(&bus::topology::JOBS).await.unwrap();
-        crate::rig::until("the writers go on", || async {
+        until("the writers go on", || async {
             let last = rig.bus.last_sequence(&bus::topology::JOBS).await.unwrap();
             last > now || last == JOBS as u64 * 2
         })
@@ -181,4 +182,32 @@ async fn facts_recorded_through_a_kill_are_there_once() {
         let names: Vec<_> = events.iter().map(|(_, event)| event.fact.name()).collect();
         assert_eq!(names, ["requested", "dispatched"]);
     }
+}
+
+#[tokio::test]
+async fn only_the_last_fact_of_a_job_is_said_again() {
+    let rig = Rig::start().await;
+    let log = rig.bus.jobs();
+    let (waiting, moving) = (job(1), job(2));
+    let first = appended(&log, &waiting, REQUESTED, Base::New).await;
+    let other = appended(&log, &moving, REQUESTED, Base::New).await;
+    let mut broken =
+        run(&rig.bus, &dispatcher_jobs(), LIMITS, |_| async { Err(Failure::Reject("a bug".into())) });
+    assert_eq!(broken.next().await.delivery.previous, Some(0));
+    until("both are kept", || async { dead::list(&rig.bus, 0, 10).await.unwrap().len() == 2 }).await;
+    broken.drained().await;
+    appended(&log, &moving, dispatched(), Base::After(other)).await;
+
+    for letter in dead::list(&rig.bus, 0, 10).await.unwrap() {
+        let redriven = dead::redrive(&rig.bus, letter.sequence).await;
+        if letter.original_sequence == first {
+            assert!(redriven.unwrap() > first);
+        } else {
+            assert!(matches!(redriven, Err(dead::RedriveError::MovedOn)), "{redriven:?}");
+        }
+    }
+    let known = log.load(&waiting.workspace, waiting.id).await.unwrap().unwrap();
+    assert_eq!(known.state.phase, domain::job::Phase::Requested);
+    assert_eq!(log.events(&moving.workspace, moving.id).await.unwrap().len(), 2);
+    assert_eq!(dead::list(&rig.bus, 0, 10).await.unwrap().len(), 1);
 }
