@@ -1,4 +1,5 @@
 //! The suite holds for a scripted platform in memory, on a real bus: one that names its runs and one that does not.
+#![allow(clippy::unwrap_used, reason = "a panic is a test's answer")]
 
 mod scripted;
 

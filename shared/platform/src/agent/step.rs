@@ -68,3 +68,137 @@ pub(super) fn start_until(state: &JobState) -> Option<Timestamp> {
 pub(super) fn delta(span: Duration) -> TimeDelta {
     TimeDelta::from_std(span).unwrap_or(TimeDelta::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::id::{DeploymentId, EnvironmentId, JobId, ReleaseId, ResourceId, VersionId};
+    use domain::job::{
+        ActiveStatus, CancelReason, Dispatch, JobEvent, JobFact, JobRef, Links, TerminalStatus, fold,
+    };
+    use domain::target::TargetKey;
+    use uuid::Uuid;
+
+    const WINDOW: Duration = Duration::from_secs(30);
+    const LAG: Duration = Duration::from_secs(10);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    /// The state after these facts, one second apart.
+    fn state(facts: Vec<JobFact>) -> JobState {
+        let id = Uuid::nil();
+        let job = JobRef {
+            workspace: "acme".parse().unwrap(),
+            id: JobId(id),
+            target: TargetKey {
+                deployment: DeploymentId(id),
+                environment: EnvironmentId(id),
+                resource: ResourceId(id),
+            },
+            version: VersionId(id),
+            tag: "v1".to_owned(),
+            release: ReleaseId(id),
+            attempt: 1,
+            deployment: "web".parse().unwrap(),
+            environment: "prod".parse().unwrap(),
+        };
+        let requested = JobFact::Requested { catalog_revision: 1 };
+        let events: Vec<JobEvent> = (0..)
+            .zip(std::iter::once(requested).chain(facts))
+            .map(|(second, fact)| JobEvent {
+                job: job.clone(),
+                at: at(second),
+                cause: None,
+                traceparent: None,
+                fact,
+            })
+            .collect();
+        fold(&events).unwrap()
+    }
+
+    fn dispatched() -> JobFact {
+        JobFact::Dispatched(Dispatch {
+            agent: domain::id::JobAgentId(Uuid::nil()),
+            agent_name: "a".to_owned(),
+            platform: "p".parse().unwrap(),
+            config: serde_json::Map::new(),
+            context: serde_json::Value::Null,
+            deadlines: Default::default(),
+        })
+    }
+
+    fn run(attempt: u32) -> ExternalRef {
+        ExternalRef {
+            platform: "p".parse().unwrap(),
+            host: "h".to_owned(),
+            scope: "s".to_owned(),
+            id: "1".to_owned(),
+            attempt,
+            url: None,
+        }
+    }
+
+    fn started(fence: u32) -> JobFact {
+        JobFact::TriggerStarted { fence }
+    }
+
+    fn triggered() -> JobFact {
+        JobFact::Triggered { external: run(1), links: Links::new() }
+    }
+
+    #[track_caller]
+    fn check(facts: Vec<JobFact>, expected: &Step) {
+        assert_eq!(&step(&state(facts), WINDOW, LAG), expected);
+    }
+
+    #[test]
+    fn every_phase_has_its_step() {
+        let cancelled = || JobFact::CancelRequested { by: "ada".to_owned(), reason: CancelReason::User };
+        let over = || JobFact::ended(TerminalStatus::Successful, None, "");
+        let accepted = JobFact::Observed(domain::job::Snapshot {
+            status: ActiveStatus::Queued,
+            order: None,
+            raw: None,
+            reason: None,
+            message: None,
+            links: Links::new(),
+            source: domain::job::Source::Ctrlplane,
+            external: None,
+        });
+        let unknown = JobFact::TriggerUnknown { fence: 1, message: "reset".to_owned() };
+        check(vec![], &Step::Nothing);
+        check(vec![dispatched()], &Step::Start);
+        // The window of a try runs from the fact that recorded it, also when it is not the first.
+        check(vec![dispatched(), started(1)], &Step::Look { fence: 1, not_before: at(2 + 30) });
+        check(vec![dispatched(), started(1), started(2)], &Step::Look { fence: 2, not_before: at(3 + 30) });
+        check(vec![dispatched(), started(1), unknown], &Step::Look { fence: 1, not_before: at(3 + 10) });
+        check(vec![dispatched(), started(1), accepted], &Step::Find);
+        check(vec![dispatched(), started(1), triggered()], &Step::Known);
+        check(vec![dispatched(), cancelled()], &Step::Cancel);
+        check(vec![dispatched(), started(1), over()], &Step::Nothing);
+    }
+
+    #[test]
+    fn a_retried_run_is_repeated_until_its_next_attempt_was_seen() {
+        let over = || JobFact::ended(TerminalStatus::Failure, None, "");
+        let retried = || JobFact::RetryRequested { by: "ada".to_owned() };
+        let mut facts = vec![dispatched(), started(1), triggered()];
+        assert_eq!(run_to_repeat(&state(facts.clone())), None);
+        facts.extend([over(), retried(), dispatched(), started(1)]);
+        assert_eq!(run_to_repeat(&state(facts.clone())), Some(&run(1)));
+        facts.push(JobFact::Triggered { external: run(2), links: Links::new() });
+        assert_eq!(run_to_repeat(&state(facts)), None);
+    }
+
+    #[test]
+    fn our_own_word_never_outranks_a_look_that_came_meanwhile() {
+        let mut state = state(vec![dispatched(), started(1), triggered()]);
+        assert_eq!(last_order(&state), OrderKey { attempt: 1, version: i64::MIN });
+        state.order = Some(OrderKey { attempt: 1, version: 7 });
+        assert_eq!(last_order(&state), OrderKey { attempt: 1, version: 7 });
+        state.external_attempt = 2;
+        assert_eq!(last_order(&state), OrderKey { attempt: 2, version: i64::MIN });
+    }
+}
