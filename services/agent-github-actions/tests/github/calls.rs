@@ -208,3 +208,26 @@ async fn a_run_that_is_not_over_cannot_run_again() {
     let refused = rig.github.rerun(&rig.config, &run).await;
     assert!(matches!(refused, Err(CallError::Transient(_))), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_repository_that_moved_is_followed_on_its_host_and_nowhere_else() {
+    let rig = Rig::of(Script::hold()).await;
+    let run = rig.run(new_job()).await;
+    let moved = |status: u16, to: String| FaultKind::Answer {
+        status,
+        headers: vec![("location".to_owned(), to)],
+        body: "{}".to_owned(),
+    };
+    let path = format!("/repos/acme/shop/actions/runs/{}", run.id);
+    rig.fake.inject(Fault::once("GET", "/repos/Acme/*", moved(301, path)));
+    assert_eq!(status(&rig.snapshot(&run).await), JobStatus::InProgress);
+    let dispatches = "/repos/acme/shop/actions/workflows/deploy.yml/dispatches".to_owned();
+    rig.fake.inject(Fault::once("POST", "/repos/Acme/*", moved(307, dispatches)));
+    rig.run(new_job()).await;
+    let elsewhere = Rig::of(Script::hold()).await;
+    let foreign = format!("{}/repos/Acme/Shop/actions/runs/{}", elsewhere.fake.base_url(), run.id);
+    rig.fake.inject(Fault::once("GET", "/repos/Acme/*", moved(301, foreign)));
+    let refused = rig.observe(&run).await;
+    assert!(matches!(refused, Err(CallError::Invalid(_))), "{refused:?}");
+    assert!(elsewhere.fake.calls().is_empty());
+}

@@ -1,6 +1,7 @@
 //! When the answer to a dispatch names no run, or never comes: found by name, and never started twice.
 
 use crate::rig::{Rig, SOON, new_job, options, status};
+use chrono::TimeDelta;
 use domain::job::JobStatus;
 use fake_github::{Fault, FaultKind, Options, Script, Status};
 use platform::{CallError, Found, Triggered};
@@ -151,4 +152,19 @@ async fn a_search_that_cannot_be_made_says_nothing_of_the_run() {
     rig.fake.inject(Fault::answer("GET", "*/runs", 500, "oops"));
     let failed = rig.find(new_job()).await;
     assert!(matches!(failed, Err(CallError::Transient(_))), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_run_is_found_behind_more_runs_than_a_search_shows() {
+    let rig = Rig::of(Script::hold()).await;
+    let job = new_job();
+    let run = rig.run(job).await;
+    for _ in 0..21 {
+        // A search can be narrowed to the second.
+        rig.fake.advance_clock(TimeDelta::seconds(1));
+        futures::future::join_all((0..50).map(|_| rig.run(new_job()))).await;
+    }
+    let Ok(Found::Run { external, .. }) = rig.find(job).await else { panic!("not found") };
+    assert_eq!(external.id, run.id);
+    assert!(rig.count("GET", "/workflows/deploy.yml/runs") > 10);
 }
