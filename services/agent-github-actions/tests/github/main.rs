@@ -6,6 +6,7 @@
 )]
 
 mod calls;
+mod conformance;
 mod credentials;
 mod finding;
 mod limits;

@@ -48,6 +48,15 @@ pub(crate) fn options(script: Script) -> Options {
     }
 }
 
+/// What a job agent for it says, by personal token.
+pub(crate) fn config(base: &str) -> Map<String, Value> {
+    let config = json!({
+        "baseUrl": base, "owner": "Acme", "repo": "Shop", "workflow": "deploy.yml",
+        "tokenSecret": "pat", "inputs": { "version": "1.2.3" },
+    });
+    config.as_object().unwrap().clone()
+}
+
 impl Rig {
     /// By personal token; [`Rig::by_app`] makes it an App.
     pub(crate) async fn start(options: Options) -> Self {
@@ -58,11 +67,7 @@ impl Rig {
         let fake = FakeGithub::start(options).await.unwrap();
         let (clock, hand) = Clock::movable();
         let github = platform_on(&bus, clock);
-        let config = json!({
-            "baseUrl": fake.base_url(), "owner": "Acme", "repo": "Shop", "workflow": "deploy.yml",
-            "tokenSecret": "pat", "inputs": { "version": "1.2.3" },
-        });
-        let Value::Object(config) = config else { panic!("it is a map") };
+        let config = config(&fake.base_url());
         Self { fake, github, hand, config, _nats: nats, _dir: dir }
     }
 
@@ -119,7 +124,7 @@ impl Rig {
     }
 }
 
-async fn connect(nats: &Nats) -> Bus {
+pub(crate) async fn connect(nats: &Nats) -> Bus {
     let options = ConnectOptions {
         url: nats.url().to_owned(),
         name: "agent-github-actions".to_owned(),
@@ -133,7 +138,7 @@ async fn connect(nats: &Nats) -> Bus {
     bus
 }
 
-fn platform_on(bus: &Bus, clock: Clock) -> GithubActions {
+pub(crate) fn platform_on(bus: &Bus, clock: Clock) -> GithubActions {
     let secrets = [
         ("CTRLPLANE_SECRET_PAT", PAT),
         ("CTRLPLANE_SECRET_APP_KEY", SAMPLE_APP_PRIVATE_KEY_PEM),
