@@ -11,4 +11,5 @@ mod credentials;
 mod finding;
 mod limits;
 mod rig;
+mod service;
 mod webhooks;
