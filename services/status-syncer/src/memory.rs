@@ -1,0 +1,68 @@
+//! What this replica remembers of the jobs it told of lately, so that the ordinary fact costs no read. Bounded: what is
+//! forgotten is read again.
+
+use crate::folded::Folded;
+use crate::status::Told;
+use domain::id::JobId;
+use projections::HistoryEntry;
+use std::collections::HashMap;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Facts of one job are worked one after the other; two jobs rarely wait for each other.
+const SHARDS: usize = 256;
+/// How many jobs are remembered in each: 8,192 in all, a few KB each.
+const SHARD_JOBS_MAX: usize = 32;
+
+/// What is remembered of a job.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    /// Its fold.
+    pub(crate) folded: Folded,
+    /// Its last status on the bus, as far as we know.
+    pub(crate) told: Option<Told>,
+    /// Up to which sequence the views have it.
+    pub(crate) viewed: u64,
+    /// Facts that the views do not have yet.
+    pub(crate) unviewed: Vec<HistoryEntry>,
+}
+
+/// The jobs of this replica.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    shards: Vec<Mutex<Shard>>,
+}
+
+/// Some of the jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Shard {
+    jobs: HashMap<JobId, Remembered>,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+
+    /// The shard of a job, for us alone.
+    pub(crate) async fn shard(&self, job: JobId) -> MutexGuard<'_, Shard> {
+        let spread = job.0.as_bytes().iter().fold(0usize, |sum, byte| sum.wrapping_mul(31) ^ usize::from(*byte));
+        self.shards[spread % SHARDS].lock().await
+    }
+}
+
+impl Shard {
+    pub(crate) fn get(&mut self, job: JobId) -> Option<&mut Remembered> {
+        self.jobs.get_mut(&job)
+    }
+
+    /// Remembers a job, and forgets the one with the oldest news when there are too many.
+    pub(crate) fn insert(&mut self, job: JobId, remembered: Remembered) {
+        if self.jobs.len() >= SHARD_JOBS_MAX && !self.jobs.contains_key(&job) {
+            let oldest = self.jobs.iter().min_by_key(|(_, r)| r.folded.sequence).map(|(job, _)| *job);
+            if let Some(oldest) = oldest {
+                self.jobs.remove(&oldest);
+            }
+        }
+        self.jobs.insert(job, remembered);
+    }
+}
