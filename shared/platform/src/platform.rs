@@ -117,7 +117,7 @@ pub enum Found {
 pub enum Seen {
     /// How the run stands.
     Snapshot(Box<Snapshot<SnapshotStatus>>),
-    /// As at the last read.
+    /// As at the last read. Says nothing where a particular attempt is looked for: answer with a snapshot if there is one.
     Unchanged,
     /// The platform uses words we do not know: the last status stays, the words are recorded.
     UnknownWords {

@@ -5,20 +5,75 @@ mod scripted;
 
 use bus::topology::{Service, needs_of};
 use bus::{Bus, ConnectOptions, Provision};
-use scripted::Scripted;
+use domain::job::{JobStatus, Reason};
+use platform::Clock;
+use platform::conformance::Stage;
+use scripted::{Answers, Scripted};
 use servers::TestServers;
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_platform_that_names_its_runs_conforms() {
     let (_servers, bus) = bus().await;
-    platform::conformance::all(&bus, async |clock| Scripted::new(clock, scripted::Answers::WithTheRun)).await;
+    platform::conformance::all(&bus, async |clock| Scripted::new(clock, Answers::WithTheRun)).await;
 }
 
 #[tokio::test]
 async fn a_platform_that_names_no_run_conforms() {
     let (_servers, bus) = bus().await;
-    platform::conformance::all(&bus, async |clock| Scripted::new(clock, scripted::Answers::WithNothing))
-        .await;
+    platform::conformance::all(&bus, async |clock| Scripted::new(clock, Answers::WithNothing)).await;
+}
+
+#[tokio::test]
+async fn a_run_that_was_accepted_and_shows_late_is_waited_for_and_never_asked_for_again() {
+    let (_servers, bus) = bus().await;
+    let stage = stage(&bus, Answers::WithNothing);
+    stage.rig.hide_for(Duration::from_secs(120));
+    let command = stage.dispatched().await;
+    stage.settle(&command).await;
+    let facts = stage.facts(&command).await;
+    assert_eq!(facts.iter().filter(|fact| **fact == "triggerStarted").count(), 1, "{facts:?}");
+    stage.expect(&command, JobStatus::Queued, 1).await;
+    assert!(stage.known(&command).await.state.external.is_some());
+}
+
+#[tokio::test]
+async fn a_run_that_never_shows_is_called_lost() {
+    let (_servers, bus) = bus().await;
+    let stage = stage(&bus, Answers::WithNothing);
+    stage.rig.hide_for(Duration::from_secs(86_400));
+    let command = stage.dispatched().await;
+    stage.settle(&command).await;
+    stage.expect(&command, JobStatus::ExternalRunNotFound, 1).await;
+    assert_eq!(stage.known(&command).await.state.reason, Some(Reason::Lost));
+}
+
+#[tokio::test]
+async fn a_platform_that_cannot_be_reached_is_tried_ever_more_slowly() {
+    let (_servers, bus) = bus().await;
+    let stage = stage(&bus, Answers::WithTheRun);
+    stage.rig.unreachable_for(4);
+    let command = stage.dispatched().await;
+    let settled = stage.settle(&command).await;
+    assert_eq!((settled.retries, settled.put_off), (0, [1, 2, 4, 8].map(Duration::from_secs).to_vec()));
+    stage.expect(&command, JobStatus::Queued, 1).await;
+}
+
+#[tokio::test]
+async fn a_platform_that_cannot_be_reached_until_the_queue_deadline_ends_the_job() {
+    let (_servers, bus) = bus().await;
+    let stage = stage(&bus, Answers::WithTheRun);
+    stage.rig.unreachable_for(u32::MAX);
+    let command = stage.dispatched().await;
+    stage.pass(Duration::from_secs(86_401));
+    stage.settle(&command).await;
+    stage.expect(&command, JobStatus::Failure, 0).await;
+    assert_eq!(stage.known(&command).await.state.reason, Some(Reason::TimedOut));
+}
+
+fn stage(bus: &Bus, answers: Answers) -> Stage<Scripted> {
+    let (clock, hand) = Clock::movable();
+    Stage::new(bus, Scripted::new(clock.clone(), answers), clock, hand)
 }
 
 async fn bus() -> (TestServers, Bus) {

@@ -6,6 +6,7 @@
     reason = "a test has no supervisor, and a panic is its answer"
 )]
 
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod scripted;
 
 use bus::topology::{COMMANDS, Service, agent_commands, needs_of};

@@ -47,17 +47,25 @@ impl<P: Platform> Agent<P> {
             return self.resume(command, known, cause).await;
         }
         // The ordinary case looks nothing up: the command was born from the job's last fact.
-        match self.platform.ready(&command.config).await {
+        match self.in_time(self.platform.ready(&command.config)).await {
             Ok(()) => {}
             Err(CallError::RateLimited { after, why }) => return Err(later(after, why)),
-            Err(
-                CallError::Transient(_)
-                | CallError::Ambiguous(_)
-                | CallError::Unauthorized(_)
-                | CallError::Invalid(_),
-            ) => {
+            Err(CallError::Transient(why) | CallError::Ambiguous(why)) => {
+                return Err(later(BACKOFF_FIRST, why));
+            }
+            Err(error @ (CallError::Unauthorized(_) | CallError::Invalid(_))) => {
                 let known = self.load(command).await?;
-                return self.resume(command, known, cause).await;
+                return match step(&known.state, self.window(), self.platform.search_lag()) {
+                    Step::Start if command.after == known.sequence => {
+                        self.had_no_effect(&known, 1, error, cause).await
+                    }
+                    Step::Start
+                    | Step::Look { .. }
+                    | Step::Find
+                    | Step::Known
+                    | Step::Cancel
+                    | Step::Nothing => self.resume(command, known, cause).await,
+                };
             }
         }
         match self
@@ -122,7 +130,7 @@ impl<P: Platform> Agent<P> {
             let why = "the platform could not be reached until the queue deadline passed";
             return self.end(&known, TerminalStatus::Failure, Some(Reason::TimedOut), why, cause).await;
         }
-        match self.platform.ready(&command.config).await {
+        match self.in_time(self.platform.ready(&command.config)).await {
             Ok(()) => {}
             Err(error) => return self.had_no_effect(&known, fence, error, cause).await,
         }
@@ -258,7 +266,11 @@ impl<P: Platform> Agent<P> {
                 self.end(known, TerminalStatus::InvalidJobAgent, None, &why, cause).await
             }
             CallError::RateLimited { after, why } => Err(later(after, why)),
-            CallError::Transient(why) | CallError::Ambiguous(why) => Err(later(backoff(fence), why)),
+            CallError::Transient(why) | CallError::Ambiguous(why) => {
+                // The longer it does not work, the more rarely it is tried.
+                let age = (self.clock.now() - known.state.phase_since).to_std().unwrap_or_default();
+                Err(later((age / 4).clamp(backoff(fence), BACKOFF_MAX), why))
+            }
         }
     }
 

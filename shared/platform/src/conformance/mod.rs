@@ -41,6 +41,8 @@ pub async fn all<R: Rig>(bus: &Bus, make: impl AsyncFn(Clock) -> R) {
         starting::a_refused_credential_ends_the_job_and_says_so,
         starting::a_refused_request_ends_the_job_and_says_so,
         starting::a_finished_job_runs_again_as_the_next_attempt_of_its_run,
+        starting::a_repeat_whose_answer_was_lost_is_not_asked_for_again,
+        starting::a_crash_before_a_repeat_does_not_take_the_old_attempt_for_the_new,
         looking::a_run_is_followed_to_its_end,
         looking::unknown_words_are_kept_and_change_nothing,
         looking::a_missing_run_is_believed_only_after_a_while,

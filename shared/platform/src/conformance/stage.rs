@@ -43,8 +43,11 @@ pub struct Settled {
 }
 
 impl<R: Rig> Stage<R> {
-    pub(super) fn new(bus: &Bus, rig: R, clock: Clock, hand: ClockHand) -> Self {
-        let agent = Agent::with_clock(rig.platform(), bus, AgentSettings::default(), clock.clone());
+    /// A stage for one case. The stand-in and its platform go by the same clock, whose hand is given too.
+    pub fn new(bus: &Bus, rig: R, clock: Clock, hand: ClockHand) -> Self {
+        // A run that does not show is looked for on our clock, not in real time.
+        let settings = AgentSettings { find_within: Duration::from_millis(600), ..AgentSettings::default() };
+        let agent = Agent::with_clock(rig.platform(), bus, settings, clock.clone());
         let workspace = Slug::of_name(&format!("conformance-{}", Uuid::new_v4()));
         Self { rig, hand, clock, jobs: bus.jobs(), workspace, agent, seen: Mutex::default() }
     }
@@ -94,6 +97,13 @@ impl<R: Rig> Stage<R> {
             rerun_of,
             force: false,
         }
+    }
+
+    /// A person asks for another attempt of a finished job, and it is dispatched.
+    pub async fn dispatched_again(&self, command: &AgentCommand) -> AgentCommand {
+        self.record(&command.job, JobFact::RetryRequested { by: "ada".to_owned() }).await;
+        let run = self.known(command).await.state.external;
+        self.dispatch(&command.job, run).await
     }
 
     /// Appends a fact as another service would.

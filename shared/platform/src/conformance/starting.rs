@@ -3,6 +3,7 @@
 use super::rig::{Fault, Rig, RunIs};
 use super::stage::Stage;
 use crate::platform::{Platform, TriggerRequest};
+use domain::command::AgentCommand;
 use domain::job::{JobFact, JobStatus, Phase};
 use std::time::Duration;
 
@@ -88,19 +89,43 @@ async fn refused<R: Rig>(stage: &Stage<R>, status: JobStatus) {
 }
 
 pub(super) async fn a_finished_job_runs_again_as_the_next_attempt_of_its_run<R: Rig>(stage: &Stage<R>) {
+    let again = finished_and_dispatched_again(stage).await;
+    stage.settle(&again).await;
+    stage.settle(&again).await;
+    second_attempt(stage, &again).await;
+}
+
+pub(super) async fn a_repeat_whose_answer_was_lost_is_not_asked_for_again<R: Rig>(stage: &Stage<R>) {
+    let again = finished_and_dispatched_again(stage).await;
+    stage.rig.fault(Fault::AnswerLost).await;
+    let settled = stage.settle(&again).await;
+    assert_eq!(settled.retries, 0, "an unknown outcome is no failure");
+    second_attempt(stage, &again).await;
+}
+
+pub(super) async fn a_crash_before_a_repeat_does_not_take_the_old_attempt_for_the_new<R: Rig>(
+    stage: &Stage<R>,
+) {
+    let again = finished_and_dispatched_again(stage).await;
+    stage.record(&again.job, JobFact::TriggerStarted { fence: 1 }).await;
+    stage.settle(&again).await;
+    second_attempt(stage, &again).await;
+}
+
+async fn finished_and_dispatched_again<R: Rig>(stage: &Stage<R>) -> AgentCommand {
     let command = stage.started().await;
-    let job = command.job.id;
-    stage.rig.set(job, RunIs::Successful).await;
+    stage.rig.set(command.job.id, RunIs::Successful).await;
     let first = stage.look(&command).await;
     assert_eq!(first.state.status(), JobStatus::Successful);
-    stage.record(&command.job, JobFact::RetryRequested { by: "ada".to_owned() }).await;
-    let again = stage.dispatch(&command.job, first.state.external.clone()).await;
-    stage.settle(&again).await;
-    stage.settle(&again).await;
-    stage.rig.set(job, RunIs::InProgress).await;
-    let second = stage.look(&again).await;
-    assert_eq!(second.state.status(), JobStatus::InProgress, "{second:?}");
-    let (first, second) = (first.state.external.expect("a run"), second.state.external.expect("a run"));
-    assert_eq!((&first.id, first.attempt + 1), (&second.id, second.attempt));
-    assert_eq!(stage.rig.runs(job).await, 1);
+    stage.dispatched_again(&command).await
+}
+
+async fn second_attempt<R: Rig>(stage: &Stage<R>, again: &AgentCommand) {
+    stage.rig.set(again.job.id, RunIs::InProgress).await;
+    let known = stage.look(again).await;
+    assert_eq!(known.state.status(), JobStatus::InProgress, "{known:?}");
+    let run = known.state.external.as_ref().expect("a run");
+    assert_eq!(Some(&run.id), again.rerun_of.as_ref().map(|run| &run.id), "the same run");
+    assert_eq!(run.attempt, 2, "repeated once");
+    assert_eq!(stage.rig.runs(again.job.id).await, 1);
 }

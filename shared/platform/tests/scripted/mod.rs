@@ -43,6 +43,10 @@ struct World {
     fault: Option<Fault>,
     ticks: i64,
     blocked_until: Option<Timestamp>,
+    /// How many more calls cannot be sent.
+    unreachable: u32,
+    /// How long a run does not show in a search.
+    hidden_for: Duration,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,6 +55,7 @@ struct Run {
     job: JobId,
     attempt: u32,
     version: i64,
+    since: Timestamp,
     status: String,
     deleted: bool,
 }
@@ -58,6 +63,16 @@ struct Run {
 impl Scripted {
     pub(crate) fn new(clock: Clock, answers: Answers) -> Self {
         Self { clock, answers, world: Arc::default() }
+    }
+
+    /// The next calls that start a run cannot be sent.
+    pub(crate) fn unreachable_for(&self, calls: u32) {
+        self.world().unreachable = calls;
+    }
+
+    /// Runs show in a search only after this long.
+    pub(crate) fn hide_for(&self, time: Duration) {
+        self.world().hidden_for = time;
     }
 
     fn world(&self) -> std::sync::MutexGuard<'_, World> {
@@ -87,6 +102,10 @@ impl Scripted {
             }
             Some(Fault::Invalid) => return Err(CallError::Invalid("there is no such workflow".to_owned())),
             Some(Fault::AnswerLost | Fault::Unauthorized) | None => {}
+        }
+        if world.unreachable > 0 {
+            world.unreachable -= 1;
+            return Err(CallError::Transient("connection refused".to_owned()));
         }
         assert!(world.blocked_until.is_none_or(|until| now >= until), "called before the limit was over");
         let run = begin(&mut world);
@@ -172,6 +191,7 @@ impl Platform for Scripted {
                 job: request.job,
                 attempt: 1,
                 version,
+                since: self.clock.now(),
                 status: "queued".to_owned(),
                 deleted: false,
             };
@@ -183,7 +203,9 @@ impl Platform for Scripted {
     async fn find(&self, key: &CorrelationKey<'_>, _since: Timestamp) -> Result<Found, CallError> {
         self.gate()?;
         let world = self.world();
-        let mut runs = world.runs.iter().filter(|run| run.job == key.job && !run.deleted);
+        let now = self.clock.now();
+        let shows = |run: &&Run| (now - run.since).to_std().is_ok_and(|age| age >= world.hidden_for);
+        let mut runs = world.runs.iter().filter(|run| run.job == key.job && !run.deleted).filter(shows);
         let Some(run) = runs.next() else { return Ok(Found::None) };
         let snapshot = Box::new(snapshot(run, Source::Read).expect("a known word"));
         Ok(match runs.count() {
