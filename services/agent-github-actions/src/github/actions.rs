@@ -3,6 +3,7 @@
 use super::api::{Api, Asked, Dispatched};
 use super::auth::Minter;
 use super::budgets::Budgets;
+use super::clocks::Clocks;
 use super::config::{AllowedHosts, GithubConfig};
 use super::run::Run;
 use super::status::{self, Meaning, Plain};
@@ -60,9 +61,9 @@ impl GithubActions {
         let Parts { secrets, budgets, clock, hosts, http, search_lag, writes_per_minute } = parts;
         let name = Slug::of_name(GITHUB_ACTIONS);
         let http = HttpClient::new(&http)?;
-        let minter = Minter::new(http.clone(), secrets, clock.clone());
+        let minter = Minter::new(http.clone(), secrets, Clocks::new(clock.clone()));
         let budgets = Budgets::new(budgets, name.clone(), writes_per_minute);
-        Ok(Self { name, api: Api::new(http, minter, budgets, clock), hosts, search_lag })
+        Ok(Self { name, api: Api::new(http, minter, budgets, Clocks::new(clock)), hosts, search_lag })
     }
 
     fn config(&self, config: &Map<String, Value>) -> Result<GithubConfig, CallError> {
@@ -122,7 +123,8 @@ impl Platform for GithubActions {
         if let Some(input) = &config.job_id_input {
             inputs.insert(input, request.job.to_string());
         }
-        match self.api.dispatch(&config, &inputs).await? {
+        let dispatched = self.api.dispatch(&config, &inputs).await;
+        match dispatched.map_err(|error| explained(error, &config))? {
             Dispatched::Unnamed => Ok(Triggered::Accepted),
             Dispatched::Run { id, page } => {
                 let links = page.as_deref().map(|page| links::of_page(page, 1)).unwrap_or_default();
@@ -217,5 +219,19 @@ impl Platform for GithubActions {
 
     fn read_event(&self, event: &PlatformEvent<'_>) -> Result<Vec<Signal>, NotReadable> {
         events::read(&self.name, event)
+    }
+}
+
+/// A workflow that does not take the job's id is the likeliest mistake: says what to do about it.
+fn explained(error: CallError, config: &GithubConfig) -> CallError {
+    match (error, &config.job_id_input) {
+        (CallError::Invalid(why), Some(input))
+            if why.contains("Unexpected inputs") && why.contains(&format!("\"{input}\"")) =>
+        {
+            CallError::Invalid(format!(
+                "{why}: declare the input {input} in the workflow, or name another in jobIdInput"
+            ))
+        }
+        (error, _) => error,
     }
 }

@@ -3,14 +3,16 @@
 
 use super::auth::{Minter, Token};
 use super::budgets::Budgets;
+use super::clocks::Clocks;
 use super::config::GithubConfig;
 use super::run::Run;
 use super::{budgets, headers, refusal, wire};
 use chrono::TimeDelta;
+use domain::Timestamp;
 use http::StatusCode;
+use platform::CallError;
 use platform::budget::Kind;
 use platform::http::{Call, Effect, HttpClient, Outcome};
-use platform::{CallError, Clock};
 use reqwest::Url;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -54,7 +56,7 @@ pub(super) struct Api {
     http: HttpClient,
     minter: Minter,
     budgets: Budgets,
-    clock: Clock,
+    clocks: Clocks,
     /// Hosts that refuse to name the run of a dispatch.
     nameless: Mutex<BTreeSet<String>>,
 }
@@ -81,8 +83,8 @@ impl<'a> Request<'a> {
 }
 
 impl Api {
-    pub(super) fn new(http: HttpClient, minter: Minter, budgets: Budgets, clock: Clock) -> Self {
-        Self { http, minter, budgets, clock, nameless: Mutex::default() }
+    pub(super) fn new(http: HttpClient, minter: Minter, budgets: Budgets, clocks: Clocks) -> Self {
+        Self { http, minter, budgets, clocks, nameless: Mutex::default() }
     }
 
     /// Takes the place in the budget for a dispatch or a rerun, and makes sure of a token.
@@ -148,6 +150,11 @@ impl Api {
             StatusCode::NOT_FOUND => self.sees_repository(config).await.map(|()| None),
             _ => Err(self.refused(&outcome, Effect::Read)),
         }
+    }
+
+    /// A moment of our clock by the clock of the config's host, as its last answer told it.
+    pub(super) fn by_its_clock(&self, config: &GithubConfig, moment: Timestamp) -> Timestamp {
+        self.clocks.by(&config.host, moment)
     }
 
     /// A page of the workflow's dispatched runs, newest first.
@@ -263,7 +270,7 @@ impl Api {
                 return Ok(outcome);
             }
             let Some(minted_at) = token.minted_at else { return Err(self.refused(&outcome, request.effect)) };
-            let is_young = self.clock.now() - minted_at < REPLICATION_LAG;
+            let is_young = self.clocks.now() - minted_at < REPLICATION_LAG;
             match pauses.next().filter(|_| is_young) {
                 Some(pause) => tokio::time::sleep(*pause).await,
                 None if reminted => return Err(self.refused(&outcome, request.effect)),
@@ -295,12 +302,13 @@ impl Api {
         let kept_for = request.keep.then_some(who.as_str());
         let outcome =
             wire::send(&self.http, call, kept_for).await.map_err(|error| error.for_effect(request.effect))?;
-        budget.learned(budgets::learned(&outcome, self.clock.now())).await;
+        self.clocks.heard(&config.host, &outcome.headers);
+        budget.learned(budgets::learned(&outcome, self.clocks.now())).await;
         Ok(outcome)
     }
 
     fn refused(&self, outcome: &Outcome, effect: Effect) -> CallError {
-        refusal::of(outcome, effect, self.clock.now())
+        refusal::of(outcome, effect, self.clocks.now())
     }
 
     fn remember_nameless(&self, host: &str) {

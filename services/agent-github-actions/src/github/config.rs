@@ -424,4 +424,15 @@ mod tests {
         assert!(!at("https://api.github.com"));
         assert!(!at("https://github.internal"));
     }
+
+    #[test]
+    fn the_example_of_the_readme_is_a_config() {
+        let readme = include_str!("../../README.md");
+        let example = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let config: Map<String, Value> = serde_yaml_ng::from_str(example).unwrap();
+        let parsed = GithubConfig::parse(&config, &AllowedHosts::default()).unwrap();
+        assert_eq!(parsed.inputs["dryRun"], "false");
+        assert_eq!(parsed.writes_per_minute, Some(80));
+        assert!(config.keys().all(|key| include_str!("config.rs").contains(&format!("\"{key}\""))));
+    }
 }

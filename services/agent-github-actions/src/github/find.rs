@@ -10,7 +10,7 @@ use domain::id::JobId;
 use platform::CallError;
 use std::collections::BTreeMap;
 
-/// Clocks differ: the search begins this long before the first try.
+/// The search begins this long before the first try: what is known of GitHub's clock is rough.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(2);
 /// GitHub shows a thousand results of a search.
 const PAGES_MAX: usize = 10;
@@ -24,7 +24,25 @@ pub(super) async fn runs_of(
     job: JobId,
     since: Timestamp,
 ) -> Result<Vec<Run>, CallError> {
-    let from = stamp(since - CLOCKS_DIFFER);
+    // Only ever earlier: a wrong `Date` must not hide a run.
+    let begin = || api.by_its_clock(config, since).min(since) - CLOCKS_DIFFER;
+    let mut from = begin();
+    let mut runs = search(api, config, job, from).await?;
+    // The search's own answer tells GitHub's clock. If the search began too late by it, it is made again.
+    if begin() < from {
+        from = begin();
+        runs = search(api, config, job, from).await?;
+    }
+    Ok(runs)
+}
+
+async fn search(
+    api: &Api,
+    config: &GithubConfig,
+    job: JobId,
+    from: Timestamp,
+) -> Result<Vec<Run>, CallError> {
+    let from = stamp(from);
     let mut found: BTreeMap<(Option<Timestamp>, u64), Run> = BTreeMap::new();
     let mut created = format!(">={from}");
     for _ in 0..ROUNDS_MAX {

@@ -4,6 +4,7 @@ mod actions;
 mod api;
 mod auth;
 mod budgets;
+mod clocks;
 mod config;
 mod events;
 mod find;

@@ -44,7 +44,7 @@ async fn what_does_not_fit_is_refused_in_githubs_words_and_starts_nothing() {
     let rig = Rig::start(options).await;
     for (key, value, words) in [
         ("inputs", json!({ "colour": "red" }), "Unexpected inputs provided: [\"colour\"]"),
-        ("jobIdInput", json!("ticket"), "ticket"),
+        ("jobIdInput", json!("ticket"), "declare the input ticket in the workflow"),
         ("workflow", json!("nowhere.yml"), "no workflow nowhere.yml in Acme/Shop"),
         ("workflow", json!("off.yml"), "disabled workflow"),
         ("ref", json!("nowhere"), "No ref found for: nowhere"),

@@ -151,3 +151,15 @@ async fn what_an_app_may_not_see_is_not_called_gone() {
     let rig = rig.with("repo", json!("Secret"));
     unauthorized(rig.observe(&run).await);
 }
+
+#[tokio::test]
+async fn an_app_that_may_only_read_is_told_so_before_anything_starts() {
+    let mut options = options(Script::hold());
+    let mut installation = Installation::of(52_000_001, "Acme");
+    installation.permissions.insert("actions".to_owned(), "read".to_owned());
+    options.app.as_mut().unwrap().installations = vec![installation];
+    let rig = Rig::start(options).await.by_app();
+    let error = unauthorized(rig.trigger(new_job()).await);
+    assert!(error.contains("permissions requested are not granted"), "{error}");
+    assert_eq!(rig.count("POST", "/dispatches"), 0);
+}

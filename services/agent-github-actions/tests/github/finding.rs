@@ -4,7 +4,7 @@ use crate::rig::{Rig, SOON, new_job, options, status};
 use chrono::TimeDelta;
 use domain::job::JobStatus;
 use fake_github::{Fault, FaultKind, Options, Script, Status};
-use platform::{CallError, Found, Triggered};
+use platform::{CallError, CorrelationKey, Found, Platform as _, Triggered};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -167,4 +167,18 @@ async fn a_run_is_found_behind_more_runs_than_a_search_shows() {
     let Ok(Found::Run { external, .. }) = rig.find(job).await else { panic!("not found") };
     assert_eq!(external.id, run.id);
     assert!(rig.count("GET", "/workflows/deploy.yml/runs") > 10);
+}
+
+#[tokio::test]
+async fn a_run_is_found_by_a_clock_far_ahead_of_githubs() {
+    let rig = Rig::of(Script::hold()).await;
+    rig.hand.pass(Duration::from_secs(3_600));
+    let job = new_job();
+    rig.fake.inject(Fault::once("POST", "*/dispatches", FaultKind::DropAfterEffect));
+    let lost = rig.trigger(job).await;
+    assert!(is_ambiguous(&lost), "{lost:?}");
+    let key = CorrelationKey { job, config: &rig.config };
+    let since = bus::clock::now() + TimeDelta::hours(1);
+    let found = rig.github.find(&key, since).await;
+    assert!(matches!(found, Ok(Found::Run { .. })), "{found:?}");
 }

@@ -2,24 +2,19 @@
 
 use super::jwt;
 use super::tokens::{Token, Tokens};
+use crate::github::clocks::Clocks;
 use crate::github::config::{Credential, GithubConfig};
 use crate::github::{headers, refusal, wire};
-use chrono::{DateTime, TimeDelta};
 use domain::Timestamp;
 use http::StatusCode;
-use http::header::DATE;
-use platform::http::{Call, Effect, HttpClient, Outcome, text};
-use platform::{CallError, Clock};
+use platform::CallError;
+use platform::http::{Call, Effect, HttpClient, Outcome};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use service::Secrets;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// How many hosts' clocks are remembered.
-const HOSTS_MAX: usize = 1_000;
+use std::sync::Arc;
 
 /// Who we are, and where: what a token is minted for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -40,16 +35,15 @@ impl Identity {
 pub(in crate::github) struct Minter {
     http: HttpClient,
     secrets: Arc<Secrets>,
-    clock: Clock,
+    /// Hears only of refusals: an App that is let in has the right times, whatever a proxy writes into `Date`.
+    clocks: Clocks,
     tokens: Tokens<Identity>,
-    /// How far the clock of each host is ahead of ours, where an App's JWT was refused for it.
-    ahead: Mutex<HashMap<String, TimeDelta>>,
 }
 
 impl Minter {
     /// One that reads secrets there, and the time there.
-    pub(in crate::github) fn new(http: HttpClient, secrets: Arc<Secrets>, clock: Clock) -> Self {
-        Self { http, secrets, clock, tokens: Tokens::new(), ahead: Mutex::default() }
+    pub(in crate::github) fn new(http: HttpClient, secrets: Arc<Secrets>, clocks: Clocks) -> Self {
+        Self { http, secrets, clocks, tokens: Tokens::new() }
     }
 
     /// A token for the config's repository, minted when there is none.
@@ -61,7 +55,7 @@ impl Minter {
             Credential::Token { secret } => Ok(Token::personal(self.secret(secret)?)),
             Credential::App { id, key_secret, installation } => {
                 let app = App { config, id, key_secret, installation: *installation };
-                self.tokens.get(&Identity::of(config), || self.clock.now(), self.mint(app)).await
+                self.tokens.get(&Identity::of(config), || self.clocks.now(), self.mint(app)).await
             }
         }
     }
@@ -89,8 +83,8 @@ impl Minter {
         match outcome.status {
             StatusCode::CREATED => {
                 let Minted { token, expires_at } = parse(&outcome)?;
-                let now = self.clock.now();
-                let lifetime = expires_at - self.by_clock_of(&app.config.host, now);
+                let now = self.clocks.now();
+                let lifetime = expires_at - self.clocks.by(&app.config.host, now);
                 tracing::debug!(host = app.config.host, installation, %expires_at, "minted an installation token");
                 Ok(Token::minted(SecretString::from(token), now, lifetime))
             }
@@ -136,7 +130,7 @@ impl Minter {
         let host = &app.config.host;
         let mut corrected = false;
         loop {
-            let now = self.by_clock_of(host, self.clock.now());
+            let now = self.clocks.by(host, self.clocks.now());
             let jwt = jwt::sign(app.id, &key, now)
                 .map_err(|error| CallError::Unauthorized(format!("the secret {} {error}", app.key_secret)))?;
             let call = call(headers::of(&jwt)?);
@@ -153,24 +147,7 @@ impl Minter {
     /// Whether a refusal was about the JWT's times, and GitHub told its own.
     fn learn_clock(&self, host: &str, outcome: &Outcome) -> bool {
         let words = refusal::words(outcome);
-        if !(words.contains("'exp'") || words.contains("'iat'")) {
-            return false;
-        }
-        let date = text(&outcome.headers, DATE.as_str()).and_then(|d| DateTime::parse_from_rfc2822(d).ok());
-        let Some(date) = date else { return false };
-        let ahead = date.to_utc() - self.clock.now();
-        tracing::warn!(host, ahead_seconds = ahead.num_seconds(), "our clock differs from GitHub's");
-        let mut known = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= HOSTS_MAX {
-            known.clear();
-        }
-        known.insert(host.to_owned(), ahead);
-        true
-    }
-
-    fn by_clock_of(&self, host: &str, now: Timestamp) -> Timestamp {
-        let known = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        now + known.get(host).copied().unwrap_or_else(TimeDelta::zero)
+        (words.contains("'exp'") || words.contains("'iat'")) && self.clocks.heard(host, &outcome.headers)
     }
 
     fn secret(&self, name: &str) -> Result<SecretString, CallError> {
@@ -179,7 +156,7 @@ impl Minter {
 
     /// Whatever does not fit about an App is about its credentials.
     fn refused(&self, outcome: &Outcome) -> CallError {
-        match refusal::of(outcome, Effect::Read, self.clock.now()) {
+        match refusal::of(outcome, Effect::Read, self.clocks.now()) {
             CallError::Invalid(why) => CallError::Unauthorized(why),
             other @ (CallError::Unauthorized(_)
             | CallError::RateLimited { .. }
