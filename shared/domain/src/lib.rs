@@ -17,3 +17,9 @@ pub mod trigger;
 
 /// A moment in UTC; RFC 3339 on the wire.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
+pub mod catalog;
+pub mod dispatch;
+pub mod merge;
+pub mod selector;
+pub mod template;
+pub mod trigger_rule;

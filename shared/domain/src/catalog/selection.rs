@@ -1,0 +1,142 @@
+//! Which resources an environment and a deployment select. A selector that cannot be evaluated selects nothing, and
+//! is reported: gates fail closed.
+
+use super::context::{environment_context, resource_context};
+use crate::entity::{Deployment, Environment, Record, Resource};
+use crate::id::{EnvironmentId, ResourceId};
+use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// A selector that could not be evaluated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelectionProblem {
+    /// The environment or deployment whose selector it is.
+    pub of: Uuid,
+    /// The first resource of which it could not be told.
+    pub resource: Option<Uuid>,
+    /// Why.
+    pub why: String,
+}
+
+/// The resources of each environment, kept up to date change by change.
+#[derive(Default)]
+pub(super) struct Selection {
+    environments: BTreeMap<EnvironmentId, Selected>,
+    resources: BTreeMap<ResourceId, Result<ScopeValue, SelectorError>>,
+}
+
+struct Selected {
+    selector: Result<Selector, SelectorError>,
+    value: Result<ScopeValue, SelectorError>,
+    resources: BTreeSet<ResourceId>,
+    problem: Option<SelectionProblem>,
+}
+
+impl Selection {
+    pub(super) fn put_environment(&mut self, environment: &Record<Environment>) {
+        let id = EnvironmentId(environment.meta.id);
+        let mut selected = Selected {
+            selector: Selector::compile(&environment.spec.resource_selector, &["resource"]),
+            value: value_of(&environment_context(environment)),
+            resources: BTreeSet::new(),
+            problem: None,
+        };
+        if let Err(error) = &selected.selector {
+            selected.problem = Some(SelectionProblem { of: id.0, resource: None, why: error.to_string() });
+        }
+        for (resource, value) in &self.resources {
+            selected.consider(id, *resource, value);
+        }
+        self.environments.insert(id, selected);
+    }
+
+    pub(super) fn remove_environment(&mut self, id: EnvironmentId) {
+        self.environments.remove(&id);
+    }
+
+    pub(super) fn put_resource(&mut self, resource: &Record<Resource>) {
+        let id = ResourceId(resource.meta.id);
+        let value = value_of(&resource_context(resource));
+        for (environment, selected) in &mut self.environments {
+            selected.consider(*environment, id, &value);
+        }
+        self.resources.insert(id, value);
+    }
+
+    pub(super) fn remove_resource(&mut self, id: ResourceId) {
+        self.resources.remove(&id);
+        for selected in self.environments.values_mut() {
+            selected.resources.remove(&id);
+        }
+    }
+
+    /// The resources of an environment which the deployment selects, too; and what could not be told.
+    pub(super) fn of(
+        &self,
+        deployment: &Record<Deployment>,
+        environment: EnvironmentId,
+    ) -> (Vec<ResourceId>, Option<SelectionProblem>) {
+        let Some(selected) = self.environments.get(&environment) else { return (Vec::new(), None) };
+        let Some(source) = &deployment.spec.resource_selector else {
+            return (selected.resources.iter().copied().collect(), selected.problem.clone());
+        };
+        let problem = |resource, why: &SelectorError| {
+            Some(SelectionProblem { of: deployment.meta.id, resource, why: why.to_string() })
+        };
+        let selector = match Selector::compile(source, &["resource", "environment"]) {
+            Ok(selector) => selector,
+            Err(why) => return (Vec::new(), problem(None, &why)),
+        };
+        let environment = match &selected.value {
+            Ok(value) => value,
+            Err(why) => return (Vec::new(), problem(None, why)),
+        };
+        let mut resources = Vec::new();
+        let mut found = selected.problem.clone();
+        for id in &selected.resources {
+            let Some(Ok(value)) = self.resources.get(id) else { continue };
+            let scope =
+                Scope::default().with("environment", environment.clone()).with("resource", value.clone());
+            match selector.matches(&scope) {
+                Ok(true) => resources.push(*id),
+                Ok(false) => {}
+                Err(why) => found = found.or_else(|| problem(Some(id.0), &why)),
+            }
+        }
+        (resources, found)
+    }
+}
+
+impl Selected {
+    fn consider(
+        &mut self,
+        id: EnvironmentId,
+        resource: ResourceId,
+        value: &Result<ScopeValue, SelectorError>,
+    ) {
+        let Ok(selector) = &self.selector else { return };
+        let matched = match value {
+            Ok(value) => selector.matches(&Scope::default().with("resource", value.clone())),
+            Err(why) => Err(why.clone()),
+        };
+        match matched {
+            Ok(true) => {
+                self.resources.insert(resource);
+                return;
+            }
+            Ok(false) => {}
+            Err(why) => {
+                let first = SelectionProblem { of: id.0, resource: Some(resource.0), why: why.to_string() };
+                self.problem.get_or_insert(first);
+            }
+        }
+        self.resources.remove(&resource);
+    }
+}
+
+impl std::fmt::Debug for Selection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Selection").field("environments", &self.environments.len()).finish_non_exhaustive()
+    }
+}

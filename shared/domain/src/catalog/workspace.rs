@@ -1,0 +1,330 @@
+//! The catalog of one tenant: entities by kind and id, and what is looked up often.
+
+use super::Affected;
+use super::selection::{Selection, SelectionProblem};
+use crate::entity::{
+    Approval, CatalogKey, Deployment, Entity, Environment, JobAgent, Kind, Policy, Record, Resource, System,
+    Trigger, TriggerSource, Version, Workspace,
+};
+use crate::id::{
+    DeploymentId, EnvironmentId, JobAgentId, PolicyId, ResourceId, SystemId, TriggerId, VersionId,
+    WorkspaceId,
+};
+use crate::target::TargetKey;
+use crate::token::Slug;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+use uuid::Uuid;
+
+/// Everything one tenant has declared.
+#[derive(Debug)]
+pub struct WorkspaceCatalog {
+    slug: Slug,
+    entities: BTreeMap<(Kind, Uuid), (Entity, u64)>,
+    broken: BTreeMap<(Kind, Uuid), String>,
+    versions: BTreeMap<DeploymentId, BTreeSet<(Reverse<crate::Timestamp>, Reverse<Uuid>)>>,
+    approvals: BTreeMap<(VersionId, EnvironmentId), BTreeSet<Uuid>>,
+    selection: Selection,
+    targets: BTreeMap<DeploymentId, OnceLock<Targets>>,
+}
+
+#[derive(Debug, Default)]
+struct Targets {
+    keys: Vec<TargetKey>,
+    problems: Vec<SelectionProblem>,
+}
+
+macro_rules! typed {
+    ($($one:ident($id:ty), $all:ident: $kind:ident),+ $(,)?) => {$(
+        #[doc = concat!("The ", stringify!($kind), " of that id.")]
+        pub fn $one(&self, id: $id) -> Option<&Record<$kind>> {
+            match self.entity(Kind::$kind, id.0)? {
+                Entity::$kind(record) => Some(record),
+                _ => None,
+            }
+        }
+
+        #[doc = concat!("Every ", stringify!($kind), ", by id.")]
+        pub fn $all(&self) -> impl Iterator<Item = &Record<$kind>> {
+            self.entities(Kind::$kind).filter_map(|entity| match entity {
+                Entity::$kind(record) => Some(record),
+                _ => None,
+            })
+        }
+    )+};
+}
+
+#[allow(clippy::wildcard_enum_match_arm, reason = "each accessor is about one kind")]
+impl WorkspaceCatalog {
+    typed! {
+        workspace(WorkspaceId), workspaces: Workspace,
+        system(SystemId), systems: System,
+        environment(EnvironmentId), environments: Environment,
+        resource(ResourceId), resources: Resource,
+        job_agent(JobAgentId), job_agents: JobAgent,
+        deployment(DeploymentId), deployments: Deployment,
+        policy(PolicyId), policies: Policy,
+        trigger(TriggerId), triggers: Trigger,
+        version(VersionId), versions: Version,
+    }
+}
+
+impl WorkspaceCatalog {
+    /// An empty one.
+    pub fn new(slug: Slug) -> Self {
+        Self {
+            slug,
+            entities: BTreeMap::new(),
+            broken: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            approvals: BTreeMap::new(),
+            selection: Selection::default(),
+            targets: BTreeMap::new(),
+        }
+    }
+
+    /// The tenant.
+    pub fn slug(&self) -> &Slug {
+        &self.slug
+    }
+
+    /// An entity.
+    pub fn entity(&self, kind: Kind, id: Uuid) -> Option<&Entity> {
+        self.entities.get(&(kind, id)).map(|(entity, _)| entity)
+    }
+
+    /// The revision of an entity's last write.
+    pub fn revision_of(&self, kind: Kind, id: Uuid) -> Option<u64> {
+        self.entities.get(&(kind, id)).map(|(_, revision)| *revision)
+    }
+
+    /// Every entity of a kind, by id.
+    pub fn entities(&self, kind: Kind) -> impl Iterator<Item = &Entity> {
+        self.entities.range((kind, Uuid::nil())..=(kind, Uuid::max())).map(|(_, (entity, _))| entity)
+    }
+
+    /// The entity of a kind that people mean by this text: its id, its name, or for a resource its identifier.
+    /// Versions of several deployments may share a tag: then `deployment:tag` says which.
+    pub fn find(&self, kind: Kind, text: &str) -> Option<&Entity> {
+        if let Some(entity) = Uuid::parse_str(text).ok().and_then(|id| self.entity(kind, id)) {
+            return Some(entity);
+        }
+        if kind == Kind::Version
+            && let Some((deployment, tag)) = text.split_once(':')
+        {
+            let deployment = self.find(Kind::Deployment, deployment)?.meta().id;
+            return self.entity(kind, VersionId::of(DeploymentId(deployment), tag).0);
+        }
+        self.entities(kind).find(|entity| {
+            let by_identifier = match entity {
+                Entity::Resource(resource) => resource.spec.identifier == text,
+                Entity::Version(version) => version.spec.tag == text,
+                Entity::Deployment(deployment) => deployment.spec.slug.as_str() == text,
+                Entity::Workspace(_)
+                | Entity::System(_)
+                | Entity::Environment(_)
+                | Entity::JobAgent(_)
+                | Entity::Policy(_)
+                | Entity::TriggerSource(_)
+                | Entity::Trigger(_)
+                | Entity::Approval(_) => false,
+            };
+            by_identifier || entity.meta().name == text
+        })
+    }
+
+    /// The trigger source of that name.
+    pub fn trigger_source(&self, name: &str) -> Option<&Record<TriggerSource>> {
+        match self.find(Kind::TriggerSource, name) {
+            Some(Entity::TriggerSource(source)) => Some(source),
+            _ => None,
+        }
+    }
+
+    /// Values that cannot be read, with the reason. What depends on them must fail closed.
+    pub fn broken(&self, kind: Kind) -> impl Iterator<Item = (Uuid, &str)> {
+        self.broken.range((kind, Uuid::nil())..=(kind, Uuid::max())).map(|((_, id), why)| (*id, why.as_str()))
+    }
+
+    /// The versions of a deployment, newest first: by creation, then by id.
+    pub fn versions_of(&self, deployment: DeploymentId) -> impl Iterator<Item = &Record<Version>> {
+        let ids = self.versions.get(&deployment).into_iter().flatten();
+        ids.filter_map(|(_, Reverse(id))| self.version(VersionId(*id)))
+    }
+
+    /// What people said of a version in an environment, by id.
+    pub fn approvals(
+        &self,
+        version: VersionId,
+        environment: EnvironmentId,
+    ) -> impl Iterator<Item = &Record<Approval>> {
+        let ids = self.approvals.get(&(version, environment)).into_iter().flatten();
+        ids.filter_map(|id| match self.entity(Kind::Approval, *id) {
+            Some(Entity::Approval(approval)) => Some(approval),
+            _ => None,
+        })
+    }
+
+    /// The release targets of a deployment, in order: with every environment that shares a system with it, on every
+    /// resource that both select. Computed once per change.
+    pub fn targets_of(&self, deployment: DeploymentId) -> Vec<TargetKey> {
+        self.selected(deployment).map(|targets| targets.keys.clone()).unwrap_or_default()
+    }
+
+    /// Selectors of a deployment's targets that could not be evaluated; what they might have selected is left out.
+    pub fn selection_problems(&self, deployment: DeploymentId) -> Vec<SelectionProblem> {
+        self.selected(deployment).map(|targets| targets.problems.clone()).unwrap_or_default()
+    }
+
+    fn selected(&self, id: DeploymentId) -> Option<&Targets> {
+        let deployment = self.deployment(id)?;
+        let cell = self.targets.get(&id)?;
+        Some(cell.get_or_init(|| self.select(id, deployment)))
+    }
+
+    fn select(&self, id: DeploymentId, deployment: &Record<Deployment>) -> Targets {
+        let mut targets = Targets::default();
+        for environment in self.environments() {
+            if !environment.spec.systems.iter().any(|system| deployment.spec.systems.contains(system)) {
+                continue;
+            }
+            let environment = EnvironmentId(environment.meta.id);
+            let (resources, problem) = self.selection.of(deployment, environment);
+            targets.problems.extend(problem);
+            targets.keys.extend(resources.into_iter().map(|resource| TargetKey {
+                deployment: id,
+                environment,
+                resource,
+            }));
+        }
+        targets.keys.sort_unstable();
+        targets
+    }
+
+    pub(super) fn put(&mut self, entity: Entity, revision: u64) -> Affected {
+        let key = entity.key();
+        self.broken.remove(&(key.kind, key.id));
+        let before = self.unindex(&key);
+        let after = self.index(&entity);
+        self.entities.insert((key.kind, key.id), (entity, revision));
+        wider(before, after)
+    }
+
+    pub(super) fn put_broken(&mut self, key: &CatalogKey, why: String) -> Affected {
+        let before = self.unindex(key);
+        self.entities.remove(&(key.kind, key.id));
+        self.broken.insert((key.kind, key.id), why);
+        wider(before, Affected::Workspace)
+    }
+
+    pub(super) fn remove(&mut self, key: &CatalogKey) -> Affected {
+        let broken = self.broken.remove(&(key.kind, key.id)).map_or(Affected::None, |_| Affected::Workspace);
+        let before = self.unindex(key);
+        self.entities.remove(&(key.kind, key.id));
+        wider(before, broken)
+    }
+
+    fn index(&mut self, entity: &Entity) -> Affected {
+        match entity {
+            Entity::Version(version) => {
+                let of = self.versions.entry(version.spec.deployment).or_default();
+                of.insert((Reverse(version.meta.created_at), Reverse(version.meta.id)));
+            }
+            Entity::Approval(approval) => {
+                let of =
+                    self.approvals.entry((approval.spec.version, approval.spec.environment)).or_default();
+                of.insert(approval.meta.id);
+            }
+            Entity::Environment(environment) => {
+                self.selection.put_environment(environment);
+                self.forget_targets();
+            }
+            Entity::Resource(resource) => {
+                self.selection.put_resource(resource);
+                self.forget_targets();
+            }
+            Entity::Deployment(deployment) => {
+                self.targets.insert(DeploymentId(deployment.meta.id), OnceLock::new());
+            }
+            Entity::System(_) => self.forget_targets(),
+            Entity::Workspace(_)
+            | Entity::JobAgent(_)
+            | Entity::Policy(_)
+            | Entity::TriggerSource(_)
+            | Entity::Trigger(_) => {}
+        }
+        self.affected_by(entity)
+    }
+
+    fn unindex(&mut self, key: &CatalogKey) -> Affected {
+        let Some((entity, _)) = self.entities.get(&(key.kind, key.id)).cloned() else {
+            return Affected::None;
+        };
+        let affected = self.affected_by(&entity);
+        match &entity {
+            Entity::Version(version) => {
+                if let Some(of) = self.versions.get_mut(&version.spec.deployment) {
+                    of.remove(&(Reverse(version.meta.created_at), Reverse(version.meta.id)));
+                }
+            }
+            Entity::Approval(approval) => {
+                if let Some(of) = self.approvals.get_mut(&(approval.spec.version, approval.spec.environment))
+                {
+                    of.remove(&approval.meta.id);
+                }
+            }
+            Entity::Environment(environment) => {
+                self.selection.remove_environment(EnvironmentId(environment.meta.id));
+                self.forget_targets();
+            }
+            Entity::Resource(resource) => {
+                self.selection.remove_resource(ResourceId(resource.meta.id));
+                self.forget_targets();
+            }
+            Entity::Deployment(deployment) => {
+                self.targets.remove(&DeploymentId(deployment.meta.id));
+            }
+            Entity::System(_) => self.forget_targets(),
+            Entity::Workspace(_)
+            | Entity::JobAgent(_)
+            | Entity::Policy(_)
+            | Entity::TriggerSource(_)
+            | Entity::Trigger(_) => {}
+        }
+        affected
+    }
+
+    fn forget_targets(&mut self) {
+        for cell in self.targets.values_mut() {
+            *cell = OnceLock::new();
+        }
+    }
+
+    fn affected_by(&self, entity: &Entity) -> Affected {
+        match entity {
+            Entity::Version(version) => Affected::Deployment(version.spec.deployment),
+            Entity::Deployment(deployment) => Affected::Deployment(DeploymentId(deployment.meta.id)),
+            Entity::Approval(approval) => match self.version(approval.spec.version) {
+                Some(version) => Affected::Deployment(version.spec.deployment),
+                None => Affected::None,
+            },
+            Entity::Environment(_) | Entity::System(_) | Entity::Resource(_) | Entity::Policy(_) => {
+                Affected::Workspace
+            }
+            Entity::Workspace(_) | Entity::JobAgent(_) | Entity::TriggerSource(_) | Entity::Trigger(_) => {
+                Affected::None
+            }
+        }
+    }
+}
+
+fn wider(one: Affected, other: Affected) -> Affected {
+    match (one, other) {
+        (Affected::None, any) | (any, Affected::None) => any,
+        (Affected::Deployment(a), Affected::Deployment(b)) if a == b => one,
+        (Affected::Workspace | Affected::Deployment(_), Affected::Workspace | Affected::Deployment(_)) => {
+            Affected::Workspace
+        }
+    }
+}

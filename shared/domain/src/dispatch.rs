@@ -1,0 +1,212 @@
+//! Dispatch: which agent runs a job, and with what config. Pure; the dispatcher only sends what comes out.
+
+use crate::catalog::{
+    WorkspaceCatalog, deployment_context, environment_context, job_agent_context, resource_context,
+    version_context,
+};
+use crate::entity::{Deployment, Environment, JobAgent, Record, Resource, Version};
+use crate::id::{JobAgentId, VersionId};
+use crate::job::{Dispatch, JobRef, Reason, TerminalStatus};
+use crate::merge;
+use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
+use crate::target::{TargetKey, Variables};
+use crate::template;
+use crate::token::Slug;
+use serde_json::{Map, Value, json};
+
+/// Config that only the agent itself may set: where the platform is, and by which secret it is reached. A deployment
+/// or a version that could set it could send the agent's credentials elsewhere.
+pub const AGENT_ONLY_KEYS: &[&str] =
+    &["baseUrl", "appId", "clientId", "installationId", "privateKeySecret", "tokenSecret", "rateLimit"];
+
+/// Variables an agent selector sees.
+pub const AGENT_SELECTOR_VARIABLES: &[&str] = &["jobAgent", "resource", "environment", "deployment"];
+
+/// Why a job cannot be dispatched: it ends so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Undispatchable {
+    /// How the job ends.
+    pub status: TerminalStatus,
+    /// Why.
+    pub reason: Reason,
+    /// For a person.
+    pub message: String,
+}
+
+impl Undispatchable {
+    fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { status: TerminalStatus::InvalidJobAgent, reason, message: message.into() }
+    }
+
+    /// The job's workspace is gone.
+    pub fn no_workspace(workspace: &Slug) -> Self {
+        Self::new(Reason::BadConfig, format!("workspace {workspace} is not in the catalog"))
+    }
+}
+
+/// What a job is made of.
+struct Parts<'a> {
+    deployment: &'a Record<Deployment>,
+    environment: &'a Record<Environment>,
+    resource: &'a Record<Resource>,
+    version: &'a Record<Version>,
+}
+
+/// The agent and the rendered config of a job.
+///
+/// # Errors
+/// When no agent matches, a part of the job is gone, or its config cannot be rendered. The job ends by that.
+pub fn dispatch(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, Undispatchable> {
+    let parts = parts(workspace, job)?;
+    let (agent, ref_config) = choose_agent(workspace, &parts)?;
+    let variables = variables(workspace, &job.target, job.version)
+        .map_err(|why| Undispatchable::new(Reason::BadConfig, why))?;
+    let context = context(workspace, job, &parts, &variables, agent);
+    let config = config(agent, ref_config, &parts, &context)
+        .map_err(|why| Undispatchable::new(Reason::BadConfig, format!("config: {why}")))?;
+    Ok(Dispatch {
+        agent: JobAgentId(agent.meta.id),
+        agent_name: agent.meta.name.clone(),
+        platform: agent.spec.platform.clone(),
+        config,
+        context,
+        deadlines: parts.deployment.spec.deadlines,
+    })
+}
+
+/// The variables of a version on a target. A value that cannot be resolved blocks.
+///
+/// # Errors
+/// When a part is gone.
+pub fn variables(
+    workspace: &WorkspaceCatalog,
+    target: &TargetKey,
+    _version: VersionId,
+) -> Result<Variables, String> {
+    let resource = workspace.resource(target.resource).ok_or("the resource is not in the catalog")?;
+    Ok(resource.spec.variables.clone().into_iter().collect())
+}
+
+fn parts<'a>(workspace: &'a WorkspaceCatalog, job: &JobRef) -> Result<Parts<'a>, Undispatchable> {
+    let gone = |what: &str| {
+        Undispatchable::new(Reason::BadConfig, format!("the {what} is not in the catalog any more"))
+    };
+    Ok(Parts {
+        deployment: workspace.deployment(job.target.deployment).ok_or_else(|| gone("deployment"))?,
+        environment: workspace.environment(job.target.environment).ok_or_else(|| gone("environment"))?,
+        resource: workspace.resource(job.target.resource).ok_or_else(|| gone("resource"))?,
+        version: workspace.version(job.version).ok_or_else(|| gone("version"))?,
+    })
+}
+
+/// The first entry of the deployment's list whose selector matches; else, of the agents its selector matches, the
+/// first by name.
+fn choose_agent<'a>(
+    workspace: &'a WorkspaceCatalog,
+    parts: &Parts<'a>,
+) -> Result<(&'a Record<JobAgent>, Option<&'a Map<String, Value>>), Undispatchable> {
+    let mut agents: Vec<&Record<JobAgent>> = workspace.job_agents().collect();
+    agents.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
+    let chooser = Chooser::new(parts).map_err(|why| Undispatchable::new(Reason::NoAgent, why.to_string()))?;
+    let spec = &parts.deployment.spec;
+    for entry in &spec.job_agents {
+        let Some(agent) = agents.iter().copied().find(|agent| agent.meta.name == entry.name) else {
+            return Err(Undispatchable::new(
+                Reason::NoAgent,
+                format!("there is no job agent {:?}", entry.name),
+            ));
+        };
+        if chooser.selects(entry.selector.as_deref(), agent)? {
+            return Ok((agent, Some(&entry.config)));
+        }
+    }
+    if let Some(selector) = &spec.job_agent_selector {
+        for agent in &agents {
+            if chooser.selects(Some(selector), agent)? {
+                return Ok((agent, None));
+            }
+        }
+    }
+    Err(Undispatchable::new(
+        Reason::NoAgent,
+        format!(
+            "no job agent matches deployment {:?} on resource {:?}",
+            parts.deployment.meta.name, parts.resource.meta.name
+        ),
+    ))
+}
+
+struct Chooser {
+    deployment: ScopeValue,
+    environment: ScopeValue,
+    resource: ScopeValue,
+}
+
+impl Chooser {
+    fn new(parts: &Parts<'_>) -> Result<Self, SelectorError> {
+        Ok(Self {
+            deployment: value_of(&deployment_context(parts.deployment))?,
+            environment: value_of(&environment_context(parts.environment))?,
+            resource: value_of(&resource_context(parts.resource))?,
+        })
+    }
+
+    fn selects(&self, selector: Option<&str>, agent: &Record<JobAgent>) -> Result<bool, Undispatchable> {
+        let Some(source) = selector else { return Ok(true) };
+        let judged = Selector::compile(source, AGENT_SELECTOR_VARIABLES).and_then(|selector| {
+            let scope = Scope::default()
+                .with("deployment", self.deployment.clone())
+                .with("environment", self.environment.clone())
+                .with("resource", self.resource.clone())
+                .with("jobAgent", value_of(&job_agent_context(agent))?);
+            selector.matches(&scope)
+        });
+        judged.map_err(|why| Undispatchable::new(Reason::NoAgent, format!("the job agent's selector: {why}")))
+    }
+}
+
+/// What templates see.
+fn context(
+    workspace: &WorkspaceCatalog,
+    job: &JobRef,
+    parts: &Parts<'_>,
+    variables: &Variables,
+    agent: &Record<JobAgent>,
+) -> Value {
+    json!({
+        "workspace": { "slug": workspace.slug() },
+        "deployment": deployment_context(parts.deployment),
+        "environment": environment_context(parts.environment),
+        "resource": resource_context(parts.resource),
+        "version": version_context(parts.version),
+        "release": { "id": job.release, "version": version_context(parts.version), "variables": variables },
+        "variables": variables,
+        "jobAgent": job_agent_context(agent),
+        "job": { "id": job.id, "attempt": job.attempt },
+    })
+}
+
+/// agent < the deployment's entry for it < deployment < version, deep; then rendered.
+fn config(
+    agent: &Record<JobAgent>,
+    ref_config: Option<&Map<String, Value>>,
+    parts: &Parts<'_>,
+    context: &Value,
+) -> Result<Map<String, Value>, template::TemplateError> {
+    let own = &agent.spec.config;
+    let layers = [
+        ref_config,
+        Some(&parts.deployment.spec.job_agent_config),
+        Some(&parts.version.spec.job_agent_config),
+    ];
+    let mut merged =
+        layers.into_iter().flatten().fold(own.clone(), |below, above| merge::deep(&below, above));
+    for key in AGENT_ONLY_KEYS {
+        match own.get(*key) {
+            Some(value) => merged.insert((*key).to_owned(), value.clone()),
+            None => merged.remove(*key),
+        };
+    }
+    template::render_map(&merged, context)
+}

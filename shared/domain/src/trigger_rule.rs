@@ -1,0 +1,123 @@
+//! Trigger rules: from an event to the version it makes. They alone know what an event means.
+
+use crate::Timestamp;
+use crate::entity::{
+    CreateVersion, Entity, Meta, Metadata, Record, Trigger, TriggerAction, Version, VersionStatus,
+};
+use crate::id::VersionId;
+use crate::selector::{Scope, Selector, SelectorError, value_of};
+use crate::template::{TemplateError, render_map, render_str};
+use crate::trigger::TriggerAttributes;
+use serde_json::{Value, json};
+
+/// Variables a trigger's condition and templates see.
+pub const TRIGGER_VARIABLES: &[&str] = &["event", "type", "source", "subject"];
+/// Longest tag, in characters.
+pub const TAG_CHARS_MAX: usize = 200;
+/// Metadata key of the delivery a version was made of.
+pub const DELIVERY: &str = "ctrlplane/delivery";
+/// Metadata key of who made a version.
+pub const CREATED_BY: &str = "createdBy";
+
+/// Why a rule could not be applied to an event that it is about.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// Its condition cannot be evaluated.
+    #[error("`when` of trigger {0:?}: {1}")]
+    When(String, SelectorError),
+    /// A template cannot be rendered.
+    #[error("{1} of trigger {0:?}: {2}")]
+    Template(String, &'static str, TemplateError),
+    /// The tag is empty or too long.
+    #[error("trigger {0:?} makes a tag of {1} characters; 1 to {TAG_CHARS_MAX} are allowed")]
+    Tag(String, usize),
+}
+
+/// What the trigger makes of the event; nothing when its condition does not hold. The same event makes the same
+/// version: its id comes of deployment and tag.
+///
+/// # Errors
+/// When condition or templates fail.
+pub fn apply(
+    trigger: &Record<Trigger>,
+    attributes: &TriggerAttributes,
+    event: &Value,
+    created_at: Timestamp,
+) -> Result<Option<Entity>, RuleError> {
+    if !holds(trigger, attributes, event)? {
+        return Ok(None);
+    }
+    match &trigger.spec.then {
+        TriggerAction::CreateVersion(action) => {
+            version(trigger, action, attributes, event, created_at).map(Some)
+        }
+    }
+}
+
+fn holds(
+    trigger: &Record<Trigger>,
+    attributes: &TriggerAttributes,
+    event: &Value,
+) -> Result<bool, RuleError> {
+    let Some(when) = &trigger.spec.when else { return Ok(true) };
+    let judged = Selector::compile(when, TRIGGER_VARIABLES).and_then(|selector| {
+        selector.matches(
+            &Scope::default()
+                .with("event", value_of(event)?)
+                .with("type", value_of(&attributes.event_type)?)
+                .with("source", value_of(&attributes.source)?)
+                .with("subject", value_of(&attributes.subject)?),
+        )
+    });
+    judged.map_err(|why| RuleError::When(trigger.meta.name.clone(), why))
+}
+
+fn version(
+    trigger: &Record<Trigger>,
+    action: &CreateVersion,
+    attributes: &TriggerAttributes,
+    event: &Value,
+    created_at: Timestamp,
+) -> Result<Entity, RuleError> {
+    let context = json!({
+        "event": event,
+        "type": attributes.event_type,
+        "source": attributes.source,
+        "subject": attributes.subject,
+    });
+    let failed = |field| move |why| RuleError::Template(trigger.meta.name.clone(), field, why);
+    let tag = render_str(&action.tag, &context).map_err(failed("tag"))?.trim().to_owned();
+    let length = tag.chars().count();
+    if length == 0 || length > TAG_CHARS_MAX {
+        return Err(RuleError::Tag(trigger.meta.name.clone(), length));
+    }
+    let name = match &action.name {
+        Some(name) => render_str(name, &context).map_err(failed("name"))?,
+        None => tag.clone(),
+    };
+    let config = render_map(&action.config, &context).map_err(failed("config"))?;
+    let mut metadata = Metadata::new();
+    for (key, template) in &action.metadata {
+        metadata.insert(key.clone(), render_str(template, &context).map_err(failed("metadata"))?);
+    }
+    metadata.insert(DELIVERY.to_owned(), attributes.id.clone());
+    if let Some(login) = event.pointer("/sender/login").and_then(Value::as_str) {
+        metadata.entry(CREATED_BY.to_owned()).or_insert_with(|| login.to_owned());
+    }
+    let meta = Meta {
+        id: VersionId::of(action.deployment, &tag).0,
+        workspace: attributes.workspace.clone(),
+        name,
+        metadata,
+        created_at,
+        updated_at: created_at,
+    };
+    let spec = Version {
+        deployment: action.deployment,
+        tag,
+        status: VersionStatus::Ready,
+        config,
+        job_agent_config: Default::default(),
+    };
+    Ok(Entity::Version(Record { meta, spec }))
+}
