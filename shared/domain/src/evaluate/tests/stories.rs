@@ -1,0 +1,432 @@
+//! Decisions told as stories; the vocabulary is in `story`.
+
+use super::story::check;
+
+#[test]
+fn the_first_version_goes_everywhere_it_may() {
+    check(
+        "env staging 1
+         look staging-0 = noVersion want - run -
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         look staging-0 = deploying want v1 run -
+         end staging-0 successful
+         look staging-0 = upToDate want v1 run v1
+         version v2
+         look staging-0 = deploying want v2 run v1 request v2#1",
+    );
+}
+
+#[test]
+fn only_ready_versions_are_candidates() {
+    check(
+        "env staging 1
+         version v1
+         version v2 building
+         version v3 failed
+         version v4 paused
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 successful
+         version v2
+         look staging-0 = deploying want v2 run v1 request v2#1",
+    );
+}
+
+#[test]
+fn a_blocked_newest_version_does_not_hold_back_an_older_one() {
+    check(
+        "env staging 1
+         policy no2 on *: versions version.tag != 'v2'
+         version v1
+         version v2
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 successful
+         look staging-0 = blocked want v1 run v1",
+    );
+}
+
+#[test]
+fn what_runs_is_never_replaced_by_an_older_version() {
+    check(
+        "env staging 1
+         version v1
+         version v2
+         look staging-0 = deploying want v2 run - request v2#1
+         policy no2 on *: versions version.tag != 'v2'
+         look staging-0 = deploying want v2 run -
+         end staging-0 successful
+         look staging-0 = upToDate want v2 run v2
+         version v2 paused
+         look staging-0 = upToDate want v2 run v2",
+    );
+}
+
+#[test]
+fn a_rejected_version_goes_back_to_the_newest_passing_older_one() {
+    check(
+        "env staging 1
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 successful
+         version v2
+         look staging-0 = deploying want v2 run v1 request v2#1
+         end staging-0 successful
+         look staging-0 = upToDate want v2 run v2
+         version v2 rejected
+         look staging-0 = deploying want v1 run v2 request v1#2
+         end staging-0 successful
+         look staging-0 = upToDate want v1 run v1
+         version v2
+         look staging-0 = deploying want v2 run v1 request v2#2",
+    );
+}
+
+#[test]
+fn a_rejected_version_without_a_passing_older_one_stays_and_says_so() {
+    let world = check(
+        "env staging 1
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 successful
+         version v1 rejected
+         look staging-0 = blocked want - run v1",
+    );
+    let summary = &world.decisions["staging-0"].summary;
+    assert_eq!(summary, "v1 runs although it is rejected: no older version passes");
+}
+
+#[test]
+fn a_deleted_version_is_replaced_only_by_what_came_after_it() {
+    check(
+        "env staging 1
+         version v1
+         version v2
+         look staging-0 = deploying want v2 run - request v2#1
+         end staging-0 successful
+         delete version v2
+         look staging-0 = upToDate want v2 run v2
+         version v3
+         look staging-0 = deploying want v3 run v2 request v3#1",
+    );
+}
+
+#[test]
+fn a_failed_job_is_not_tried_again_until_something_newer_comes() {
+    let world = check(
+        "env staging 1
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 successful
+         version v2
+         look staging-0 = deploying want v2 run v1 request v2#1
+         end staging-0 failure timed_out
+         look staging-0 = failed want v2 run v1
+         +1h
+         look staging-0 = failed want v2 run v1",
+    );
+    let summary = &world.decisions["staging-0"].summary;
+    assert_eq!(summary, "the last job of v2 ended as failure, timed out; v1 runs");
+    check(
+        "env staging 1
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 cancelled cancelled_by_user
+         look staging-0 = failed want v1 run -
+         version v2
+         look staging-0 = deploying want v2 run - request v2#1
+         end staging-0 failure
+         version v2 rejected
+         look staging-0 = failed want v1 run -",
+    );
+}
+
+#[test]
+fn a_failure_is_forgiven_once_something_else_succeeded() {
+    check(
+        "env staging 1
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 failure
+         version v2
+         look staging-0 = deploying want v2 run - request v2#1
+         end staging-0 successful
+         version v2 rejected
+         look staging-0 = deploying want v1 run v2 request v1#2
+         end staging-0 failure
+         look staging-0 = failed want v1 run v2",
+    );
+}
+
+#[test]
+fn a_job_that_runs_again_is_active_again() {
+    check(
+        "env staging 1
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 failure
+         look staging-0 = failed want v1 run -
+         again staging-0
+         look staging-0 = deploying want v1 run -
+         version v2
+         look staging-0 = deploying want v2 run -
+         end staging-0 successful
+         look staging-0 = deploying want v2 run v1 request v2#1
+         end staging-0 successful
+         look staging-0 = upToDate want v2 run v2
+         again staging-0
+         look staging-0 = deploying want v2 run v2
+         end staging-0 failure
+         look staging-0 = upToDate want v2 run v2",
+    );
+}
+
+#[test]
+fn one_job_at_a_time_and_the_next_version_waits_for_it() {
+    check(
+        "env staging 1
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         version v2
+         look staging-0 = deploying want v2 run -
+         version v3
+         look staging-0 = deploying want v3 run -
+         end staging-0 failure
+         look staging-0 = deploying want v3 run - request v3#1",
+    );
+}
+
+#[test]
+fn a_newer_version_supersedes_where_the_deployment_says_so() {
+    check(
+        "env staging 1
+         supersede
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         version v2
+         look staging-0 = deploying want v2 run - supersede v1#1
+         look staging-0 = deploying want v2 run -
+         end staging-0 cancelled superseded
+         look staging-0 = deploying want v2 run - request v2#1
+         version v2 rejected
+         look staging-0 = deploying want v1 run - supersede v2#1
+         end staging-0 cancelled superseded
+         look staging-0 = deploying want v1 run - request v1#2",
+    );
+}
+
+#[test]
+fn a_job_that_was_decided_and_never_requested_is_requested_again() {
+    check(
+        "env staging 1
+         version v1
+         crash staging-0 = deploying want v1 run - request v1#1
+         look staging-0 = deploying want v1 run - request v1#1
+         look staging-0 = deploying want v1 run -",
+    );
+    check(
+        "env staging 1
+         supersede
+         version v1
+         crash staging-0 = deploying want v1 run - request v1#1
+         version v2
+         look staging-0 = deploying want v2 run - request v1#1
+         crash staging-0 = deploying want v2 run - supersede v1#1
+         look staging-0 = deploying want v2 run - supersede v1#1
+         look staging-0 = deploying want v2 run -",
+    );
+}
+
+#[test]
+fn changed_variables_make_a_new_release() {
+    check(
+        "env staging 1
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 successful
+         vars staging-0 region=eu
+         look staging-0 = deploying want v1 run v1 request v1#1
+         end staging-0 successful
+         look staging-0 = upToDate want v1 run v1",
+    );
+}
+
+#[test]
+fn a_target_that_is_gone_asks_for_nothing_and_remembers() {
+    check(
+        "env staging 2
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         crash staging-1 = deploying want v1 run - request v1#1
+         delete resource staging-0
+         delete resource staging-1
+         look staging-0 = gone want - run -
+         look staging-1 = gone want - run -
+         end staging-0 successful
+         look staging-0 = gone want - run v1
+         env staging 1
+         version v2
+         look staging-0 = deploying want v2 run v1 request v2#1",
+    );
+}
+
+#[test]
+fn approvals_are_waited_for_count_once_and_can_be_vetoed() {
+    let world = check(
+        "env production 1
+         policy gate on production: approvals 2
+         version v1
+         look production-0 = waiting want - run -
+         yes ann v1 production
+         yes ann v1 production
+         look production-0 = waiting want - run -
+         yes bob v1 production
+         look production-0 = deploying want v1 run - request v1#1
+         end production-0 successful
+         version v2
+         yes ann v2 production
+         yes bob v2 production
+         no cid v2 production
+         look production-0 = blocked want v1 run v1
+         yes cid v2 production
+         look production-0 = deploying want v2 run v1 request v2#1",
+    );
+    assert_eq!(world.decisions["production-0"].summary, "v2 is on its way (attempt 1)");
+}
+
+#[test]
+fn a_version_older_than_the_policy_is_grandfathered() {
+    check(
+        "env production 1
+         version v1
+         +1m
+         policy gate on production: approvals 1
+         look production-0 = deploying want v1 run - request v1#1
+         end production-0 successful
+         version v2
+         look production-0 = waiting want v1 run v1",
+    );
+}
+
+#[test]
+fn an_approval_expires_at_its_instant() {
+    check(
+        "env production 1
+         policy gate on production: approvals 2 expires 10m
+         version v1
+         yes ann v1 production
+         +10m
+         yes bob v1 production
+         look production-0 = waiting want - run -
+         yes ann v1 production
+         look production-0 = deploying want v1 run - request v1#1
+         version v2
+         yes ann v2 production
+         yes bob v2 production
+         +1m
+         look production-0 = deploying want v2 run - next +540s
+         +9m
+         look production-0 = deploying want v1 run -",
+    );
+}
+
+#[test]
+fn production_follows_staging_after_the_exact_soak() {
+    let world = check(
+        "env staging 2
+         env production 1
+         policy gate on production: after staging soak 10m
+         version v1
+         look production-0 = waiting want - run -
+         look staging-0 = deploying want v1 run - request v1#1
+         look staging-1 = deploying want v1 run - request v1#1
+         end staging-0 successful
+         look production-0 = waiting want - run -
+         +5m
+         end staging-1 successful
+         look production-0 = waiting want - run - next +600s
+         +599s
+         look production-0 = waiting want - run - next +1s
+         +1s
+         look production-0 = deploying want v1 run - request v1#1",
+    );
+    assert!(world.decisions["staging-0"].next_look.is_none());
+}
+
+#[test]
+fn half_of_staging_may_be_enough_and_old_news_is_not() {
+    check(
+        "env staging 2
+         env production 1
+         policy gate on production: after staging 50% age 2h
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         look staging-1 = deploying want v1 run - request v1#1
+         end staging-0 failure
+         look production-0 = waiting want - run -
+         end staging-1 successful
+         +2h
+         look production-0 = blocked want - run -",
+    );
+}
+
+#[test]
+fn an_empty_environment_lets_pass_and_no_environment_does_not() {
+    check(
+        "env staging 0
+         env production 1
+         policy gate on production: after staging
+         version v1
+         look production-0 = deploying want v1 run - request v1#1",
+    );
+    check(
+        "env production 2
+         policy gate on production: after production
+         version v1
+         look production-0 = blocked want - run -",
+    );
+}
+
+#[test]
+fn what_cannot_be_evaluated_blocks_and_says_so() {
+    for gate in [
+        "policy gate on broken: approvals 1",
+        "policy gate on production: versions version.nothing.here == 1",
+        "policy gate on production: versions this is not CEL",
+        "policy gate on production: after broken",
+    ] {
+        let world = check(&format!(
+            "env staging 1
+             env production 1
+             {gate}
+             version v1
+             look production-0 = blocked want - run -"
+        ));
+        let summary = &world.decisions["production-0"].summary;
+        assert!(summary.contains("cannot be evaluated"), "{gate}: {summary}");
+    }
+}
+
+#[test]
+fn a_policy_that_is_deleted_lets_go() {
+    check(
+        "env production 1
+         policy gate on production: approvals 1
+         version v1
+         look production-0 = waiting want - run -
+         delete policy gate
+         look production-0 = deploying want v1 run - request v1#1",
+    );
+}
+
+#[test]
+fn at_most_ten_versions_are_shown_and_the_chosen_one_is_among_them() {
+    let mut story = String::from("env staging 1\npolicy only on *: versions version.tag == 'v1'\n");
+    for n in 1..=15 {
+        story.push_str(&format!("version v{n}\n"));
+    }
+    story.push_str("look staging-0 = deploying want v1 run - request v1#1");
+    let world = check(&story);
+    let tags: Vec<&str> =
+        world.decisions["staging-0"].considered.iter().map(|version| version.tag.as_str()).collect();
+    assert_eq!(tags, ["v15", "v14", "v13", "v12", "v11", "v10", "v9", "v8", "v7", "v1"]);
+}
