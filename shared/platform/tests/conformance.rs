@@ -5,9 +5,9 @@ mod scripted;
 
 use bus::topology::{Service, needs_of};
 use bus::{Bus, ConnectOptions, Provision};
-use domain::job::{JobStatus, Reason};
-use platform::Clock;
+use domain::job::{JobFact, JobStatus, Reason};
 use platform::conformance::Stage;
+use platform::{Clock, Platform as _, TriggerRequest};
 use scripted::{Answers, Scripted};
 use servers::TestServers;
 use std::time::Duration;
@@ -46,6 +46,20 @@ async fn a_run_that_never_shows_is_called_lost() {
     stage.settle(&command).await;
     stage.expect(&command, JobStatus::ExternalRunNotFound, 1).await;
     assert_eq!(stage.known(&command).await.state.reason, Some(Reason::Lost));
+}
+
+#[tokio::test]
+async fn a_cancelled_job_whose_run_shows_late_is_waited_for() {
+    let (_servers, bus) = bus().await;
+    let stage = stage(&bus, Answers::WithTheRun);
+    stage.rig.hide_for(Duration::from_secs(20));
+    let command = stage.dispatched().await;
+    stage.record(&command.job, JobFact::TriggerStarted { fence: 1 }).await;
+    let request = TriggerRequest { job: command.job.id, config: &command.config };
+    stage.rig.trigger(&request).await.expect("nothing is wrong");
+    let known = stage.cancel(&command).await;
+    assert!(known.state.external.is_some() && !known.state.is_finished(), "{known:?}");
+    assert!(stage.facts(&command).await.contains(&"cancelSent"));
 }
 
 #[tokio::test]
