@@ -1,1 +1,7 @@
-fn main() {}
+//! The HTTP API as a process of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    service::main::<api::Api>()
+}

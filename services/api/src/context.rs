@@ -1,0 +1,69 @@
+//! What every route is given.
+
+use std::sync::Arc;
+
+use bus::Bus;
+use bus::catalog::CatalogFold;
+use domain::token::Slug;
+use projections::Projections;
+use service::Supervisor;
+use tokio::sync::Semaphore;
+
+use crate::auth::Keys;
+use crate::caller::Caller;
+use crate::decisions::Decisions;
+use crate::lookup::Lookup;
+use crate::problem::Problem;
+use crate::settings::EventSettings;
+use crate::store::Store;
+
+/// The API's state; clones are the same.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) bus: Bus,
+    pub(crate) catalog: Lookup,
+    pub(crate) store: Store,
+    pub(crate) decisions: Arc<Decisions>,
+    pub(crate) views: Projections,
+    pub(crate) keys: Keys,
+    /// Owns the tasks that feed live events.
+    pub(crate) supervisor: Supervisor,
+    pub(crate) events: EventSettings,
+    /// One permit per client of live events.
+    pub(crate) listeners: Arc<Semaphore>,
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl App {
+    pub(crate) fn new(
+        bus: Bus,
+        catalog: Arc<CatalogFold>,
+        decisions: Arc<Decisions>,
+        views: Projections,
+        keys: Keys,
+        supervisor: Supervisor,
+        events: EventSettings,
+    ) -> Self {
+        let store = Store::new(bus.clone(), Arc::clone(&catalog));
+        let catalog = Lookup::new(catalog);
+        let listeners = Arc::new(Semaphore::new(events.clients_max));
+        Self(Arc::new(Parts { bus, catalog, store, decisions, views, keys, supervisor, events, listeners }))
+    }
+
+    /// The workspace of a path, by id or slug. One that the caller does not see does not exist.
+    pub(crate) fn workspace(&self, caller: &Caller, text: &str) -> Result<Slug, Problem> {
+        self.catalog
+            .workspace(text)
+            .filter(|slug| caller.sees(slug))
+            .ok_or_else(|| Problem::not_found(format_args!("workspace {text}")))
+    }
+}

@@ -1,0 +1,126 @@
+//! What a write changes, as a text people can read. Times are left out: they are ours, not theirs.
+
+use domain::entity::Entity;
+use serde_json::Value;
+use similar::TextDiff;
+
+/// Lines of context around a change.
+const CONTEXT: usize = 3;
+
+/// The unified difference of two states of an entity; `None` when there is none.
+pub(crate) fn diff(before: Option<&Entity>, after: Option<&Entity>) -> Option<String> {
+    let (before, after) = (text(before), text(after));
+    if before == after {
+        return None;
+    }
+    let difference = TextDiff::from_lines(before.as_str(), after.as_str());
+    Some(difference.unified_diff().context_radius(CONTEXT).header("catalog", "declared").to_string())
+}
+
+fn text(entity: Option<&Entity>) -> String {
+    let Some(entity) = entity else { return String::new() };
+    let mut value = serde_json::to_value(entity).expect("an entity is JSON");
+    if let Some(Value::Object(meta)) = value.get_mut("meta") {
+        meta.remove("createdAt");
+        meta.remove("updatedAt");
+    }
+    let mut lines = String::new();
+    write_block(&mut lines, &value, 0);
+    lines
+}
+
+/// One line per leaf, indented by two spaces per level, as YAML would have it.
+fn write_block(lines: &mut String, value: &Value, depth: usize) {
+    let indent = "  ".repeat(depth);
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                write_entry(lines, &format!("{indent}{key}:"), value, depth);
+            }
+        }
+        Value::Array(items) => {
+            for value in items {
+                write_entry(lines, &format!("{indent}-"), value, depth);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            lines.push_str(&format!("{indent}{value}\n"));
+        }
+    }
+}
+
+fn write_entry(lines: &mut String, head: &str, value: &Value, depth: usize) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            lines.push_str(&format!("{head}\n"));
+            write_block(lines, value, depth + 1);
+        }
+        Value::Array(items) if !items.is_empty() => {
+            lines.push_str(&format!("{head}\n"));
+            write_block(lines, value, depth + 1);
+        }
+        Value::String(text) if is_plain(text) => lines.push_str(&format!("{head} {text}\n")),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => lines.push_str(&format!("{head} {value}\n")),
+    }
+}
+
+/// Whether a string reads the same without quotes.
+fn is_plain(text: &str) -> bool {
+    text.chars().next().is_some_and(char::is_alphabetic)
+        && !text.contains(['\n', '"', '#'])
+        && !text.contains(": ")
+        && !text.ends_with([' ', ':'])
+        && !matches!(text, "true" | "false" | "null" | "yes" | "no")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::entity::{Environment, Meta, Record};
+    use domain::id::SystemId;
+
+    fn environment(selector: &str, at: &str) -> Entity {
+        let at = at.parse().unwrap();
+        let meta = Meta {
+            id: uuid::Uuid::nil(),
+            workspace: "acme".parse().unwrap(),
+            name: "staging".into(),
+            metadata: [("team".to_owned(), "web".to_owned())].into(),
+            created_at: at,
+            updated_at: at,
+        };
+        let spec = Environment {
+            systems: vec![SystemId(uuid::Uuid::nil())],
+            description: None,
+            resource_selector: selector.into(),
+        };
+        Entity::Environment(Record { meta, spec })
+    }
+
+    #[test]
+    fn only_what_people_declared_makes_a_difference() {
+        let one = environment("resource.name == 'a'", "2026-01-01T00:00:00Z");
+        let later = environment("resource.name == 'a'", "2026-01-02T00:00:00Z");
+        assert_eq!(diff(Some(&one), Some(&later)), None);
+        let other = environment("resource.name == 'b'", "2026-01-02T00:00:00Z");
+        let text = diff(Some(&one), Some(&other)).unwrap();
+        assert!(text.contains("-  resourceSelector: resource.name == 'a'\n"), "{text}");
+        assert!(text.contains("+  resourceSelector: resource.name == 'b'\n"), "{text}");
+        assert!(!text.contains("2026"), "{text}");
+    }
+
+    #[test]
+    fn something_new_is_all_plus() {
+        let text = diff(None, Some(&environment("true", "2026-01-01T00:00:00Z"))).unwrap();
+        assert!(
+            text.contains("+    team: web\n") && text.contains("+  resourceSelector: \"true\"\n"),
+            "{text}"
+        );
+        assert!(text.lines().skip(3).all(|line| line.starts_with('+')), "{text}");
+    }
+}

@@ -1,0 +1,161 @@
+//! Reading requests: body, query and path, each refused with a problem that says what is wrong.
+
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::problem::{Fault, Problem};
+
+/// No request body may be larger.
+pub(crate) const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// The longest page of a list.
+const PAGE_MAX: usize = 1_000;
+const PAGE: usize = 100;
+
+/// A body that is JSON.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let bytes = read(request, state).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// A body that is JSON, or nothing at all.
+pub(crate) struct MaybeBody<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let bytes = read(request, state).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        parse(&bytes).map(Self)
+    }
+}
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        let too_large =
+            matches!(rejection, BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)));
+        if too_large {
+            let detail = format!("a body has at most {BODY_BYTES_MAX} bytes");
+            return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail);
+        }
+        Problem::invalid(rejection.body_text())
+    })
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let field = Some(error.path().to_string()).filter(|path| path != ".");
+        let line = Some(error.inner().line()).filter(|line| *line > 0);
+        let message = error.inner().to_string();
+        let detail = format!("the body does not fit: {message}");
+        Problem::invalid(detail).with(vec![Fault { field, line, message, ..Fault::default() }])
+    })?;
+    reader
+        .end()
+        .map_err(|error| Problem::invalid(format!("the body is more than one JSON value: {error}")))?;
+    Ok(value)
+}
+
+/// The query.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query.map(|Query(params)| Self(params)).map_err(|rejection| Problem::invalid(rejection.body_text()))
+    }
+}
+
+/// The variable parts of the path.
+pub(crate) struct Segments<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segments<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(segments)| Self(segments)).map_err(|rejection| Problem::invalid(rejection.body_text()))
+    }
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub(crate) struct Page {
+    limit: Option<usize>,
+    offset: Option<usize>,
+}
+
+impl Page {
+    pub(crate) fn limit(self) -> usize {
+        self.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)
+    }
+
+    pub(crate) fn offset(self) -> usize {
+        self.offset.unwrap_or(0)
+    }
+
+    /// The page of `all`, in the form every list has.
+    pub(crate) fn of<T: serde::Serialize>(self, all: impl IntoIterator<Item = T>) -> serde_json::Value {
+        let mut total = 0_usize;
+        let range = self.offset()..self.offset().saturating_add(self.limit());
+        let mut items = Vec::new();
+        for item in all {
+            if range.contains(&total) {
+                items.push(item);
+            }
+            total += 1;
+        }
+        serde_json::json!({ "items": items, "total": total, "limit": self.limit(), "offset": self.offset() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Example {
+        #[allow(dead_code, reason = "only read by the deserializer")]
+        dry_run: bool,
+    }
+
+    #[test]
+    fn a_wrong_body_says_where() {
+        let problem = parse::<Example>(b"{\n\"dryRun\": 3}").unwrap_err();
+        let json = serde_json::to_value(problem).unwrap();
+        assert_eq!(
+            (json["errors"][0]["field"].as_str(), json["errors"][0]["line"].as_u64()),
+            (Some("dryRun"), Some(2))
+        );
+        assert!(parse::<Example>(b"{\"dryRun\": true} {}").is_err());
+        assert!(parse::<Example>(b"").is_err());
+    }
+
+    #[test]
+    fn a_page_counts_everything_and_shows_its_part() {
+        let page = Page { limit: Some(2), offset: Some(1) };
+        assert_eq!(
+            page.of(["a", "b", "c", "d"]),
+            serde_json::json!({"items": ["b", "c"], "total": 4, "limit": 2, "offset": 1})
+        );
+        assert_eq!(Page { limit: Some(0), offset: None }.limit(), 1);
+        assert_eq!(Page { limit: Some(1_000_000), offset: None }.limit(), PAGE_MAX);
+    }
+}

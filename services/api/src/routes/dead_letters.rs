@@ -1,0 +1,74 @@
+//! Dead letters: messages no handler could work. They belong to all tenants, so only a key of all tenants sees them.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use bus::crash_point;
+use bus::dead::{self, RedriveError};
+use domain::token::Slug;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::audit::{self, Deed, Object};
+use crate::auth::Role;
+use crate::caller::Caller;
+use crate::context::App;
+use crate::problem::Problem;
+use crate::request::{Params, Segments};
+
+const PAGE: usize = 50;
+/// Stands for all tenants in the audit of what belongs to none.
+const EVERYWHERE: &str = "all";
+
+#[derive(Deserialize)]
+pub(super) struct After {
+    #[serde(default)]
+    after: u64,
+    limit: Option<usize>,
+}
+
+/// `GET /dead-letters?after=&limit=`
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Params(After { after, limit }): Params<After>,
+) -> Result<Json<Value>, Problem> {
+    of_all_tenants(&caller)?;
+    let limit = limit.unwrap_or(PAGE).clamp(1, dead::PAGE_MAX);
+    let letters = dead::list(&app.bus, after, limit).await?;
+    let next = (letters.len() == limit).then(|| letters.last().map(|letter| letter.sequence)).flatten();
+    Ok(Json(json!({ "items": letters, "limit": limit, "next": next })))
+}
+
+/// `POST /dead-letters/{sequence}/redrive`
+pub(super) async fn redrive(
+    State(app): State<App>,
+    caller: Caller,
+    Segments(sequence): Segments<u64>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    of_all_tenants(&caller)?;
+    crash_point("api.redrive.before");
+    let redriven = dead::redrive(&app.bus, sequence).await;
+    crash_point("api.redrive.after");
+    let new = redriven.map_err(|error| match error {
+        RedriveError::NotFound(sequence) => Problem::not_found(format_args!("dead letter {sequence}")),
+        RedriveError::MovedOn | RedriveError::Gone => Problem::conflict(error.to_string()),
+        RedriveError::Bus(error) => error.into(),
+    })?;
+    let everywhere = Slug::of_name(EVERYWHERE);
+    let object = Object { kind: "DeadLetter", id: sequence.to_string(), name: "" };
+    let deed =
+        Deed { action: "redrive", workspace: &everywhere, object, before: Some(sequence), after: Some(new) };
+    audit::note(&app.bus, &caller, deed).await?;
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(json!({ "id": sequence, "sequence": new, "message": "sent back to where it came from" })),
+    ))
+}
+
+fn of_all_tenants(caller: &Caller) -> Result<(), Problem> {
+    if caller.workspace.is_some() {
+        return Err(Problem::not_found("path for this key"));
+    }
+    caller.needs(Role::Admin)
+}

@@ -1,0 +1,124 @@
+//! Release targets: how each stands, and why.
+
+use axum::Json;
+use axum::extract::State;
+use domain::decision::TargetDecision;
+use domain::entity::Kind;
+use domain::id::{DeploymentId, EnvironmentId, ResourceId};
+use domain::target::TargetKey;
+use domain::token::Slug;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::caller::Caller;
+use crate::context::App;
+use crate::explain;
+use crate::problem::Problem;
+use crate::request::{Page, Params, Segments};
+
+#[derive(Deserialize)]
+pub(super) struct Names {
+    deployment: Option<String>,
+    environment: Option<String>,
+    resource: Option<String>,
+}
+
+/// `GET /release-targets?deployment=&environment=&resource=`
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Segments(w): Segments<String>,
+    Params(page): Params<Page>,
+    Params(names): Params<Names>,
+) -> Result<Json<Value>, Problem> {
+    let workspace = app.workspace(&caller, &w)?;
+    let deployment = wanted(&app, &workspace, Kind::Deployment, "deployment", names.deployment)?;
+    let environment = wanted(&app, &workspace, Kind::Environment, "environment", names.environment)?;
+    let resource = wanted(&app, &workspace, Kind::Resource, "resource", names.resource)?;
+    let mut decisions = app.decisions.of(&workspace);
+    decisions.retain(|decision| {
+        let target = decision.target;
+        deployment.is_none_or(|id| target.deployment.0 == id)
+            && environment.is_none_or(|id| target.environment.0 == id)
+            && resource.is_none_or(|id| target.resource.0 == id)
+    });
+    Ok(Json(page.of(decisions.iter().map(|decision| line(&app, &workspace, decision)))))
+}
+
+/// `GET /release-targets/{key}/explain`
+pub(super) async fn explain(
+    State(app): State<App>,
+    caller: Caller,
+    Segments((w, key)): Segments<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let workspace = app.workspace(&caller, &w)?;
+    let target: TargetKey =
+        key.parse().map_err(|_| Problem::not_found(format_args!("release target {key}")))?;
+    explained(&app, &workspace, target).await
+}
+
+/// `GET /release-targets/explain?deployment=&environment=&resource=`
+pub(super) async fn explain_by_names(
+    State(app): State<App>,
+    caller: Caller,
+    Segments(w): Segments<String>,
+    Params(names): Params<Names>,
+) -> Result<Json<Value>, Problem> {
+    let workspace = app.workspace(&caller, &w)?;
+    let needed = |field: &str, kind: Kind, text: Option<String>| {
+        wanted(&app, &workspace, kind, field, text)?.ok_or_else(|| {
+            Problem::invalid_field(
+                field,
+                "is needed: a release target is deployment, environment and resource",
+            )
+        })
+    };
+    let target = TargetKey {
+        deployment: DeploymentId(needed("deployment", Kind::Deployment, names.deployment)?),
+        environment: EnvironmentId(needed("environment", Kind::Environment, names.environment)?),
+        resource: ResourceId(needed("resource", Kind::Resource, names.resource)?),
+    };
+    explained(&app, &workspace, target).await
+}
+
+async fn explained(app: &App, workspace: &Slug, target: TargetKey) -> Result<Json<Value>, Problem> {
+    let decision = app.decisions.get(workspace, &target);
+    let decision = decision.ok_or_else(|| Problem::not_found(format_args!("release target {target}")))?;
+    Ok(Json(json!({
+        "target": explain::target(&app.catalog, workspace, &target),
+        "decision": *decision,
+        "chain": explain::chain(app, workspace, &decision).await?,
+    })))
+}
+
+fn line(app: &App, workspace: &Slug, decision: &TargetDecision) -> Value {
+    let mut line = explain::target(&app.catalog, workspace, &decision.target);
+    if let Value::Object(line) = &mut line {
+        line.insert("state".to_owned(), json!(decision.state));
+        line.insert("summary".to_owned(), json!(decision.summary));
+        line.insert("desired".to_owned(), json!(decision.desired));
+        line.insert("current".to_owned(), json!(decision.current));
+        line.insert("active".to_owned(), json!(decision.active));
+        line.insert("last".to_owned(), json!(decision.last));
+        line.insert("nextLook".to_owned(), json!(decision.next_look));
+        line.insert("decidedAt".to_owned(), json!(decision.decided_at));
+    }
+    line
+}
+
+fn wanted(
+    app: &App,
+    workspace: &Slug,
+    kind: Kind,
+    field: &str,
+    text: Option<String>,
+) -> Result<Option<Uuid>, Problem> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    // An id may be of something that is gone; what was decided on it can still be seen.
+    if let Ok(id) = Uuid::parse_str(&text) {
+        return Ok(Some(id));
+    }
+    let found = app.catalog.find(workspace, kind, &text).map(|entity| Some(entity.meta().id));
+    found.ok_or_else(|| Problem::invalid_field(field, format!("there is no {} {text}", kind.name())))
+}

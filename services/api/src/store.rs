@@ -1,0 +1,205 @@
+//! Writing intent: compare-and-set on the entity's revision, times kept, audited, and visible to the writer's next read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::catalog::CatalogFold;
+use bus::topology::CATALOG;
+use bus::{Bucket, Bus, CasError, clock, crash_point};
+use domain::Timestamp;
+use domain::entity::{CatalogKey, Entity};
+use serde::Serialize;
+
+use crate::audit::{self, Deed, Object};
+use crate::caller::Caller;
+use crate::problem::Problem;
+
+/// How often a write is tried against other writers.
+const TRIES: u32 = 8;
+/// How long an answer waits for our own fold to see the write.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
+
+/// The catalog, to write.
+pub(crate) struct Store {
+    bus: Bus,
+    bucket: Bucket,
+    fold: Arc<CatalogFold>,
+}
+
+/// What a write did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Action {
+    /// It was not there.
+    Created,
+    /// It was different.
+    Updated,
+    /// It was as it should be: nothing was written.
+    Unchanged,
+}
+
+/// Whether a write is only tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// For real.
+    Write,
+    /// Nothing is written.
+    DryRun,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    pub(crate) action: Action,
+    pub(crate) before: Option<Entity>,
+    pub(crate) after: Entity,
+    /// The revision that holds `after`; 0 for something a dry run would create.
+    pub(crate) revision: u64,
+}
+
+impl Store {
+    pub(crate) fn new(bus: Bus, fold: Arc<CatalogFold>) -> Self {
+        let bucket = bus.bucket(&CATALOG);
+        Self { bus, bucket, fold }
+    }
+
+    /// The entity of the key as the bus has it now, and its revision.
+    pub(crate) async fn read(&self, key: &CatalogKey) -> Result<Option<(Entity, u64)>, Problem> {
+        Ok(self.bucket.get_json(&key.to_string()).await?)
+    }
+
+    /// Makes the entity of the key what `desire` makes of it. `desire` is asked again when somebody else was first.
+    pub(crate) async fn write(
+        &self,
+        caller: &Caller,
+        key: &CatalogKey,
+        mode: Mode,
+        mut desire: impl FnMut(Option<&Entity>) -> Result<Entity, Problem> + Send,
+    ) -> Result<Written, Problem> {
+        for _ in 0..TRIES {
+            let (before, revision) = self.read(key).await?.unzip();
+            let now = clock::now();
+            let mut after = desire(before.as_ref())?;
+            let action = settle_times(before.as_ref(), &mut after, now);
+            if action == Action::Unchanged || mode == Mode::DryRun {
+                return Ok(Written { action, before, after, revision: revision.unwrap_or(0) });
+            }
+            crash_point("api.catalog.before");
+            let written = match revision {
+                None => self.bucket.create_json(&key.to_string(), &after).await,
+                Some(revision) => self.bucket.update_json(&key.to_string(), &after, revision).await,
+            };
+            crash_point("api.catalog.after");
+            match written {
+                Ok(new) => {
+                    self.audit(caller, action.verb(), &after, revision, Some(new)).await?;
+                    return Ok(Written { action, before, after, revision: new });
+                }
+                Err(CasError::Conflict) => tracing::debug!(%key, "somebody else was first: looking again"),
+                Err(CasError::Bus(error)) => return Err(error.into()),
+            }
+        }
+        Err(CasError::Conflict.into())
+    }
+
+    /// Deletes the entity of the key, if it is still of that revision.
+    pub(crate) async fn delete(
+        &self,
+        caller: &Caller,
+        entity: &Entity,
+        revision: u64,
+    ) -> Result<u64, Problem> {
+        crash_point("api.catalog.before");
+        let deleted = self.bucket.delete_at(&entity.key().to_string(), revision).await;
+        crash_point("api.catalog.after");
+        let after = deleted?;
+        self.audit(caller, "delete", entity, Some(revision), Some(after)).await?;
+        Ok(after)
+    }
+
+    /// Waits until the caller's next read sees the revision.
+    pub(crate) async fn seen(&self, revision: u64) {
+        if revision > 0 && !self.fold.wait_for(revision, SEEN_WITHIN).await {
+            tracing::warn!(revision, "the fold of the catalog lags behind our own write");
+        }
+    }
+
+    async fn audit(
+        &self,
+        caller: &Caller,
+        action: &str,
+        entity: &Entity,
+        before: Option<u64>,
+        after: Option<u64>,
+    ) -> Result<(), Problem> {
+        let meta = entity.meta();
+        let object = Object { kind: entity.kind().name(), id: meta.id.to_string(), name: &meta.name };
+        audit::note(&self.bus, caller, Deed { action, workspace: &meta.workspace, object, before, after })
+            .await
+    }
+}
+
+impl Action {
+    fn verb(self) -> &'static str {
+        match self {
+            Action::Created => "create",
+            Action::Updated => "update",
+            Action::Unchanged => "keep",
+        }
+    }
+}
+
+/// Keeps the time of creation, and all times when nothing else changed.
+fn settle_times(before: Option<&Entity>, after: &mut Entity, now: Timestamp) -> Action {
+    let Some(before) = before else {
+        after.meta_mut().updated_at = now;
+        return Action::Created;
+    };
+    let times = before.meta();
+    let meta = after.meta_mut();
+    (meta.created_at, meta.updated_at) = (times.created_at, times.updated_at);
+    if before == after {
+        return Action::Unchanged;
+    }
+    after.meta_mut().updated_at = now;
+    Action::Updated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+    use domain::entity::{Meta, Record, System};
+    use std::collections::BTreeMap;
+
+    fn system(at: Timestamp, description: &str) -> Entity {
+        let meta = Meta {
+            id: uuid::Uuid::nil(),
+            workspace: "acme".parse().unwrap(),
+            name: "shop".into(),
+            metadata: BTreeMap::new(),
+            created_at: at,
+            updated_at: at,
+        };
+        Entity::System(Record { meta, spec: System { description: Some(description.into()) } })
+    }
+
+    #[test]
+    fn times_alone_are_no_change_and_creation_is_kept() {
+        let born: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let now = born + TimeDelta::days(1);
+        let before = system(born, "one");
+
+        let mut same = system(now, "one");
+        assert_eq!(settle_times(Some(&before), &mut same, now), Action::Unchanged);
+        assert_eq!(same, before);
+
+        let mut other = system(now, "two");
+        assert_eq!(settle_times(Some(&before), &mut other, now), Action::Updated);
+        assert_eq!((other.meta().created_at, other.meta().updated_at), (born, now));
+
+        let mut fresh = system(born, "one");
+        assert_eq!(settle_times(None, &mut fresh, now), Action::Created);
+        assert_eq!((fresh.meta().created_at, fresh.meta().updated_at), (born, now));
+    }
+}

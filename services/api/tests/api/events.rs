@@ -1,0 +1,164 @@
+//! Live events: what is true now, what changes, and what a client missed; over dropped connections and restarts.
+
+use crate::harness::{WITHIN, World};
+use domain::job::{JobFact, JobView, TerminalStatus};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+
+const EVENTS: &str = "/api/v1/workspaces/acme/events";
+
+struct Listener {
+    response: Response,
+    rest: String,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Heard {
+    name: String,
+    id: Option<u64>,
+    data: String,
+}
+
+impl Listener {
+    async fn start(world: &World, query: &str, last_id: Option<u64>) -> Self {
+        let mut request = world.request(Method::GET, &format!("{EVENTS}{query}")).header("x-api-key", "vera");
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id.to_string());
+        }
+        let response = request.send().await.expect("answered");
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { response, rest: String::new() }
+    }
+
+    async fn next(&mut self) -> Heard {
+        let event = async {
+            loop {
+                if let Some((block, rest)) = self.rest.split_once("\n\n") {
+                    let (block, rest) = (block.to_owned(), rest.to_owned());
+                    self.rest = rest;
+                    if let Some(heard) = parse(&block) {
+                        return heard;
+                    }
+                    continue;
+                }
+                let chunk = self.response.chunk().await.expect("readable").expect("not the end");
+                self.rest.push_str(std::str::from_utf8(&chunk).expect("text"));
+            }
+        };
+        tokio::time::timeout(WITHIN, event).await.expect("an event in time")
+    }
+
+    /// The next event, which is about a job: its id and the view.
+    async fn job(&mut self) -> (u64, JobView) {
+        let heard = self.next().await;
+        assert_eq!(heard.name, "job", "{heard:?}");
+        (heard.id.expect("an id"), serde_json::from_str(&heard.data).expect("a view"))
+    }
+
+    async fn named(&mut self, name: &str) -> Heard {
+        let heard = self.next().await;
+        assert_eq!(heard.name, name, "{heard:?}");
+        heard
+    }
+}
+
+fn parse(block: &str) -> Option<Heard> {
+    let mut heard = Heard { name: String::new(), id: None, data: String::new() };
+    for line in block.lines() {
+        match line.split_once(": ") {
+            Some(("event", value)) => heard.name = value.to_owned(),
+            Some(("id", value)) => heard.id = Some(value.parse().expect("a sequence")),
+            Some(("data", value)) => heard.data.push_str(value),
+            _ => {}
+        }
+    }
+    (!heard.name.is_empty()).then_some(heard)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_told_what_is_true_then_what_changes_and_later_what_it_missed() {
+    let world = World::with_shop().await;
+    let (one, two) = (world.requested(1).await, world.requested(2).await);
+    let first = world.view(&one).await;
+    world.tell(&first).await;
+    let at_two = world.tell(&world.view(&two).await).await;
+
+    let mut listener = Listener::start(&world, "", None).await;
+    assert_eq!(listener.job().await.1, first);
+    assert_eq!(listener.job().await.0, at_two);
+    assert_eq!(listener.named("live").await.id, Some(at_two));
+
+    world
+        .record(&one, JobFact::CancelRequested { by: "otto".into(), reason: domain::job::CancelReason::User })
+        .await;
+    let cancelling = world.view(&one).await;
+    let at_cancelling = world.tell(&cancelling).await;
+    assert_eq!(listener.job().await, (at_cancelling, cancelling));
+    // A late writer tells what was true before: nobody hears it.
+    world.tell(&first).await;
+    world.record(&one, JobFact::ended(TerminalStatus::Cancelled, None, "never started")).await;
+    let over = world.view(&one).await;
+    let at_over = world.tell(&over).await;
+    assert_eq!(listener.job().await, (at_over, over));
+
+    drop(listener);
+    let three = world.requested(3).await;
+    let at_three = world.tell(&world.view(&three).await).await;
+    world.record(&two, JobFact::ended(TerminalStatus::Failure, None, "broken")).await;
+    let at_failed = world.tell(&world.view(&two).await).await;
+    let mut listener = Listener::start(&world, "", Some(at_over)).await;
+    assert_eq!(listener.job().await.0, at_three);
+    assert_eq!(listener.job().await.0, at_failed);
+    assert_eq!(listener.named("live").await.id, Some(at_failed));
+
+    let mut up_to_date = Listener::start(&world, &format!("?lastEventId={at_failed}"), None).await;
+    assert_eq!(up_to_date.named("live").await.id, Some(at_failed));
+    let mut too_old = Listener::start(&world, "", Some(at_failed + 1_000)).await;
+    too_old.named("reset").await;
+    assert_eq!(too_old.job().await.0, at_over, "the last of each job");
+    drop((listener, up_to_date, too_old));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_narrow_what_is_told() {
+    let world = World::with_shop().await;
+    let (one, two) = (world.requested(1).await, world.requested(2).await);
+    world.tell(&world.view(&one).await).await;
+    world.record(&two, JobFact::ended(TerminalStatus::Failure, None, "broken")).await;
+    let at_two = world.tell(&world.view(&two).await).await;
+    let mut failed =
+        Listener::start(&world, "?status=failure&deployment=web&environment=staging", None).await;
+    assert_eq!(failed.job().await.0, at_two);
+    failed.named("live").await;
+    for nothing in ["?platform=github-actions", "?deployment=other", "?environment=production"] {
+        Listener::start(&world, nothing, None).await.named("live").await;
+    }
+    let wrong = world.get("vera", &format!("{EVENTS}?status=asleep")).await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+    let wrong: Value = world.get("vera", &format!("{EVENTS}?lastEventId=x")).await.json;
+    assert_eq!(wrong["errors"][0]["field"], "lastEventId");
+    drop(failed);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_the_bus_leaves_no_gap() {
+    let mut world = World::with_shop().await;
+    let one = world.requested(1).await;
+    world.tell(&world.view(&one).await).await;
+    let mut listener = Listener::start(&world, "", None).await;
+    listener.job().await;
+    listener.named("live").await;
+    for number in 2..=4 {
+        world.servers.nats.kill().await;
+        world.servers.nats.restart().await.expect("it starts again");
+        let job = world.requested(number).await;
+        let at = world.tell(&world.view(&job).await).await;
+        let (heard_at, heard) = listener.job().await;
+        assert_eq!((heard_at, heard.id), (at, job.id), "nothing in between, nothing twice");
+    }
+    drop(listener);
+    world.end().await;
+}

@@ -1,0 +1,215 @@
+//! The API on servers of its own, and the few words the tests are written in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{Api, Settings, hash_of_key};
+use bus::topology::{Service as Who, needs_of};
+use bus::{Base, Bus, ConnectOptions, Provision, Recorded};
+use domain::id::{DeploymentId, EnvironmentId, JobId, ReleaseId, ResourceId, VersionId, derive};
+use domain::job::{JobFact, JobRef, JobView};
+use domain::subject;
+use domain::target::TargetKey;
+use domain::token::Slug;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use servers::TestServers;
+use service::{CommonSettings, Plan, Secrets, Supervisor, start};
+
+pub(crate) const WITHIN: Duration = Duration::from_secs(20);
+/// Between two looks at a condition.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// One catalog that has everything.
+pub(crate) const SHOP: &str = include_str!("shop.yaml");
+
+/// The keys: the name is the key.
+const KEYS: [(&str, &str, &str); 5] = [
+    ("vera", "viewer", ""),
+    ("otto", "operator", ""),
+    ("anna", "approver", ""),
+    ("adam", "admin", ""),
+    ("olga", "admin", ":other"),
+];
+
+pub(crate) struct World {
+    pub(crate) base: String,
+    pub(crate) bus: Bus,
+    pub(crate) servers: TestServers,
+    http: reqwest::Client,
+    supervisor: Supervisor,
+}
+
+/// An answer: status and JSON.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) json: Value,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let lines = KEYS.map(|(name, role, scope)| format!("{name}:{role}:{}{scope}", hash_of_key(name)));
+        Self::with_keys(Some(lines.join("\n"))).await
+    }
+
+    pub(crate) async fn with_keys(lines: Option<String>) -> Self {
+        let servers = TestServers::start().await;
+        let mut settings = Settings::default();
+        if let Some(lines) = lines {
+            let path = servers.dir.path().join("keys");
+            std::fs::write(&path, lines).expect("written");
+            settings.auth.keys_file = Some(path);
+        }
+        let mut common = CommonSettings::listening_on(0);
+        common.nats.url = servers.nats.url();
+        common.redis.url = servers.redis.url();
+        let bus = connect(&servers).await;
+        bus.ensure(&needs_of(Who::Admin)).await.expect("everything is there");
+        let supervisor = Supervisor::new("test");
+        let plan = Plan { settings, common, secrets: Arc::new(Secrets::new(None, [])) };
+        let started = start::<Api>(&supervisor, plan).await.expect("it starts");
+        until("the api is ready", || std::future::ready(started.readiness.is_ready().then_some(()))).await;
+        let address = started.address.expect("it listens");
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self { base: format!("http://{address}"), bus, servers, http, supervisor }
+    }
+
+    /// A world with the shop in it.
+    pub(crate) async fn with_shop() -> Self {
+        let world = Self::start().await;
+        let answer = world.apply("adam", SHOP, false).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        world
+    }
+
+    /// Drains, and fails when something failed or is left over.
+    pub(crate) async fn end(self) {
+        self.supervisor.finish(WITHIN).await.expect("drained");
+        self.bus.drain().await;
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    pub(crate) async fn ask(&self, key: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = self.request(method, path).header("x-api-key", key);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        Answer::of(request.send().await.expect("answered")).await
+    }
+
+    pub(crate) async fn get(&self, key: &str, path: &str) -> Answer {
+        self.ask(key, Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, key: &str, path: &str, body: Value) -> Answer {
+        self.ask(key, Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn apply(&self, key: &str, manifests: &str, dry_run: bool) -> Answer {
+        let body = json!({ "files": [{ "name": "shop.yaml", "content": manifests }] });
+        self.post(key, &format!("/api/v1/apply?dryRun={dry_run}"), body).await
+    }
+
+    /// Records the first fact of a job of the shop, and tells its id.
+    pub(crate) async fn requested(&self, number: u32) -> JobRef {
+        let job = job(number);
+        let fact = JobFact::Requested { catalog_revision: 1 };
+        let recorded =
+            self.bus.jobs().record(&job, fact, Base::New, Some("test".into())).await.expect("recorded");
+        assert!(matches!(recorded, Recorded::Appended { .. }), "{recorded:?}");
+        job
+    }
+
+    pub(crate) async fn record(&self, job: &JobRef, fact: JobFact) {
+        let recorded = self.bus.jobs().record(job, fact, Base::Look, None).await.expect("recorded");
+        assert!(matches!(recorded, Recorded::Appended { .. }), "{recorded:?}");
+    }
+
+    pub(crate) async fn view(&self, job: &JobRef) -> JobView {
+        let known = self.bus.jobs().load(&job.workspace, job.id).await.expect("loaded").expect("there");
+        JobView::of(&known.state, known.sequence)
+    }
+
+    /// Publishes the job's status as the syncer does, and tells its sequence in `STATUS`.
+    pub(crate) async fn tell(&self, view: &JobView) -> u64 {
+        let subject = subject::status(
+            &view.workspace,
+            view.platform.as_ref(),
+            &view.deployment,
+            &view.environment,
+            view.id,
+        );
+        self.bus.publish_json(subject, view, None).await.expect("published").sequence
+    }
+}
+
+impl Answer {
+    async fn of(response: reqwest::Response) -> Self {
+        let status = response.status();
+        let text = response.text().await.expect("a body");
+        let json = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Self { status, json }
+    }
+
+    /// The actions of an apply, in order.
+    pub(crate) fn actions(&self) -> Vec<&str> {
+        let results = self.json["results"].as_array().unwrap_or_else(|| panic!("no results: {self:?}"));
+        results.iter().map(|result| result["action"].as_str().expect("an action")).collect()
+    }
+}
+
+pub(crate) async fn connect(servers: &TestServers) -> Bus {
+    let options = ConnectOptions {
+        url: servers.nats.url(),
+        name: "test".to_owned(),
+        user: None,
+        password: None,
+        credentials_file: None,
+        provision: Provision::Create,
+    };
+    Bus::connect(&options).await.expect("connected")
+}
+
+/// Looks until there is something, within a bound.
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(WITHIN, found).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+}
+
+pub(crate) fn acme() -> Slug {
+    "acme".parse().expect("a slug")
+}
+
+/// A job of the shop's web deployment in staging.
+pub(crate) fn job(number: u32) -> JobRef {
+    let acme = acme();
+    let deployment = DeploymentId::of(&acme, "web");
+    let tag = format!("1.0.{number}");
+    let release = ReleaseId(derive(&["release", &tag]));
+    JobRef {
+        workspace: acme.clone(),
+        id: JobId::of(release, 1),
+        target: TargetKey {
+            deployment,
+            environment: EnvironmentId::of(&acme, "staging"),
+            resource: ResourceId::of(&acme, "cluster-eu"),
+        },
+        version: VersionId::of(deployment, &tag),
+        tag,
+        release,
+        attempt: 1,
+        deployment: "web".parse().expect("a slug"),
+        environment: "staging".parse().expect("a slug"),
+    }
+}

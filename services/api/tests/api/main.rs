@@ -1,0 +1,9 @@
+//! The API as its clients see it, against real servers.
+#![allow(clippy::disallowed_methods, reason = "a test has a clock and an environment")]
+
+mod applying;
+mod auth;
+mod events;
+mod harness;
+mod jobs;
+mod versions;

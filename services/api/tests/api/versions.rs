@@ -1,0 +1,109 @@
+//! Versions and what people say of them.
+
+use crate::harness::{World, acme, until};
+use bus::topology::{AUDIT, CATALOG};
+use domain::entity::{ApprovalStatus, Entity, Kind, VersionStatus};
+use domain::id::{ApprovalId, DeploymentId, EnvironmentId, VersionId};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+const VERSIONS: &str = "/api/v1/workspaces/acme/deployments/web/versions";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_is_created_once_and_changed_by_name() {
+    let world = World::with_shop().await;
+    let body = json!({ "tag": "2.0", "name": "", "config": {"image": "web:2.0"}, "metadata": {"createdBy": "somebody"} });
+    let created = world.post("otto", VERSIONS, body.clone()).await;
+    assert_eq!(created.status, StatusCode::ACCEPTED, "{created:?}");
+    assert_eq!((&created.json["name"], &created.json["status"]), (&json!("2.0"), &json!("ready")));
+    assert_eq!(created.json["metadata"]["createdBy"], "otto", "nobody says who they are");
+
+    assert_eq!(world.post("otto", VERSIONS, body.clone()).await.status, StatusCode::CONFLICT);
+    let again = world.post("adam", &format!("{VERSIONS}?upsert=true"), body).await;
+    assert_eq!(
+        (again.status, &again.json),
+        (StatusCode::ACCEPTED, &created.json),
+        "the same again is no change"
+    );
+    for (wrong, field) in
+        [(json!({"tag": " "}), "tag"), (json!({"tag": "3", "dependencies": {"db": "1"}}), "dependencies")]
+    {
+        let answer = world.post("otto", VERSIONS, wrong).await;
+        assert_eq!(
+            (answer.status, &answer.json["errors"][0]["field"]),
+            (StatusCode::BAD_REQUEST, &json!(field))
+        );
+    }
+
+    let id = created.json["id"].as_str().unwrap();
+    for (path, status) in [("deployment-versions", "paused"), ("deploymentversions", "rejected")] {
+        let path = format!("/api/v1/workspaces/acme/{path}/{id}");
+        let changed = world.ask("otto", Method::PATCH, &path, Some(json!({ "status": status }))).await;
+        assert_eq!(
+            (changed.status, &changed.json["status"]),
+            (StatusCode::ACCEPTED, &json!(status)),
+            "{changed:?}"
+        );
+        assert_eq!(changed.json["config"], json!({"image": "web:2.0"}));
+    }
+    for name in ["web:2.0", "web%2F2.0", id] {
+        let read = world.get("vera", &format!("/api/v1/workspaces/acme/catalog/version/{name}")).await;
+        assert_eq!(
+            (read.status, &read.json["spec"]["status"]),
+            (StatusCode::OK, &json!("rejected")),
+            "{name}"
+        );
+    }
+    let list = world.get("vera", VERSIONS).await;
+    assert_eq!(list.json["total"], json!(1));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_is_the_word_of_the_key_for_the_named_environments_only() {
+    let world = World::with_shop().await;
+    world.post("otto", VERSIONS, json!({ "tag": "2.0" })).await;
+    let path = "/api/v1/workspaces/acme/deployment-versions/web:2.0/user-approval-records";
+    let word = |environments: &[&str]| json!({ "status": "approved", "environmentIds": environments, "reason": "fine" });
+
+    let unknown = world.ask("anna", Method::PUT, path, Some(word(&["staging", "moon"]))).await;
+    assert_eq!(
+        (unknown.status, &unknown.json["errors"][0]["field"]),
+        (StatusCode::BAD_REQUEST, &json!("environmentIds[1]"))
+    );
+
+    let production = EnvironmentId::of(&acme(), "production");
+    let said = world.ask("anna", Method::PUT, path, Some(word(&[&production.to_string()]))).await;
+    assert_eq!(said.status, StatusCode::ACCEPTED, "{said:?}");
+    let version = VersionId::of(DeploymentId::of(&acme(), "web"), "2.0");
+    let id = ApprovalId::of(version, production, "anna");
+    assert_eq!(said.json["id"], json!(id));
+
+    let key = domain::entity::CatalogKey { workspace: acme(), kind: Kind::Approval, id: id.0 };
+    let (stored, revision) =
+        world.bus.bucket(&CATALOG).get_json::<Entity>(&key.to_string()).await.unwrap().expect("written");
+    let Entity::Approval(approval) = stored else { panic!("{stored:?}") };
+    assert_eq!((approval.spec.user.as_str(), approval.spec.status), ("anna", ApprovalStatus::Approved));
+    let all = world.get("vera", "/api/v1/workspaces/acme/catalog/approvals").await;
+    assert_eq!(all.json["total"], json!(1), "staging was not approved");
+
+    let again = world.ask("anna", Method::PUT, path, Some(word(&["production"]))).await;
+    assert_eq!(again.status, StatusCode::ACCEPTED);
+    let (_, unchanged) =
+        world.bus.bucket(&CATALOG).get_json::<Entity>(&key.to_string()).await.unwrap().unwrap();
+    assert_eq!(unchanged, revision, "saying it again writes nothing");
+    assert_eq!(serde_json::to_value(VersionStatus::Ready).unwrap(), json!("ready"));
+
+    let audited = until("the audit", || async {
+        let last = world.bus.last_sequence(&AUDIT).await.unwrap();
+        (last > 0).then_some(last)
+    })
+    .await;
+    let stream = world.bus.jetstream().get_stream(AUDIT.name).await.unwrap();
+    let last = stream.get_raw_message(audited).await.unwrap();
+    assert_eq!(last.subject.as_str(), "ctrlplane.audit.acme.Approval");
+    let event: serde_json::Value = serde_json::from_slice(&last.payload).unwrap();
+    assert_eq!((&event["actor"]["key"], &event["action"]), (&json!("anna"), &json!("create")));
+    assert_eq!((&event["object"]["id"], &event["after"]), (&json!(id), &json!(revision)));
+    world.end().await;
+}
