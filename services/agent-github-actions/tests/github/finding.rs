@@ -1,6 +1,6 @@
 //! When the answer to a dispatch names no run, or never comes: found by name, and never started twice.
 
-use crate::rig::{Rig, SOON, new_job, options, status};
+use crate::rig::{Nobody, Rig, SOON, new_job, options, status};
 use chrono::TimeDelta;
 use domain::job::JobStatus;
 use fake_github::{Fault, FaultKind, Options, Script, Status};
@@ -29,7 +29,8 @@ async fn a_server_that_names_no_run_is_asked_once_and_remembered() {
     assert_eq!(answers, [422, 204, 204]);
     let run = rig.fake.runs().remove(0);
     rig.fake.wait_for_status(run.id, Status::InProgress, SOON).await.unwrap();
-    let Ok(Found::Run { external, snapshot }) = rig.find(job).await else { panic!("not found") };
+    let found = rig.find(job).await;
+    let Ok(Found::Run { external, snapshot }) = found else { panic!("{found:?}") };
     assert_eq!((external.id, external.scope.as_str()), (run.id.to_string(), "acme/shop"));
     assert_eq!(status(&snapshot), JobStatus::InProgress);
     assert_eq!(snapshot.external.map(|external| external.host), Some(rig.fake.addr().to_string()));
@@ -55,7 +56,8 @@ async fn an_answer_lost_after_the_effect_leads_to_the_run() {
         rig.fake.inject(Fault::once("POST", "*/dispatches", kind));
         let lost = rig.trigger(job).await;
         assert!(is_ambiguous(&lost), "{lost:?}");
-        let Ok(Found::Run { external, .. }) = rig.find(job).await else { panic!("not found") };
+        let found = rig.find(job).await;
+        let Ok(Found::Run { external, .. }) = found else { panic!("{found:?}") };
         assert!(rig.fake.runs().iter().any(|run| run.id.to_string() == external.id));
     }
     assert_eq!(rig.fake.dispatch_count(), 2);
@@ -79,7 +81,8 @@ async fn a_call_lost_before_the_effect_leads_to_none() {
 
 #[tokio::test]
 async fn a_call_that_never_left_had_no_effect() {
-    let rig = Rig::of(Script::hold()).await.with("baseUrl", json!("http://127.0.0.1:1"));
+    let nobody = Nobody::new();
+    let rig = Rig::of(Script::hold()).await.with("baseUrl", json!(nobody.url()));
     let refused = rig.trigger(new_job()).await;
     assert!(matches!(refused, Err(CallError::Transient(_))), "{refused:?}");
 }
@@ -100,7 +103,8 @@ async fn of_several_runs_the_oldest_counts() {
     let first = rig.run(job).await;
     rig.run(job).await;
     rig.run(new_job()).await;
-    let Ok(Found::Several { external, count, .. }) = rig.find(job).await else { panic!("not several") };
+    let found = rig.find(job).await;
+    let Ok(Found::Several { external, count, .. }) = found else { panic!("{found:?}") };
     assert_eq!((external.id, count), (first.id, 2));
 }
 
@@ -112,7 +116,8 @@ async fn a_run_is_found_behind_many_others() {
     for _ in 0..230 {
         rig.run(new_job()).await;
     }
-    let Ok(Found::Run { external, .. }) = rig.find(job).await else { panic!("not found") };
+    let found = rig.find(job).await;
+    let Ok(Found::Run { external, .. }) = found else { panic!("{found:?}") };
     assert_eq!(external.id, run.id);
     assert_eq!(rig.count("GET", "/workflows/deploy.yml/runs"), 3);
     assert_eq!(rig.find(new_job()).await, Ok(Found::None));
@@ -141,7 +146,8 @@ async fn a_run_in_words_we_do_not_know_is_found_all_the_same() {
     let job = new_job();
     let run = rig.run(job).await;
     rig.fake.set_status(run.id.parse().unwrap(), Status::Other("dreaming".to_owned()));
-    let Ok(Found::Run { snapshot, .. }) = rig.find(job).await else { panic!("not found") };
+    let found = rig.find(job).await;
+    let Ok(Found::Run { snapshot, .. }) = found else { panic!("{found:?}") };
     assert_eq!(status(&snapshot), JobStatus::Queued);
     assert!(snapshot.message.unwrap().contains("dreaming"));
 }
@@ -164,7 +170,8 @@ async fn a_run_is_found_behind_more_runs_than_a_search_shows() {
         rig.fake.advance_clock(TimeDelta::seconds(1));
         futures::future::join_all((0..50).map(|_| rig.run(new_job()))).await;
     }
-    let Ok(Found::Run { external, .. }) = rig.find(job).await else { panic!("not found") };
+    let found = rig.find(job).await;
+    let Ok(Found::Run { external, .. }) = found else { panic!("{found:?}") };
     assert_eq!(external.id, run.id);
     assert!(rig.count("GET", "/workflows/deploy.yml/runs") > 10);
 }

@@ -1,6 +1,6 @@
 //! The whole service on a real bus: two replicas, commands in, webhooks in any order, every job run once and finished.
 
-use crate::rig::{PAT, SOON, config, connect, new_job, options};
+use crate::rig::{Nobody, PAT, SOON, config, connect, new_job, options};
 use agent_github_actions::{AgentGithubActions, Settings};
 use bus::topology::{GITHUB_ACTIONS, JOBS};
 use bus::{Base, Bus, Change, FollowSource, From, Recorded, TriggerEvent};
@@ -138,7 +138,8 @@ async fn two_replicas_run_every_job_once_to_its_end() {
     let bus = connect(&nats).await;
     let fake = FakeGithub::start(options(Script::failure())).await.unwrap();
     // Nobody listens there: the test decides when and in which order deliveries come in.
-    fake.set_webhook(Some(Webhook::new("http://127.0.0.1:1/hook", "secret")));
+    let nobody = Nobody::new();
+    fake.set_webhook(Some(Webhook::new(&nobody.url(), "secret")));
     let supervisor = Supervisor::new("test");
     replica(&supervisor, &nats).await;
     replica(&supervisor, &nats).await;

@@ -1,6 +1,6 @@
 //! What GitHub sends about the runs we start reads back as those runs.
 
-use crate::rig::{Rig, SOON, new_job, number};
+use crate::rig::{Nobody, Rig, SOON, new_job, number};
 use domain::job::{SnapshotStatus, TerminalStatus};
 use fake_github::{Conclusion, Ending, Plan, Script, Status, Webhook};
 use platform::{Platform as _, PlatformEvent, RunKey, Signal};
@@ -28,7 +28,8 @@ async fn heard(rig: &Rig, count: usize) -> Vec<Signal> {
 async fn deliveries_name_the_run_that_was_triggered() {
     let rig = Rig::of(Script::of(Plan::new(Ending::AwaitApproval))).await;
     // Nobody listens there; what would have been delivered is remembered.
-    rig.fake.set_webhook(Some(Webhook::new("http://127.0.0.1:1/hook", "secret")));
+    let nobody = Nobody::new();
+    rig.fake.set_webhook(Some(Webhook::new(&nobody.url(), "secret")));
     let job = new_job();
     let run = rig.run(job).await;
     rig.fake.wait_for_status(number(&run), Status::Waiting, SOON).await.unwrap();
