@@ -1,0 +1,229 @@
+//! The decisions as this replica knows them: the fold of the `targets` bucket, with its own writes taken in at once.
+
+use domain::Timestamp;
+use domain::decision::TargetDecision;
+use domain::id::DeploymentId;
+use domain::target::TargetKey;
+use domain::token::Slug;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The rule whose verdict depends on what happens in other environments.
+const PROGRESSION: &str = "environmentProgression";
+
+/// Every decision, by target.
+#[derive(Debug, Default)]
+pub(crate) struct Decisions {
+    known: HashMap<TargetKey, Known>,
+    deployments: HashMap<DeploymentId, OfDeployment>,
+    looks: BTreeSet<(Timestamp, TargetKey)>,
+}
+
+/// A decision and its revision.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) decision: Option<Arc<TargetDecision>>,
+    /// Of the last write or deletion; the next write of a decision replaces it.
+    pub(crate) revision: u64,
+}
+
+#[derive(Debug, Default)]
+struct OfDeployment {
+    targets: BTreeSet<TargetKey>,
+    /// Those with a version that waits for another environment.
+    progressing: BTreeSet<TargetKey>,
+}
+
+/// Targets whose time has come, of one deployment.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) workspace: Slug,
+    pub(crate) targets: BTreeSet<TargetKey>,
+    pub(crate) instant: Timestamp,
+}
+
+impl Decisions {
+    /// Takes in a decision, read or written; an older one than known is ignored.
+    pub(crate) fn put(&mut self, decision: TargetDecision, revision: u64) {
+        let target = decision.target;
+        if self.known.get(&target).is_some_and(|known| known.revision >= revision) {
+            return;
+        }
+        self.unlist(&target);
+        let of = self.deployments.entry(target.deployment).or_default();
+        of.targets.insert(target);
+        if waits_for_progression(&decision) {
+            of.progressing.insert(target);
+        }
+        if let Some(look) = decision.next_look {
+            self.looks.insert((look, target));
+        }
+        self.known.insert(target, Known { decision: Some(Arc::new(decision)), revision });
+    }
+
+    /// Takes in a deletion.
+    pub(crate) fn delete(&mut self, target: TargetKey, revision: u64) {
+        if self.known.get(&target).is_none_or(|known| known.revision < revision) {
+            self.unlist(&target);
+            self.known.insert(target, Known { decision: None, revision });
+        }
+    }
+
+    pub(crate) fn get(&self, target: &TargetKey) -> Option<&Known> {
+        self.known.get(target)
+    }
+
+    /// Every target of the deployment that was ever decided on, also those that are gone.
+    pub(crate) fn targets_of(&self, deployment: DeploymentId) -> impl Iterator<Item = TargetKey> {
+        self.deployments.get(&deployment).into_iter().flat_map(|of| of.targets.iter().copied())
+    }
+
+    /// The targets whose decision may change because something happened on `target`: itself,
+    /// and those of other environments with a version that waits for another environment.
+    pub(crate) fn depending_on(&self, target: &TargetKey) -> BTreeSet<TargetKey> {
+        let progressing = self.deployments.get(&target.deployment).map(|of| &of.progressing);
+        let others =
+            progressing.into_iter().flatten().filter(|other| other.environment != target.environment);
+        others.copied().chain([*target]).collect()
+    }
+
+    /// Every deployment with decisions, and its workspace.
+    pub(crate) fn deployments(&self) -> impl Iterator<Item = (Slug, DeploymentId)> {
+        self.deployments.iter().filter_map(|(deployment, of)| {
+            let decision = of.targets.iter().find_map(|target| self.known.get(target)?.decision.as_ref())?;
+            Some((decision.workspace.clone(), *deployment))
+        })
+    }
+
+    /// The earliest instant at which time alone changes something.
+    pub(crate) fn next_look(&self) -> Option<Timestamp> {
+        self.looks.first().map(|(instant, _)| *instant)
+    }
+
+    /// Takes out what is due, by deployment. A decision that is written again is listed again.
+    pub(crate) fn take_due(&mut self, now: Timestamp) -> BTreeMap<DeploymentId, Due> {
+        let mut due: BTreeMap<DeploymentId, Due> = BTreeMap::new();
+        while let Some((instant, target)) = self.looks.first().copied().filter(|(look, _)| *look <= now) {
+            self.looks.pop_first();
+            let decision = self.known.get(&target).and_then(|known| known.decision.as_ref());
+            let Some(decision) = decision else { continue };
+            let of = due.entry(target.deployment).or_insert_with(|| Due {
+                workspace: decision.workspace.clone(),
+                targets: BTreeSet::new(),
+                instant,
+            });
+            of.targets.insert(target);
+        }
+        due
+    }
+
+    fn unlist(&mut self, target: &TargetKey) {
+        if let Some(of) = self.deployments.get_mut(&target.deployment) {
+            of.targets.remove(target);
+            of.progressing.remove(target);
+        }
+        let before = self.known.get(target).and_then(|known| known.decision.as_ref());
+        if let Some(look) = before.and_then(|decision| decision.next_look) {
+            self.looks.remove(&(look, *target));
+        }
+    }
+}
+
+fn waits_for_progression(decision: &TargetDecision) -> bool {
+    let mut rules = decision.considered.iter().flat_map(|considered| &considered.rules);
+    rules.any(|rule| rule.rule == PROGRESSION && !rule.verdict.allows())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+    use domain::decision::{ConsideredVersion, RuleVerdict, TargetState, Verdict};
+    use domain::id::{EnvironmentId, ResourceId, VersionId, derive};
+
+    fn target(environment: &str) -> TargetKey {
+        TargetKey {
+            deployment: DeploymentId(derive(&["d"])),
+            environment: EnvironmentId(derive(&[environment])),
+            resource: ResourceId(derive(&["r"])),
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + TimeDelta::seconds(second)
+    }
+
+    fn decision(environment: &str, next_look: Option<i64>, waits: bool) -> TargetDecision {
+        let verdict = if waits { Verdict::Wait { until: None } } else { Verdict::Allow };
+        let rule = RuleVerdict {
+            policy: None,
+            policy_name: "gate".into(),
+            rule: PROGRESSION.into(),
+            verdict,
+            reason: "test".into(),
+            satisfied_at: None,
+        };
+        TargetDecision {
+            workspace: "acme".parse().unwrap(),
+            target: target(environment),
+            state: TargetState::Waiting,
+            summary: "test".into(),
+            desired: None,
+            current: None,
+            active: None,
+            last: None,
+            considered: vec![ConsideredVersion {
+                version: VersionId(derive(&["v"])),
+                tag: "v".into(),
+                allowed: !waits,
+                rules: vec![rule],
+            }],
+            next_look: next_look.map(at),
+            decided_at: at(0),
+            cause: None,
+        }
+    }
+
+    #[test]
+    fn an_older_decision_or_its_echo_changes_nothing() {
+        let mut decisions = Decisions::default();
+        decisions.put(decision("a", Some(10), false), 7);
+        decisions.put(decision("a", None, true), 7);
+        decisions.put(decision("a", None, true), 6);
+        decisions.delete(target("a"), 7);
+        assert_eq!(decisions.get(&target("a")).unwrap().revision, 7);
+        assert_eq!(decisions.next_look(), Some(at(10)));
+        decisions.delete(target("a"), 8);
+        assert!(decisions.get(&target("a")).unwrap().decision.is_none());
+        assert_eq!((decisions.next_look(), decisions.targets_of(target("a").deployment).count()), (None, 0));
+        decisions.put(decision("a", Some(10), false), 7);
+        assert!(decisions.get(&target("a")).unwrap().decision.is_none(), "the deletion is newer");
+    }
+
+    #[test]
+    fn what_is_due_comes_once_and_again_when_it_is_decided_again() {
+        let mut decisions = Decisions::default();
+        decisions.put(decision("a", Some(10), false), 1);
+        decisions.put(decision("b", Some(20), false), 2);
+        assert!(decisions.take_due(at(9)).is_empty());
+        let due = decisions.take_due(at(10));
+        assert_eq!(due[&target("a").deployment].targets, BTreeSet::from([target("a")]));
+        assert_eq!(due[&target("a").deployment].instant, at(10));
+        assert!(decisions.take_due(at(10)).is_empty());
+        decisions.put(decision("a", Some(15), false), 3);
+        assert_eq!(decisions.next_look(), Some(at(15)));
+        assert_eq!(decisions.take_due(at(30))[&target("a").deployment].targets.len(), 2);
+    }
+
+    #[test]
+    fn what_waits_for_another_environment_depends_on_it() {
+        let mut decisions = Decisions::default();
+        decisions.put(decision("staging", None, false), 1);
+        decisions.put(decision("production", None, true), 2);
+        let both = BTreeSet::from([target("staging"), target("production")]);
+        assert_eq!(decisions.depending_on(&target("staging")), both);
+        assert_eq!(decisions.depending_on(&target("production")), BTreeSet::from([target("production")]));
+        decisions.put(decision("production", None, false), 3);
+        assert_eq!(decisions.depending_on(&target("staging")), BTreeSet::from([target("staging")]));
+    }
+}

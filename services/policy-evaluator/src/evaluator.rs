@@ -1,0 +1,223 @@
+//! Looks at the marked targets of a deployment, and makes what is decided durable.
+//! The only writer of decisions and of `Requested`; any number of replicas may do this at once.
+
+use crate::commit::{Committed, Write, commit};
+use crate::dirty::{Marked, What};
+use crate::memory::{Memory, PATIENCE};
+use bus::topology::TARGETS;
+use bus::{Bucket, Bus, BusError, clock};
+use chrono::TimeDelta;
+use domain::decision::{TargetDecision, Verdict};
+use domain::evaluate::{DeploymentView, same_decision};
+use domain::id::DeploymentId;
+use domain::target::TargetKey;
+use domain::token::Slug;
+use futures::StreamExt;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How many targets are decided on in one go: so long the folds must wait, and so long no decision is written.
+const DECIDED_AT_ONCE: usize = 256;
+/// How often a deployment is looked at in a row, because something changed meanwhile.
+const ROUNDS_MAX: usize = 8;
+/// A decision of which only the words change is written at most this often.
+const WORDS_EVERY: TimeDelta = TimeDelta::seconds(1);
+
+/// Looks at targets.
+pub(crate) struct Evaluator {
+    pub(crate) bus: Bus,
+    memory: Arc<Memory>,
+    targets: Bucket,
+    writes_in_flight: usize,
+    locks: Mutex<HashMap<DeploymentId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Evaluator {
+    pub(crate) fn new(bus: Bus, memory: Arc<Memory>, writes_in_flight: usize) -> Self {
+        let targets = bus.bucket(&TARGETS);
+        Self { bus, memory, targets, writes_in_flight, locks: Mutex::default() }
+    }
+
+    /// Looks at everything that is marked in the deployment. What could not be written stays marked.
+    #[tracing::instrument(name = "evaluate", skip_all, fields(%workspace, %deployment))]
+    pub(crate) async fn look(
+        &self,
+        workspace: &Slug,
+        deployment: DeploymentId,
+        cause: Option<&str>,
+    ) -> Result<(), BusError> {
+        let lock = self.lock_of(deployment);
+        let _one_at_a_time = lock.lock().await;
+        let started = Instant::now();
+        let mut left = Unsettled::new(&self.memory, workspace, deployment);
+        for _ in 0..ROUNDS_MAX {
+            let Some(marked) = self.memory.take(deployment) else { break };
+            self.round(&mut left, &marked, cause).await?;
+            left.mark_again();
+        }
+        metrics::histogram!("evaluator_look_seconds").record(started.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    async fn round(
+        &self,
+        left: &mut Unsettled<'_>,
+        marked: &Marked,
+        cause: Option<&str>,
+    ) -> Result<(), BusError> {
+        let targets = self.targets_meant(left.workspace, left.deployment, &marked.what);
+        left.targets.extend(targets.iter().copied());
+        let cause = cause.unwrap_or(&marked.cause);
+        for chunk in targets.chunks(DECIDED_AT_ONCE) {
+            let writes = self.decide(chunk, cause, left);
+            let mut written = futures::stream::iter(writes)
+                .map(|write| async {
+                    let target = write.outcome.decision.target;
+                    (target, commit(&self.bus, &self.targets, &self.memory, write).await)
+                })
+                .buffer_unordered(self.writes_in_flight);
+            let mut failure = None;
+            while let Some((target, committed)) = written.next().await {
+                match committed {
+                    Ok(Committed::Done) => left.settled(&target),
+                    Ok(Committed::LookAgain) => {}
+                    Err(error) => {
+                        tracing::warn!(%target, %error, "a decision could not be made durable; it stays marked");
+                        failure.get_or_insert(error);
+                    }
+                }
+            }
+            if let Some(error) = failure {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn targets_meant(&self, workspace: &Slug, deployment: DeploymentId, what: &What) -> Vec<TargetKey> {
+        match what {
+            What::Targets(targets) => targets.iter().copied().collect(),
+            What::All => {
+                let catalog = self.memory.catalog();
+                let now =
+                    catalog.workspace(workspace).map(|ws| ws.targets_of(deployment)).unwrap_or_default();
+                let decisions = self.memory.decisions();
+                let all: BTreeSet<TargetKey> =
+                    now.iter().copied().chain(decisions.targets_of(deployment)).collect();
+                all.into_iter().collect()
+            }
+        }
+    }
+
+    /// Decides on the targets. What needs no write is settled here; what would only be said in other words
+    /// is put off, where the last words are young.
+    fn decide(&self, targets: &[TargetKey], cause: &str, left: &mut Unsettled<'_>) -> Vec<Write> {
+        let started = Instant::now();
+        let mut writes = Vec::new();
+        let catalog = self.memory.catalog();
+        let facts = self.memory.facts();
+        let decisions = self.memory.decisions();
+        let Some(ws) = catalog.workspace(left.workspace) else { return writes };
+        let now = clock::now();
+        let view = DeploymentView::of(ws, &facts, left.deployment, now);
+        for target in targets {
+            let known = decisions.get(target);
+            let previous = known.and_then(|known| known.decision.as_deref());
+            let outcome = view.decide(target, previous, Some(cause.to_owned()));
+            let same = previous.is_some_and(|previous| same_decision(previous, &outcome.decision));
+            if same && outcome.request.is_none() && outcome.supersede.is_none() {
+                left.settled(target);
+                continue;
+            }
+            let asks = outcome.request.is_some() || outcome.supersede.is_some();
+            if let Some(previous) = previous
+                && !asks
+                && outcome.decision.decided_at - previous.decided_at < WORDS_EVERY
+                && same_but_for_words(previous, &outcome.decision)
+            {
+                left.put_off(*target);
+                continue;
+            }
+            writes.push(Write {
+                outcome,
+                decision_changed: !same,
+                revision: known.map(|known| known.revision),
+                catalog_revision: catalog.revision(),
+            });
+        }
+        metrics::counter!("evaluator_targets_evaluated_total").increment(targets.len() as u64);
+        metrics::histogram!("evaluator_decide_seconds").record(started.elapsed().as_secs_f64());
+        writes
+    }
+
+    /// One look at a deployment at a time in this replica: two would only meet at the compare-and-set.
+    fn lock_of(&self, deployment: DeploymentId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(locks.entry(deployment).or_default())
+    }
+}
+
+/// Targets that were taken and are not settled: marked again when this goes, so that whatever ends a look early,
+/// a failure, a deadline or a panic, forgets nothing.
+struct Unsettled<'a> {
+    memory: &'a Memory,
+    workspace: &'a Slug,
+    deployment: DeploymentId,
+    targets: BTreeSet<TargetKey>,
+    put_off: BTreeSet<TargetKey>,
+}
+
+impl<'a> Unsettled<'a> {
+    fn new(memory: &'a Memory, workspace: &'a Slug, deployment: DeploymentId) -> Self {
+        Self { memory, workspace, deployment, targets: BTreeSet::new(), put_off: BTreeSet::new() }
+    }
+
+    fn settled(&mut self, target: &TargetKey) {
+        self.targets.remove(target);
+    }
+
+    /// To be looked at by the sweep, when the last words are older.
+    fn put_off(&mut self, target: TargetKey) {
+        self.targets.remove(&target);
+        self.put_off.insert(target);
+    }
+
+    fn mark_again(&mut self) {
+        let targets = std::mem::take(&mut self.targets);
+        self.mark(targets);
+    }
+
+    fn mark(&self, targets: BTreeSet<TargetKey>) {
+        if !targets.is_empty() {
+            let of = (self.workspace, self.deployment);
+            self.memory.mark(of, What::Targets(targets), "looked at again", PATIENCE);
+        }
+    }
+}
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        self.mark_again();
+        let put_off = std::mem::take(&mut self.put_off);
+        self.mark(put_off);
+    }
+}
+
+/// Whether nothing but sentences differs: no state, no version, no job, no verdict, no instant.
+fn same_but_for_words(one: &TargetDecision, other: &TargetDecision) -> bool {
+    let verdicts = |decision: &TargetDecision| -> Vec<Verdict> {
+        let rules = decision.considered.iter().flat_map(|considered| &considered.rules);
+        rules.map(|rule| rule.verdict.clone()).collect()
+    };
+    let versions = |decision: &TargetDecision| -> Vec<_> {
+        decision.considered.iter().map(|considered| (considered.version, considered.allowed)).collect()
+    };
+    (one.state, &one.desired, &one.current, &one.active, &one.last, one.next_look)
+        == (other.state, &other.desired, &other.current, &other.active, &other.last, other.next_look)
+        && versions(one) == versions(other)
+        && verdicts(one) == verdicts(other)
+}
+
+/// How long a look at one deployment may take before it is tried again.
+pub(crate) const LOOK_WITHIN: Duration = Duration::from_secs(60);

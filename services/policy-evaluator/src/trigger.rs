@@ -1,0 +1,102 @@
+//! Trigger rules: events from outside that become versions.
+//! An event is judged by the rules as they are when it is worked; the same event gives the same version.
+
+use crate::memory::Memory;
+use async_trait::async_trait;
+use bus::topology::CATALOG;
+use bus::{Bucket, Bus, BusError, CasError, Delivery, Failure, Handler, TriggerEvent, crash_point};
+use domain::entity::{Entity, Record, Trigger};
+use domain::trigger_rule;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Works events from outside.
+pub(crate) struct TriggerWorker {
+    bus: Bus,
+    memory: Arc<Memory>,
+    catalog: Bucket,
+}
+
+impl TriggerWorker {
+    pub(crate) fn new(bus: Bus, memory: Arc<Memory>) -> Self {
+        let catalog = bus.bucket(&CATALOG);
+        Self { bus, memory, catalog }
+    }
+}
+
+#[async_trait]
+impl Handler for TriggerWorker {
+    type Event = TriggerEvent;
+
+    /// A rule that cannot be applied keeps the event as a dead letter, with the reason; the other rules
+    /// have had their effect by then, and have it once however often the event is worked.
+    async fn handle(&self, event: TriggerEvent, delivery: &Delivery) -> Result<(), Failure> {
+        let rules = self.rules_for(&event);
+        if rules.is_empty() {
+            metrics::counter!("evaluator_trigger_events_total", "outcome" => "no-rule").increment(1);
+            return Ok(());
+        }
+        let payload = event.payload(&self.bus).await?;
+        let payload: Value = serde_json::from_slice(&payload)
+            .map_err(|error| Failure::Reject(format!("the payload is not JSON: {error}")))?;
+        let mut wrong = Vec::new();
+        for rule in &rules {
+            match trigger_rule::apply(rule, &event.attributes, &payload, delivery.published_at) {
+                Ok(Some(entity)) => self.create(rule, &entity).await?,
+                Ok(None) => {
+                    tracing::debug!(trigger = rule.meta.name, "the event does not meet the condition")
+                }
+                Err(error) => {
+                    metrics::counter!("evaluator_trigger_rule_errors_total").increment(1);
+                    tracing::warn!(
+                        workspace = %event.attributes.workspace,
+                        trigger = rule.meta.name,
+                        event = event.attributes.id,
+                        %error,
+                        "a trigger rule cannot be applied"
+                    );
+                    wrong.push(error.to_string());
+                }
+            }
+        }
+        let outcome = if wrong.is_empty() { "applied" } else { "rule-error" };
+        metrics::counter!("evaluator_trigger_events_total", "outcome" => outcome).increment(1);
+        if wrong.is_empty() { Ok(()) } else { Err(Failure::Reject(wrong.join("; "))) }
+    }
+}
+
+impl TriggerWorker {
+    fn rules_for(&self, event: &TriggerEvent) -> Vec<Record<Trigger>> {
+        let attributes = &event.attributes;
+        let catalog = self.memory.catalog();
+        let Some(ws) = catalog.workspace(&attributes.workspace) else { return Vec::new() };
+        ws.triggers()
+            .filter(|rule| {
+                rule.spec.source == attributes.triggersource.as_str()
+                    && rule.spec.event == attributes.event_type
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// An entity that is there already was made by this event before, or by somebody who was faster: it stays.
+    async fn create(&self, rule: &Record<Trigger>, entity: &Entity) -> Result<(), BusError> {
+        let key = entity.key().to_string();
+        let value = serde_json::to_vec(entity).expect("an entity is JSON");
+        crash_point("policy-evaluator.version.before");
+        let created = self.catalog.create(&key, value.into()).await;
+        crash_point("policy-evaluator.version.after");
+        match created {
+            Ok(revision) => {
+                metrics::counter!("evaluator_versions_created_total").increment(1);
+                tracing::info!(key, revision, trigger = rule.meta.name, name = entity.meta().name, "created");
+                Ok(())
+            }
+            Err(CasError::Conflict) => {
+                tracing::debug!(key, trigger = rule.meta.name, "is there already");
+                Ok(())
+            }
+            Err(CasError::Bus(error)) => Err(error),
+        }
+    }
+}

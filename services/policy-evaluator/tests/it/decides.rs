@@ -1,0 +1,146 @@
+//! From a change to a requested job, with one replica.
+
+use crate::rig::{Rig, target, until};
+use domain::decision::TargetState;
+use domain::entity::{OnNewVersion, VersionStatus};
+use domain::job::{CancelReason, JobFact, TerminalStatus};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_becomes_a_requested_job_and_a_decision_that_says_why() {
+    let rig = Rig::start().await;
+    rig.environment("staging", 1).await;
+    let replica = rig.replica().await;
+    let revision = rig.version("v1").await;
+    let staging = target("staging", 0);
+    let job = rig.requested("v1", &staging).await;
+    let facts = rig.facts().await;
+    assert_eq!(facts.len(), 1);
+    let JobFact::Requested { catalog_revision } = facts[0].fact else { panic!("{facts:?}") };
+    assert!(catalog_revision >= revision);
+    assert!(facts[0].cause.as_ref().is_some_and(|cause| cause.contains("version")), "{facts:?}");
+    let decision = rig.decision(&staging).await.unwrap();
+    assert_eq!(decision.state, TargetState::Deploying);
+    assert_eq!(decision.active.map(|active| active.job), Some(job.id));
+
+    rig.end(&job, TerminalStatus::Successful).await;
+    rig.decided("v1 runs", &staging, |decision| decision.state == TargetState::UpToDate).await;
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn production_waits_for_staging_and_for_a_person() {
+    let rig = Rig::start().await;
+    rig.environment("staging", 2).await;
+    rig.environment("production", 1).await;
+    let after = json!({ "environmentProgression": { "dependsOnEnvironmentSelector": "environment.name == 'staging'" } });
+    rig.policy("after-staging", "production", after).await;
+    rig.policy("approved", "production", json!({ "anyApproval": { "minApprovals": 1 } })).await;
+    let replica = rig.replica().await;
+    rig.version("v1").await;
+    let production = target("production", 0);
+    rig.decided("production waits", &production, |decision| decision.state == TargetState::Waiting).await;
+    for n in 0..2 {
+        let job = rig.requested("v1", &target("staging", n)).await;
+        rig.end(&job, TerminalStatus::Successful).await;
+    }
+    let waits = rig
+        .decided("only the person is missing", &production, |decision| {
+            let rules = &decision.considered[0].rules;
+            rules.iter().filter(|rule| rule.verdict.allows()).count() == 1
+        })
+        .await;
+    assert!(waits.summary.contains("0 of 1 approvals in production"), "{}", waits.summary);
+    rig.approve("ann", "v1", "production").await;
+    rig.requested("v1", &production).await;
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_version_supersedes_the_job_in_progress() {
+    let rig = Rig::start().await;
+    rig.deployment(OnNewVersion::Supersede).await;
+    rig.environment("staging", 1).await;
+    let replica = rig.replica().await;
+    rig.version("v1").await;
+    let staging = target("staging", 0);
+    let first = rig.requested("v1", &staging).await;
+    rig.version("v2").await;
+    until("v1 is asked to end", async || {
+        let facts = rig.facts_of("v1").await.remove(&staging)?;
+        facts.into_iter().find_map(|event| match event.fact {
+            JobFact::CancelRequested { reason: CancelReason::Superseded, .. } => Some(()),
+            _ => None,
+        })
+    })
+    .await;
+    assert!(rig.facts_of("v2").await.is_empty(), "one job at a time");
+    rig.end(&first, TerminalStatus::Cancelled).await;
+    rig.requested("v2", &staging).await;
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rejecting_what_runs_brings_back_what_ran_before() {
+    let rig = Rig::start().await;
+    rig.environment("staging", 1).await;
+    let replica = rig.replica().await;
+    let staging = target("staging", 0);
+    for tag in ["v1", "v2"] {
+        rig.version(tag).await;
+        let job = rig.requested(tag, &staging).await;
+        rig.end(&job, TerminalStatus::Successful).await;
+        rig.decided("it runs", &staging, |decision| decision.state == TargetState::UpToDate).await;
+    }
+    rig.version_as("v2", VersionStatus::Rejected).await;
+    rig.decided("v1 comes back", &staging, |decision| {
+        decision.active.as_ref().is_some_and(|active| (active.tag.as_str(), active.attempt) == ("v1", 2))
+    })
+    .await;
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_alone_is_enough() {
+    let rig = Rig::start().await;
+    rig.environment("staging", 1).await;
+    let rule = json!({ "anyApproval": { "minApprovals": 1, "expiresAfterSeconds": 2 } });
+    rig.policy("approved", "staging", rule).await;
+    let replica = rig.replica().await;
+    let staging = target("staging", 0);
+    rig.version("v1").await;
+    rig.approve("ann", "v1", "staging").await;
+    rig.requested("v1", &staging).await;
+    rig.version("v2").await;
+    rig.approve("ann", "v2", "staging").await;
+    let wants = |tag: &'static str| {
+        move |decision: &domain::decision::TargetDecision| {
+            decision.desired.as_ref().is_some_and(|desired| desired.tag == tag)
+        }
+    };
+    let waits = rig.decided("v2 waits for the job of v1", &staging, wants("v2")).await;
+    let look = waits.next_look.expect("the approval expires");
+    let expired = rig.decided("the approval has expired", &staging, wants("v1")).await;
+    assert!(expired.decided_at >= look, "not before its time");
+    assert!(expired.cause.is_some_and(|cause| cause.contains("time came")));
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_deselected_is_gone_and_one_that_comes_is_served() {
+    let rig = Rig::start().await;
+    rig.environment("staging", 1).await;
+    let replica = rig.replica().await;
+    rig.version("v1").await;
+    rig.requested("v1", &target("staging", 0)).await;
+    rig.environment("staging", 2).await;
+    rig.requested("v1", &target("staging", 1)).await;
+    let key = domain::entity::CatalogKey {
+        workspace: crate::rig::workspace(),
+        kind: domain::entity::Kind::Resource,
+        id: target("staging", 0).resource.0,
+    };
+    rig.bus.bucket(&bus::topology::CATALOG).delete(&key.to_string()).await.unwrap();
+    rig.decided("it is gone", &target("staging", 0), |decision| decision.state == TargetState::Gone).await;
+    replica.stop().await;
+}

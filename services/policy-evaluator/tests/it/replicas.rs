@@ -1,0 +1,89 @@
+//! Several replicas, and a replica that starts again.
+
+use crate::rig::{Rig, STEP, target, until};
+use bus::topology::{EVALUATE, JOBS, evaluator_hints};
+use domain::decision::TargetState;
+use domain::job::TerminalStatus;
+use futures::StreamExt;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_request_exactly_one_job_per_target() {
+    const TARGETS: usize = 60;
+    let rig = Rig::start().await;
+    rig.environment("staging", TARGETS).await;
+    let (one, other) = tokio::join!(rig.replica(), rig.replica());
+    for tag in ["v1", "v2"] {
+        rig.version(tag).await;
+        let jobs = until("every target has a job", async || {
+            let jobs = rig.facts_of(tag).await;
+            (jobs.len() == TARGETS).then_some(jobs)
+        })
+        .await;
+        let ends = jobs.values().map(|events| {
+            let (rig, job) = (&rig, &events[0].job);
+            async move { rig.end(job, TerminalStatus::Successful).await }
+        });
+        futures::stream::iter(ends).buffer_unordered(16).collect::<Vec<()>>().await;
+        for n in 0..TARGETS {
+            let runs = |decision: &domain::decision::TargetDecision| decision.state == TargetState::UpToDate;
+            rig.decided("it runs", &target("staging", n), runs).await;
+        }
+    }
+    quiet(&rig).await;
+    for tag in ["v1", "v2"] {
+        for (target, events) in rig.facts_of(tag).await {
+            let names: Vec<&str> = events.iter().map(|event| event.fact.name()).collect();
+            assert_eq!(names, ["requested", "finished"], "{tag} on {target}");
+        }
+    }
+    let (one, other) = (one.stop(), other.stop());
+    tokio::join!(one, other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_replica_did_not_finish_the_next_one_does() {
+    let rig = Rig::start().await;
+    rig.environment("staging", 1).await;
+    let replica = rig.replica().await;
+    rig.version("v1").await;
+    let job = rig.requested("v1", &target("staging", 0)).await;
+    replica.stop().await;
+    // As if it had died between the decision and the request.
+    let jobs = rig.bus.jetstream().get_stream(JOBS.name).await.unwrap();
+    jobs.purge().await.unwrap();
+    // While nobody watched.
+    rig.environment("staging", 2).await;
+    let replica = rig.replica().await;
+    assert_eq!(rig.requested("v1", &target("staging", 0)).await, job);
+    rig.requested("v1", &target("staging", 1)).await;
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_hints_every_target_is_still_looked_at() {
+    let rig = Rig::start().await;
+    rig.environment("staging", 1).await;
+    let replica = rig.replica().await;
+    // Nobody can work hints any more.
+    rig.bus
+        .jetstream()
+        .get_stream(EVALUATE.name)
+        .await
+        .unwrap()
+        .delete_consumer(&evaluator_hints().name)
+        .await
+        .unwrap();
+    rig.version("v1").await;
+    rig.requested("v1", &target("staging", 0)).await;
+    drop(tokio::time::timeout(STEP, replica.stop()).await);
+}
+
+/// Waits until no hint is left to be worked.
+async fn quiet(rig: &Rig) {
+    until("no hint is left", async || {
+        let stream = rig.bus.jetstream().get_stream(EVALUATE.name).await.unwrap();
+        let info = stream.consumer_info(&evaluator_hints().name).await.unwrap();
+        (info.num_pending == 0 && info.num_ack_pending == 0).then_some(())
+    })
+    .await;
+}
