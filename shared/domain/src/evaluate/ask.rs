@@ -15,10 +15,13 @@ const PLACE_AND_VERSION: &[&str] = &["deployment", "environment", "resource", "v
 const ENVIRONMENT: &[&str] = &["environment"];
 const USER: &[&str] = &["user"];
 
+/// An expression and what it may speak of.
+type Expression = (&'static [&'static str], String);
+
 /// Selectors and the values they were asked of.
 #[derive(Default)]
 pub(super) struct Asker {
-    selectors: RefCell<HashMap<(&'static [&'static str], String), Result<Selector, SelectorError>>>,
+    selectors: RefCell<HashMap<Expression, Result<Selector, SelectorError>>>,
     values: RefCell<HashMap<Uuid, Result<ScopeValue, SelectorError>>>,
 }
 
