@@ -19,6 +19,7 @@ pub mod trigger;
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
 pub mod catalog;
 pub mod dispatch;
+pub mod manifest;
 pub mod merge;
 pub mod selector;
 pub mod template;

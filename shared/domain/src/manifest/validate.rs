@@ -1,0 +1,263 @@
+//! What an entity must be beyond its types: expressions compile, templates parse, numbers are in range, no secrets.
+
+use super::{Problem, secrets};
+use crate::dispatch::{AGENT_ONLY_KEYS, AGENT_SELECTOR_VARIABLES};
+use crate::entity::{
+    Approval, Deployment, Entity, Environment, JobAgent, Meta, Policy, PolicyRule, Resource, Trigger,
+    TriggerAction, TriggerSource, Version, Workspace,
+};
+use crate::selector::Selector;
+use crate::template;
+use crate::token::Slug;
+use crate::trigger_rule::{TAG_CHARS_MAX, TRIGGER_VARIABLES};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Longest name, in characters.
+pub const NAME_CHARS_MAX: usize = 200;
+/// Metadata key of the links people see: a JSON map of name to URL.
+const LINKS: &str = "ctrlplane/links";
+
+/// Everything that is wrong with an entity whose types are right. Fields are paths as manifests have them.
+pub fn validate(entity: &Entity) -> Vec<Problem> {
+    let mut found = Found::default();
+    found.meta(entity.meta());
+    match entity {
+        Entity::Workspace(record) => found.workspace(&record.meta, &record.spec),
+        Entity::System(_) => {}
+        Entity::Environment(record) => found.environment(&record.spec),
+        Entity::Resource(record) => found.resource(&record.spec),
+        Entity::JobAgent(record) => found.job_agent(&record.spec),
+        Entity::Deployment(record) => found.deployment(&record.spec),
+        Entity::Policy(record) => found.policy(&record.spec),
+        Entity::TriggerSource(record) => found.trigger_source(&record.meta, &record.spec),
+        Entity::Trigger(record) => found.trigger(&record.spec),
+        Entity::Version(record) => found.version(&record.spec),
+        Entity::Approval(record) => found.approval(&record.spec),
+    }
+    found.0
+}
+
+#[derive(Default)]
+struct Found(Vec<Problem>);
+
+impl Found {
+    fn meta(&mut self, meta: &Meta) {
+        self.text("metadata.name", &meta.name);
+        for key in meta.metadata.keys().filter(|key| key.trim().is_empty()) {
+            self.say(format!("metadata.metadata.{key}"), "a key is empty", None);
+        }
+        if let Some(links) = meta.metadata.get(LINKS) {
+            let read = serde_json::from_str::<BTreeMap<String, String>>(links);
+            let web = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+            if !read.is_ok_and(|links| links.values().all(web)) {
+                let hint = Some(r#"as in '{"Dashboard": "https://…"}'"#);
+                self.say(format!("metadata.metadata.{LINKS}"), "links are a JSON map of names to URLs", hint);
+            }
+        }
+    }
+
+    fn workspace(&mut self, meta: &Meta, spec: &Workspace) {
+        if meta.name != meta.workspace.as_str() {
+            self.say("metadata.name", "the name of a workspace is its slug", None);
+        }
+        if let Some(name) = &spec.display_name {
+            self.text("spec.displayName", name);
+        }
+    }
+
+    fn environment(&mut self, spec: &Environment) {
+        self.some("spec.systems", &spec.systems, "an environment belongs to at least one system");
+        self.expression("spec.resourceSelector", &spec.resource_selector, &["resource"]);
+    }
+
+    fn resource(&mut self, spec: &Resource) {
+        self.text("spec.identifier", &spec.identifier);
+        self.secrets("spec.config", &spec.config);
+        self.secrets("spec.variables", &spec.variables);
+    }
+
+    fn job_agent(&mut self, spec: &JobAgent) {
+        self.secrets("spec.config", &spec.config);
+        self.templates("spec.config", &spec.config);
+        self.at_least_one("spec.maxConcurrent", spec.max_concurrent);
+    }
+
+    fn deployment(&mut self, spec: &Deployment) {
+        self.some("spec.systems", &spec.systems, "a deployment belongs to at least one system");
+        if let Some(selector) = &spec.resource_selector {
+            self.expression("spec.resourceSelector", selector, &["resource", "environment"]);
+        }
+        if let Some(selector) = &spec.job_agent_selector {
+            self.expression("spec.jobAgentSelector", selector, AGENT_SELECTOR_VARIABLES);
+        }
+        for (n, entry) in spec.job_agents.iter().enumerate() {
+            self.text(&format!("spec.jobAgents[{n}].ref"), &entry.name);
+            if let Some(selector) = &entry.selector {
+                self.expression(&format!("spec.jobAgents[{n}].selector"), selector, AGENT_SELECTOR_VARIABLES);
+            }
+            self.layer(&format!("spec.jobAgents[{n}].config"), &entry.config);
+        }
+        self.layer("spec.jobAgentConfig", &spec.job_agent_config);
+        self.at_least_one("spec.deadlines.queueSeconds", Some(spec.deadlines.queue_seconds));
+        self.at_least_one("spec.deadlines.runSeconds", Some(spec.deadlines.run_seconds));
+    }
+
+    fn policy(&mut self, spec: &Policy) {
+        self.expression("spec.selector", &spec.selector, &["environment", "deployment", "resource"]);
+        for (n, rule) in spec.rules.iter().enumerate() {
+            let at = |field: &str| format!("spec.rules[{n}].{}.{field}", rule.name());
+            match rule {
+                PolicyRule::AnyApproval(rule) => {
+                    self.at_least_one(&at("minApprovals"), Some(rule.min_approvals));
+                    self.at_least_one(&at("expiresAfterSeconds"), rule.expires_after_seconds);
+                    if let Some(approvers) = &rule.approvers {
+                        self.expression(&at("approvers"), approvers, &["user"]);
+                    }
+                }
+                PolicyRule::EnvironmentProgression(rule) => {
+                    self.expression(
+                        &at("dependsOnEnvironmentSelector"),
+                        &rule.depends_on_environment_selector,
+                        &["environment"],
+                    );
+                    if !(0.0..=100.0).contains(&rule.minimum_success_percentage) {
+                        let found = rule.minimum_success_percentage;
+                        let message = format!("a percentage is 0 to 100, not {found}");
+                        self.say(at("minimumSuccessPercentage"), message, None);
+                    }
+                    self.at_least_one(&at("maximumAgeHours"), rule.maximum_age_hours);
+                }
+                PolicyRule::VersionSelector(rule) => {
+                    let variables = ["version", "environment", "resource", "deployment"];
+                    self.expression(&at("selector"), &rule.selector, &variables);
+                }
+            }
+        }
+    }
+
+    fn trigger_source(&mut self, meta: &Meta, spec: &TriggerSource) {
+        if let Err(error) = meta.name.parse::<Slug>() {
+            self.say("metadata.name", format!("the name is part of a URL and {error}"), None);
+        }
+        let why = "without a secret every delivery is refused";
+        self.some("spec.secretRefs", &spec.secret_refs, why);
+        for (n, name) in spec.secret_refs.iter().enumerate() {
+            self.text(&format!("spec.secretRefs[{n}]"), name);
+            let as_map = Map::from_iter([("secretRef".to_owned(), Value::String(name.clone()))]);
+            if !secrets::find(&as_map, "").is_empty() {
+                let hint = Some("name the secret; its value goes into the secrets of the services");
+                self.say(format!("spec.secretRefs[{n}]"), "this looks like a secret", hint);
+            }
+        }
+    }
+
+    fn trigger(&mut self, spec: &Trigger) {
+        self.text("spec.source", &spec.source);
+        self.text("spec.event", &spec.event);
+        if let Some(when) = &spec.when {
+            self.expression("spec.when", when, TRIGGER_VARIABLES);
+        }
+        match &spec.then {
+            TriggerAction::CreateVersion(action) => {
+                let at = |field: &str| format!("spec.then.createVersion.{field}");
+                self.text(&at("tag"), &action.tag);
+                self.template(&at("tag"), &action.tag);
+                if let Some(name) = &action.name {
+                    self.template(&at("name"), name);
+                }
+                self.templates(&at("config"), &action.config);
+                self.secrets(&at("config"), &action.config);
+                for (key, text) in &action.metadata {
+                    self.template(&at(&format!("metadata.{key}")), text);
+                }
+            }
+        }
+    }
+
+    fn version(&mut self, spec: &Version) {
+        let length = spec.tag.chars().count();
+        if spec.tag.trim().is_empty() || length > TAG_CHARS_MAX {
+            self.say("spec.tag", format!("a tag has 1 to {TAG_CHARS_MAX} characters, not {length}"), None);
+        }
+        self.secrets("spec.config", &spec.config);
+        self.layer("spec.jobAgentConfig", &spec.job_agent_config);
+    }
+
+    fn approval(&mut self, spec: &Approval) {
+        self.text("spec.user", &spec.user);
+    }
+
+    /// A config that is laid over an agent's.
+    fn layer(&mut self, field: &str, config: &Map<String, Value>) {
+        self.secrets(field, config);
+        self.templates(field, config);
+        for key in AGENT_ONLY_KEYS.iter().filter(|key| config.contains_key(**key)) {
+            let hint = Some("it decides where the agent's credentials go");
+            self.say(format!("{field}.{key}"), format!("only the job agent itself may set `{key}`"), hint);
+        }
+    }
+
+    fn expression(&mut self, field: &str, source: &str, variables: &[&str]) {
+        if let Err(error) = Selector::compile(source, variables) {
+            self.say(field, error.to_string(), None);
+        }
+    }
+
+    fn templates(&mut self, field: &str, map: &Map<String, Value>) {
+        for (key, value) in map {
+            self.templates_of(&format!("{field}.{key}"), value);
+        }
+    }
+
+    fn templates_of(&mut self, field: &str, value: &Value) {
+        match value {
+            Value::String(text) => self.template(field, text),
+            Value::Array(items) => {
+                for (n, item) in items.iter().enumerate() {
+                    self.templates_of(&format!("{field}[{n}]"), item);
+                }
+            }
+            Value::Object(map) => self.templates(field, map),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn template(&mut self, field: &str, text: &str) {
+        if let Err(error) = template::check(text) {
+            self.say(field, error.to_string(), None);
+        }
+    }
+
+    fn secrets(&mut self, field: &str, map: &Map<String, Value>) {
+        self.0.extend(secrets::find(map, field));
+    }
+
+    /// A text people read: there, not too long, in one line.
+    fn text(&mut self, field: &str, text: &str) {
+        let length = text.chars().count();
+        if text.trim().is_empty() {
+            self.say(field, "is empty", None);
+        } else if length > NAME_CHARS_MAX {
+            self.say(field, format!("has {length} characters; {NAME_CHARS_MAX} are allowed"), None);
+        } else if text.chars().any(char::is_control) {
+            self.say(field, "has a line break or another control character", None);
+        }
+    }
+
+    fn some<T>(&mut self, field: &str, items: &[T], why: &str) {
+        if items.is_empty() {
+            self.say(field, why, None);
+        }
+    }
+
+    fn at_least_one(&mut self, field: &str, number: Option<u32>) {
+        if number == Some(0) {
+            self.say(field, "must be at least 1", None);
+        }
+    }
+
+    fn say(&mut self, field: impl Into<String>, message: impl Into<String>, hint: Option<&str>) {
+        self.0.push(Problem { field: field.into(), message: message.into(), hint: hint.map(str::to_owned) });
+    }
+}
