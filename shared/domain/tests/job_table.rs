@@ -119,6 +119,35 @@ fn equal_stamps_are_settled_by_rank_for_webhooks_and_by_order_for_reads() {
 }
 
 #[test]
+fn a_run_that_was_accepted_without_a_name_is_named_later() {
+    let mut accepted = history("triggering");
+    let queued = match active(ActiveStatus::Queued, 1, 50) {
+        JobFact::Observed(mut snapshot) => {
+            (snapshot.external, snapshot.order) = (None, None);
+            JobFact::Observed(snapshot)
+        }
+        other => panic!("{other:?}"),
+    };
+    accepted = evolve(Some(accepted), &event(5, queued));
+    accepted = evolve(Some(accepted), &event(6, active_unnamed()));
+    let named = JobFact::Triggered { external: external("77", 1), links: Default::default() };
+    assert_eq!(admit(Some(&accepted), &named), Admission::Append);
+    let running = evolve(Some(accepted), &event(7, named.clone()));
+    assert_eq!(running.phase, Phase::Running { status: ActiveStatus::InProgress }, "what was seen is not unseen");
+    assert_eq!(admit(Some(&running), &named), Admission::AlreadySo);
+}
+
+fn active_unnamed() -> JobFact {
+    match active(ActiveStatus::InProgress, 1, 60) {
+        JobFact::Observed(mut snapshot) => {
+            snapshot.external = None;
+            JobFact::Observed(snapshot)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_retry_runs_again_under_the_next_attempt() {
     let again = evolve(Some(history("finished")), &event(20, JobFact::RetryRequested { by: "ann".into() }));
     assert_eq!((again.phase.clone(), again.external_attempt), (Phase::Requested, 2));

@@ -166,6 +166,7 @@ pub(super) fn role(service: Service) -> Vec<Access> {
                 Write(Bucket(&RUNS), ">"),
                 Read(Bucket(&BUDGETS)),
                 Write(Bucket(&BUDGETS), ">"),
+                Follow(Bucket(&BUDGETS)),
                 Read(Objects(&PAYLOADS)),
             ];
             agent.extend(GITHUB_EVENTS.map(|token| Consume(agent_events(&platform, &slug(token)))));

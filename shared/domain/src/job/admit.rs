@@ -131,6 +131,8 @@ fn triggered(state: &JobState, external: &ExternalRef) -> Admission {
             Append
         }
         Phase::Cancelling(cancelling) if cancelling.seen.is_none() => Append,
+        // Accepted without a name, and seen to be queued: now the run is known.
+        Phase::Running { .. } | Phase::Cancelling(_) if known.is_none() => Append,
         Phase::Running { .. } | Phase::Cancelling(_) if same => AlreadySo,
         Phase::Finished { .. } if same => AlreadySo,
         Phase::Running { .. } | Phase::Cancelling(_) => Refused(Refusal::OtherRun),

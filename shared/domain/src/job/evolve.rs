@@ -81,7 +81,17 @@ fn apply(state: &mut JobState, event: &JobEvent) {
             state.external = Some(external.clone());
             state.links.extend(links.clone());
             state.confirmed_at = Some(event.at);
-            run_on(state, ActiveStatus::Queued);
+            let seen = match &state.phase {
+                Phase::Running { status } => Some(*status),
+                Phase::Cancelling(cancelling) => cancelling.seen,
+                Phase::Requested
+                | Phase::Held { .. }
+                | Phase::Dispatched
+                | Phase::Triggering { .. }
+                | Phase::Unknown { .. }
+                | Phase::Finished { .. } => None,
+            };
+            run_on(state, seen.unwrap_or(ActiveStatus::Queued));
             if matches!(state.phase, Phase::Running { .. }) {
                 state.reason = None;
                 state.message = None;
