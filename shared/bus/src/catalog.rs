@@ -62,7 +62,7 @@ impl CatalogFold {
         drain: CancellationToken,
         mut on: impl FnMut(&Applied, u64) + Send,
     ) -> Result<(), BusError> {
-        let source = FollowSource::Bucket(&CATALOG);
+        let source = FollowSource::Bucket(&CATALOG, None);
         follow(bus, source, From::LastPerSubject, |change| self.apply(change, &mut on), drain).await
     }
 

@@ -4,6 +4,7 @@
 
 mod backoff;
 mod bucket;
+pub mod catalog;
 pub mod clock;
 mod connect;
 mod consume;
