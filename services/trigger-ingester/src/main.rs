@@ -1,1 +1,5 @@
-fn main() {}
+//! The trigger ingester as a process of its own.
+
+fn main() -> std::process::ExitCode {
+    service::main::<trigger_ingester::TriggerIngester>()
+}

@@ -1,0 +1,124 @@
+//! The agents' slots in their bucket: every change is a compare-and-set, so replicas need no lock.
+
+use crate::slots::{Asked, Slots};
+use bus::{Bucket, BusError, CasError, clock, crash_point};
+use domain::id::{JobAgentId, JobId};
+use domain::token::Slug;
+use std::collections::VecDeque;
+
+/// How often a change is tried against other replicas before the message is tried again later.
+const RACES_MAX: usize = 64;
+
+/// The queue of slots of every agent that has a limit.
+#[derive(Clone)]
+pub(crate) struct Queue {
+    bucket: Bucket,
+}
+
+/// Why the slots of an agent could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum QueueError {
+    /// The bus failed.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// Other replicas were faster each time.
+    #[error("lost {RACES_MAX} races for the slots of agent {0}")]
+    Contended(JobAgentId),
+    /// The record is not what we wrote.
+    #[error("the slots of agent {agent} cannot be read: {source}")]
+    Unreadable {
+        /// Whose.
+        agent: JobAgentId,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+impl Queue {
+    pub(crate) fn new(bucket: Bucket) -> Self {
+        Self { bucket }
+    }
+
+    /// Asks for a slot.
+    pub(crate) async fn ask(
+        &self,
+        workspace: &Slug,
+        agent: JobAgentId,
+        job: JobId,
+        limit: usize,
+    ) -> Result<Asked, QueueError> {
+        let now = clock::now();
+        let mut answer = Asked::Granted;
+        self.change(workspace, agent, |slots| answer = slots.ask(job, limit, now)).await?;
+        Ok(answer)
+    }
+
+    /// Gives back what the jobs have, and gives free slots to those who wait. Answers who got one by that.
+    pub(crate) async fn release(
+        &self,
+        workspace: &Slug,
+        agent: JobAgentId,
+        jobs: &[JobId],
+        limit: Option<usize>,
+    ) -> Result<Vec<JobId>, QueueError> {
+        let now = clock::now();
+        let mut promoted = Vec::new();
+        self.change(workspace, agent, |slots| {
+            for job in jobs {
+                slots.release(*job);
+            }
+            promoted = slots.promote(limit, now);
+        })
+        .await?;
+        Ok(promoted)
+    }
+
+    /// The slots as they are.
+    pub(crate) async fn read(&self, workspace: &Slug, agent: JobAgentId) -> Result<Slots, QueueError> {
+        Ok(self.load(&key(workspace, agent), agent).await?.0)
+    }
+
+    async fn load(&self, key: &str, agent: JobAgentId) -> Result<(Slots, Option<u64>), QueueError> {
+        let Some(entry) = self.bucket.get(key).await? else {
+            return Ok((Slots { held: Vec::new(), waiting: VecDeque::new() }, None));
+        };
+        let slots =
+            serde_json::from_slice(&entry.value).map_err(|source| QueueError::Unreadable { agent, source })?;
+        Ok((slots, Some(entry.revision)))
+    }
+
+    async fn change(
+        &self,
+        workspace: &Slug,
+        agent: JobAgentId,
+        mut change: impl FnMut(&mut Slots) + Send,
+    ) -> Result<Slots, QueueError> {
+        let key = key(workspace, agent);
+        for _ in 0..RACES_MAX {
+            let (before, revision) = self.load(&key, agent).await?;
+            let mut after = before.clone();
+            change(&mut after);
+            if after == before {
+                return Ok(after);
+            }
+            crash_point("dispatcher.slots.before");
+            let written = match revision {
+                Some(revision) => self.bucket.update_json(&key, &after, revision).await,
+                None => self.bucket.create_json(&key, &after).await,
+            };
+            match written {
+                Ok(_) => {
+                    crash_point("dispatcher.slots.after");
+                    return Ok(after);
+                }
+                Err(CasError::Conflict) => continue,
+                Err(CasError::Bus(error)) => return Err(error.into()),
+            }
+        }
+        Err(QueueError::Contended(agent))
+    }
+}
+
+fn key(workspace: &Slug, agent: JobAgentId) -> String {
+    format!("{workspace}.{agent}")
+}
