@@ -82,11 +82,12 @@ pub fn install_crypto() {
 }
 
 fn arguments<S: Service>(line: impl IntoIterator<Item = OsString>) -> CommonArgs {
-    let command = clap::Command::new(S::NAME)
+    // The words about the service come last: the arguments bring some of their own.
+    let command = CommonArgs::augment_args(clap::Command::new(S::NAME))
         .about(S::ABOUT)
         .version(env!("CARGO_PKG_VERSION"))
         .after_help(help::<S::Settings>(&S::defaults()));
-    let matches = CommonArgs::augment_args(command).get_matches_from(line);
+    let matches = command.get_matches_from(line);
     CommonArgs::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
