@@ -1,0 +1,173 @@
+//! The command line: what may be asked for. It does nothing itself.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use service::LogFormat;
+
+/// Decides what, where and when; lets the CI/CD tools you have do it.
+#[derive(Debug, Parser)]
+#[command(name = "ctrlplane", version, propagate_version = true)]
+pub(crate) struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything on this machine: NATS, Redis and all services
+    Dev(DevArgs),
+    /// Run everything with a pretended GitHub, and watch a story: deploy, approve, fail, cancel
+    Demo(DemoArgs),
+    /// Measure against the bare bus: latency from webhook to platform call, and jobs per second
+    Bench(BenchArgs),
+    /// Run one service as its own process
+    #[command(subcommand)]
+    Serve(ServeCommand),
+    /// Create all streams, buckets and consumers on a NATS server, as its administrator
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Setup(Passed),
+}
+
+/// The services, each with its own options.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServeCommand {
+    /// Takes webhooks and CloudEvents in
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    TriggerIngester(Passed),
+    /// Decides which version each release target should run
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    PolicyEvaluator(Passed),
+    /// Gives jobs to agents
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Dispatcher(Passed),
+    /// Runs jobs on GitHub Actions
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    AgentGithubActions(Passed),
+    /// Keeps the views, and looks after jobs nobody hears of
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    StatusSyncer(Passed),
+    /// Serves people and their tools
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Api(Passed),
+}
+
+/// Handed on as it is; `--help` shows what there is.
+#[derive(Debug, Args)]
+pub(crate) struct Passed {
+    /// Options of the service
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+    pub(crate) options: Vec<OsString>,
+}
+
+/// What the log shows. It goes to stderr.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// Log level and exceptions, as in info,bus=debug
+    #[arg(long = "log", value_name = "FILTER", env = "CTRLPLANE_LOG__FILTER", default_value = "warn")]
+    pub(crate) filter: String,
+    /// text (for people) or json (one object per line)
+    #[arg(long = "log-format", value_name = "FORMAT", env = "CTRLPLANE_LOG__FORMAT", default_value = "text", value_parser = log_format)]
+    pub(crate) format: LogFormat,
+}
+
+/// Where the two servers are, if they are not to be started.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ServerArgs {
+    /// Use this NATS server instead of starting one
+    #[arg(long, value_name = "URL")]
+    pub(crate) nats: Option<String>,
+    /// Use this Redis server instead of starting one
+    #[arg(long, value_name = "URL")]
+    pub(crate) redis: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    /// Directory for all data, kept over restarts
+    #[arg(long, value_name = "DIR", default_value = ".ctrlplane")]
+    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) servers: ServerArgs,
+    /// Port of the API [default: 8080, or the next free one]
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// Port for webhooks [default: 8081, or the next free one]
+    #[arg(long)]
+    pub(crate) webhook_port: Option<u16>,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// End when the story ends: 0 if it went as it should
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print one JSON object as the last line of stdout; the story goes to stderr
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Keep the data in this directory [default: a temporary one]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) servers: ServerArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How long each run under load takes
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) seconds: u32,
+    /// Release targets of the burst
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) targets: u32,
+    /// Webhooks per second under load
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    pub(crate) rate: u32,
+    #[command(flatten)]
+    pub(crate) servers: ServerArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("text or json".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_a_service_is_its_own() {
+        let line = ["ctrlplane", "serve", "dispatcher", "--config", "x.toml", "--help"];
+        let cli = Cli::try_parse_from(line).expect("parsed");
+        let Command::Serve(ServeCommand::Dispatcher(passed)) = cli.command else { panic!("{cli:?}") };
+        assert_eq!(passed.options, ["--config", "x.toml", "--help"]);
+    }
+
+    #[test]
+    fn the_demo_can_be_asked_for_once_with_json() {
+        let cli = Cli::try_parse_from(["ctrlplane", "demo", "--once", "--json"]).expect("parsed");
+        let Command::Demo(args) = cli.command else { panic!("{cli:?}") };
+        assert!(args.once && args.json && args.data.is_none());
+    }
+}
