@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use axum::http::StatusCode;
-use domain::entity::{CatalogKey, Kind};
+use domain::entity::{CatalogKey, Entity, Kind};
 use domain::token::Slug;
 use serde::{Deserialize, Serialize};
 
@@ -59,8 +59,10 @@ pub(crate) async fn apply(
     request: Request,
     mode: Mode,
 ) -> Result<Applied, Problem> {
-    let default = request.workspace.as_ref().or(caller.workspace.as_ref());
-    let mut declared = documents::read(&request.files, default).map_err(refused)?;
+    let default = request.workspace.or_else(|| caller.workspace.clone());
+    let reading = tokio::task::spawn_blocking(move || documents::read(&request.files, default.as_ref()));
+    let read = reading.await.map_err(|panicked| Problem::internal(&panicked))?;
+    let mut declared = read.map_err(refused)?;
     if declared.len() > DOCUMENTS_MAX {
         return Err(Problem::invalid(format!("more than {DOCUMENTS_MAX} documents in one apply")));
     }
@@ -171,6 +173,10 @@ async fn faults(app: &App, declared: &[Located]) -> Result<Vec<Fault>, Problem> 
             faults.push(located.fault("metadata.workspace", message));
             continue;
         }
+        if let Some(other) = same_slug(app, &located.entity) {
+            let message = format!("is the slug of the deployment {other} already");
+            faults.push(located.fault("spec.slug", message));
+        }
         for reference in references(&located.entity) {
             if !exists(app, &mut known, reference.to.clone()).await? {
                 let kind = reference.to.kind.name();
@@ -180,6 +186,17 @@ async fn faults(app: &App, declared: &[Located]) -> Result<Vec<Fault>, Problem> 
         }
     }
     Ok(faults)
+}
+
+/// Another deployment of the catalog with the slug of this one: their statuses could not be told apart.
+fn same_slug(app: &App, entity: &Entity) -> Option<String> {
+    let Entity::Deployment(deployment) = entity else { return None };
+    let others = app.catalog.entities(&deployment.meta.workspace, Kind::Deployment);
+    others.into_iter().find_map(|other| {
+        let Entity::Deployment(other) = other else { return None };
+        let collides = other.meta.id != deployment.meta.id && other.spec.slug == deployment.spec.slug;
+        collides.then_some(other.meta.name)
+    })
 }
 
 /// Whether it is in these files or in the catalog; what our fold does not have (yet) is asked of the bus.

@@ -1,50 +1,104 @@
-//! Reading and writing manifests.
-use crate::lookup::Lookup;
-use crate::problem::{Fault, Problem};
-use domain::entity::Entity;
+//! Manifests on the wire: files in, entities with the places they stand in; entities out, as they would stand in a file.
+
+use bus::clock;
+use domain::entity::{Entity, Kind};
+use domain::id::{DeploymentId, VersionId};
+use domain::manifest;
 use domain::token::Slug;
 use serde::Deserialize;
-use std::sync::Arc;
+use uuid::Uuid;
 
+use crate::lookup::Lookup;
+use crate::problem::{Fault, Problem};
+
+/// A file of manifests.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct File {
+    /// Its name, for messages.
     #[serde(alias = "file")]
-    pub(crate) name: String,
+    name: String,
+    /// Its text.
     #[serde(alias = "text")]
-    pub(crate) content: String,
+    content: String,
 }
 
+/// An entity and where it stands.
 pub(crate) struct Located {
     pub(crate) entity: Entity,
-    file: String,
-    document: usize,
-    line: usize,
+    document: manifest::Document,
 }
 
 impl Located {
+    /// What is wrong with a field of it.
     pub(crate) fn fault(&self, field: &str, message: impl Into<String>) -> Fault {
-        Fault {
-            file: Some(self.file.clone()),
-            document: Some(self.document),
-            line: Some(self.line),
-            ..Fault::of_field(field, message)
-        }
+        fault(self.document.error(manifest::Problem {
+            field: field.to_owned(),
+            message: message.into(),
+            hint: None,
+        }))
     }
+
+    /// For people.
     pub(crate) fn place(&self) -> String {
-        format!("{}:{}", self.file, self.line)
+        self.document.place.to_string()
     }
 }
 
-pub(crate) fn read(files: &[File], default: Option<&Slug>) -> Result<Vec<Located>, Vec<Fault>> {
-    let _ = (files, default);
-    Err(vec![])
+/// Every document of the files, or every mistake in them. Reading many takes a while: not for a thread that serves others.
+pub(crate) fn read(files: &[File], workspace: Option<&Slug>) -> Result<Vec<Located>, Vec<Fault>> {
+    let files: Vec<manifest::File<'_>> =
+        files.iter().map(|file| manifest::File { name: &file.name, text: &file.content }).collect();
+    match manifest::parse(&files, &manifest::Defaults { workspace, now: clock::now() }) {
+        Ok(documents) => Ok(documents
+            .into_iter()
+            .map(|document| Located { entity: document.entity.clone(), document })
+            .collect()),
+        Err(errors) => Err(errors.into_iter().map(fault).collect()),
+    }
 }
 
+/// What is wrong with an entity that did not come from a file.
+pub(crate) fn check(entity: &Entity) -> Result<(), Problem> {
+    let problems = manifest::validate(entity);
+    let Some(first) = problems.first() else { return Ok(()) };
+    let detail = first.to_string();
+    let faults = problems
+        .into_iter()
+        .map(|found| Fault { hint: found.hint, ..Fault::of_field(found.field, found.message) })
+        .collect();
+    Err(Problem::invalid(detail).with(faults))
+}
+
+/// The entities as documents of one file.
 pub(crate) fn write<'a>(
     entities: impl IntoIterator<Item = &'a Entity>,
     catalog: &Lookup,
 ) -> Result<String, Problem> {
-    let _ = (entities.into_iter().count(), catalog, Arc::new(1));
-    Err(Problem::invalid("x"))
+    let documents: Vec<_> =
+        entities.into_iter().map(|entity| manifest::to_manifest(entity, catalog)).collect();
+    manifest::to_yaml(&documents).map_err(|error| Problem::internal(&error))
+}
+
+impl manifest::Names for Lookup {
+    fn name(&self, workspace: &Slug, kind: Kind, id: Uuid) -> Option<String> {
+        Lookup::name(self, workspace, kind, id)
+    }
+
+    fn version(&self, workspace: &Slug, id: VersionId) -> Option<(DeploymentId, String)> {
+        let Entity::Version(version) = self.get(workspace, Kind::Version, id.0)? else { return None };
+        Some((version.spec.deployment, version.spec.tag))
+    }
+}
+
+fn fault(error: manifest::ManifestError) -> Fault {
+    let manifest::ManifestError { place, problem } = error;
+    Fault {
+        file: Some(place.file),
+        document: Some(place.document),
+        line: Some(place.line),
+        field: Some(problem.field).filter(|field| !field.is_empty()),
+        message: problem.message,
+        hint: problem.hint,
+    }
 }

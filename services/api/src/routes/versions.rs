@@ -15,6 +15,7 @@ use crate::auth::Role;
 use crate::caller::Caller;
 use crate::changes;
 use crate::context::App;
+use crate::documents;
 use crate::problem::Problem;
 use crate::request::{Body, Page, Params, Segments};
 use crate::shape::flat;
@@ -100,6 +101,7 @@ pub(super) async fn create(
         job_agent_config: new.job_agent_config,
     };
     let declared = Entity::Version(Record { meta, spec });
+    documents::check(&declared)?;
     let written = app
         .store
         .write(&caller, &declared.key(), Mode::Write, |before| {
@@ -169,7 +171,9 @@ pub(super) async fn change(
                 version.spec.job_agent_config.clone_from(config);
             }
             version.meta.metadata.extend(change.metadata.clone().unwrap_or_default());
-            Ok(changes::declared(&caller, Some(before), Entity::Version(version)))
+            let version = Entity::Version(version);
+            documents::check(&version)?;
+            Ok(changes::declared(&caller, Some(before), version))
         })
         .await?;
     app.store.seen(written.revision).await;
