@@ -20,6 +20,8 @@ pub(crate) struct Write {
     pub(crate) revision: Option<u64>,
     /// The revision of the catalog it was decided on.
     pub(crate) catalog_revision: u64,
+    /// The sequence of the facts it was decided on.
+    pub(crate) facts_seen: u64,
 }
 
 /// What became of it.
@@ -38,7 +40,7 @@ pub(crate) async fn commit(
     write: Write,
 ) -> Result<Committed, BusError> {
     let Write { outcome: Outcome { decision, request, supersede }, decision_changed, revision, .. } = write;
-    let cause = decision.cause.clone();
+    let (cause, target) = (decision.cause.clone(), decision.target);
     let asks_again = request.is_some() && !decision_changed;
     if decision_changed && !store(targets, memory, decision, revision).await? {
         return Ok(Committed::LookAgain);
@@ -54,7 +56,10 @@ pub(crate) async fn commit(
         tracing::info!(workspace = %job.workspace, job = %job.id, ?recorded, "job → superseded");
     }
     // A job that was lost and is asked for again may be one that must make way.
-    Ok(if asks_again { Committed::LookAgain } else { Committed::Done })
+    if asks_again || memory.decisions().missed_a_turn(&target, write.facts_seen) {
+        return Ok(Committed::LookAgain);
+    }
+    Ok(Committed::Done)
 }
 
 /// Whether it was stored; if not, what is stored instead is known now.

@@ -32,6 +32,8 @@ struct OfDeployment {
     targets: BTreeSet<TargetKey>,
     /// Those with a version that waits for another environment.
     progressing: BTreeSet<TargetKey>,
+    /// The fact that last ended or reopened one of its jobs.
+    turned_at: u64,
 }
 
 /// Targets whose time has come, of one deployment.
@@ -78,13 +80,20 @@ impl Decisions {
         self.deployments.get(&deployment).into_iter().flat_map(|of| of.targets.iter().copied())
     }
 
-    /// The targets whose decision may change because something happened on `target`: itself,
-    /// and those of other environments with a version that waits for another environment.
-    pub(crate) fn depending_on(&self, target: &TargetKey) -> BTreeSet<TargetKey> {
-        let progressing = self.deployments.get(&target.deployment).map(|of| &of.progressing);
-        let others =
-            progressing.into_iter().flatten().filter(|other| other.environment != target.environment);
+    /// Notes that a job of `target` ended or runs again, by the fact of that sequence, and tells whose decision may
+    /// change by it: its own, and those of other environments with a version that waits for another environment.
+    pub(crate) fn turned(&mut self, target: &TargetKey, sequence: u64) -> BTreeSet<TargetKey> {
+        let of = self.deployments.entry(target.deployment).or_default();
+        of.turned_at = of.turned_at.max(sequence);
+        let others = of.progressing.iter().filter(|other| other.environment != target.environment);
         others.copied().chain([*target]).collect()
+    }
+
+    /// Whether the decision on the target waits for another environment and was made on facts that did not hold
+    /// a later turn of a job of its deployment: then [`Decisions::turned`] could not know that it depends on it.
+    pub(crate) fn missed_a_turn(&self, target: &TargetKey, facts_seen: u64) -> bool {
+        let of = self.deployments.get(&target.deployment);
+        of.is_some_and(|of| of.turned_at > facts_seen && of.progressing.contains(target))
     }
 
     /// Every deployment with decisions, and its workspace.
@@ -221,9 +230,20 @@ mod tests {
         decisions.put(decision("staging", None, false), 1);
         decisions.put(decision("production", None, true), 2);
         let both = BTreeSet::from([target("staging"), target("production")]);
-        assert_eq!(decisions.depending_on(&target("staging")), both);
-        assert_eq!(decisions.depending_on(&target("production")), BTreeSet::from([target("production")]));
+        assert_eq!(decisions.turned(&target("staging"), 1), both);
+        assert_eq!(decisions.turned(&target("production"), 2), BTreeSet::from([target("production")]));
         decisions.put(decision("production", None, false), 3);
-        assert_eq!(decisions.depending_on(&target("staging")), BTreeSet::from([target("staging")]));
+        assert_eq!(decisions.turned(&target("staging"), 3), BTreeSet::from([target("staging")]));
+    }
+
+    #[test]
+    fn a_turn_between_looking_and_deciding_is_not_missed() {
+        let mut decisions = Decisions::default();
+        assert_eq!(decisions.turned(&target("staging"), 9).len(), 1);
+        decisions.put(decision("production", None, true), 1);
+        assert!(decisions.missed_a_turn(&target("production"), 8));
+        assert!(!decisions.missed_a_turn(&target("production"), 9));
+        decisions.put(decision("staging", None, false), 2);
+        assert!(!decisions.missed_a_turn(&target("staging"), 8), "it waits for nobody");
     }
 }

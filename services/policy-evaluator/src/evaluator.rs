@@ -133,7 +133,7 @@ impl Evaluator {
             let asks = outcome.request.is_some() || outcome.supersede.is_some();
             if let Some(previous) = previous
                 && !asks
-                && outcome.decision.decided_at - previous.decided_at < WORDS_EVERY
+                && (TimeDelta::zero()..WORDS_EVERY).contains(&(now - previous.decided_at))
                 && same_but_for_words(previous, &outcome.decision)
             {
                 left.put_off(*target);
@@ -144,6 +144,7 @@ impl Evaluator {
                 decision_changed: !same,
                 revision: known.map(|known| known.revision),
                 catalog_revision: catalog.revision(),
+                facts_seen: facts.sequence(),
             });
         }
         metrics::counter!("evaluator_targets_evaluated_total").increment(targets.len() as u64);

@@ -127,7 +127,7 @@ impl Folds {
             FactChange::Nothing => return,
             // Who asked for it knows it; the others look when they have the time.
             FactChange::Started => BTreeSet::from([target]),
-            FactChange::Reopened | FactChange::Ended => self.memory.decisions().depending_on(&target),
+            FactChange::Reopened | FactChange::Ended => self.memory.decisions_mut().turned(&target, sequence),
         };
         if !self.is_live() {
             return;

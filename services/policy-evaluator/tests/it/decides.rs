@@ -68,10 +68,9 @@ async fn a_newer_version_supersedes_the_job_in_progress() {
     rig.version("v2").await;
     until("v1 is asked to end", async || {
         let facts = rig.facts_of("v1").await.remove(&staging)?;
-        facts.into_iter().find_map(|event| match event.fact {
-            JobFact::CancelRequested { reason: CancelReason::Superseded, .. } => Some(()),
-            _ => None,
-        })
+        let superseded =
+            JobFact::CancelRequested { by: "policy-evaluator".to_owned(), reason: CancelReason::Superseded };
+        facts.iter().any(|event| event.fact == superseded).then_some(())
     })
     .await;
     assert!(rig.facts_of("v2").await.is_empty(), "one job at a time");
