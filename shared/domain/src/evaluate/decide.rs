@@ -228,9 +228,7 @@ impl<'a> DeploymentView<'a> {
                 .map_or_else(|| self.workspace().clone(), |previous| previous.workspace.clone()),
             target: *target,
             state: TargetState::Gone,
-            summary:
-                "the target is gone: deployment, environment or resource is deleted or not selected any more"
-                    .to_owned(),
+            summary: self.why_gone(target),
             desired: None,
             current: history.current,
             active,
@@ -241,6 +239,18 @@ impl<'a> DeploymentView<'a> {
             cause,
         };
         Outcome { decision, request: None, supersede: None }
+    }
+}
+
+impl DeploymentView<'_> {
+    fn why_gone(&self, target: &TargetKey) -> String {
+        match self.selection_problem(target) {
+            Some(problem) => format!("whether the target is selected cannot be told: {problem}"),
+            None => {
+                "the target is gone: deployment, environment or resource is deleted or not selected any more"
+                    .to_owned()
+            }
+        }
     }
 }
 

@@ -89,6 +89,13 @@ impl<'a> DeploymentView<'a> {
         Ok(release_id(key, version, &variables))
     }
 
+    /// Why it cannot be told what is selected where the target is (or was), if so.
+    pub(super) fn selection_problem(&self, key: &TargetKey) -> Option<String> {
+        let mut problems = self.ws.selection_problems(key.deployment).into_iter();
+        let here = [key.deployment.0, key.environment.0];
+        problems.find(|problem| here.contains(&problem.of)).map(|problem| problem.why)
+    }
+
     /// Policies that cannot be read, and why: whom they govern cannot be told, so they block all.
     pub(super) fn broken_policies(&self) -> impl Iterator<Item = (Uuid, &'a str)> + '_ {
         self.ws.broken(Kind::Policy)

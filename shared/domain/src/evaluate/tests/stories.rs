@@ -270,6 +270,42 @@ fn a_target_that_is_gone_asks_for_nothing_and_remembers() {
 }
 
 #[test]
+fn a_target_of_which_the_selection_cannot_be_told_says_so_and_keeps_its_job() {
+    use crate::entity::{Entity, Environment, Record};
+    let mut world = check(
+        "env staging 1
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1",
+    );
+    let staging = world.entities.values().find_map(|entity| {
+        if let Entity::Environment(record) = entity { Some(record.clone()) } else { None }
+    });
+    let Record { meta, spec } = staging.unwrap();
+    let resource_selector = "resource.metadata.nothing.here == 'x'".to_owned();
+    world.put(Entity::Environment(Record { meta, spec: Environment { resource_selector, ..spec } }));
+    let outcome = world.decide("staging-0");
+    assert!(outcome.decision.summary.contains("cannot be told"), "{}", outcome.decision.summary);
+    assert!(outcome.decision.active.is_some() && outcome.supersede.is_none());
+}
+
+#[test]
+fn what_cannot_be_read_blocks() {
+    for kind in ["policy", "approval"] {
+        let mut world = check(
+            "env production 1
+             policy gate on production: approvals 1
+             version v1
+             yes ann v1 production",
+        );
+        let key = format!("acme.{kind}.{}", uuid::Uuid::nil());
+        world.catalog.apply(&key, Some(b"{}"), 1_000);
+        let decision = world.decide("production-0").decision;
+        assert!(!decision.considered[0].allowed);
+        assert!(decision.summary.contains("cannot be read"), "{kind}: {}", decision.summary);
+    }
+}
+
+#[test]
 fn approvals_are_waited_for_count_once_and_can_be_vetoed() {
     let world = check(
         "env production 1
