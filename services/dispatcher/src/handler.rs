@@ -91,7 +91,7 @@ impl Dispatcher {
             .workspace(&job.workspace)
             .ok_or_else(|| domain::dispatch::Undispatchable::no_workspace(&job.workspace))?;
         let dispatch = domain::dispatch::dispatch(workspace, job)?;
-        let limit = workspace.job_agent(dispatch.agent).and_then(|agent| limit_of(agent));
+        let limit = workspace.job_agent(dispatch.agent).and_then(limit_of);
         Ok((dispatch, limit))
     }
 
@@ -181,7 +181,11 @@ impl Dispatcher {
                 self.command(job, dispatch, Verb::Cancel, known.sequence, None).await
             }
             (None, _) | (Some(_), None) => {
-                let fact = JobFact::ended(TerminalStatus::Cancelled, None, "cancelled before it reached the platform");
+                let fact = JobFact::ended(
+                    TerminalStatus::Cancelled,
+                    None,
+                    "cancelled before it reached the platform",
+                );
                 crash_point("dispatcher.cancelled.before");
                 let recorded = self.bus.jobs().record(job, fact, Base::Known(Box::new(known)), None).await?;
                 crash_point("dispatcher.cancelled.after");
@@ -276,7 +280,9 @@ fn count(n: usize) -> u32 {
 
 fn note(job: &JobRef, what: &'static str, recorded: &Recorded) {
     match recorded {
-        Recorded::Appended { sequence } => info!(workspace = %job.workspace, job = %job.id, sequence, "{what}"),
+        Recorded::Appended { sequence } => {
+            info!(workspace = %job.workspace, job = %job.id, sequence, "{what}")
+        }
         Recorded::AlreadySo(_) => debug!(job = %job.id, "already so: {what}"),
         Recorded::Refused(refusal, _) => debug!(job = %job.id, %refusal, "refused: {what}"),
     }

@@ -55,7 +55,8 @@ impl Service for Dispatcher {
         let agents_changed = watch::Sender::new(0);
         let drain = boot.supervisor.token();
         boot.supervisor.spawn("catalog", {
-            let (bus, catalog, drain, agents) = (bus.clone(), catalog.clone(), drain.clone(), agents_changed.clone());
+            let (bus, catalog, drain, agents) =
+                (bus.clone(), catalog.clone(), drain.clone(), agents_changed.clone());
             let note = move |applied: &domain::catalog::Applied, _| {
                 if applied.kind == Some(Kind::JobAgent) {
                     agents.send_modify(|changes| *changes += 1);
@@ -77,7 +78,9 @@ impl Service for Dispatcher {
         });
         boot.supervisor.spawn("sweep", sweep::run(handler.clone(), boot.settings.sweep(), drain.clone()));
         let limits = Limits { slots: boot.settings.slots, ..Limits::default() };
-        consume(&bus, topology::dispatcher_jobs(), handler, limits, drain).await.context("working job facts")?;
+        consume(&bus, topology::dispatcher_jobs(), handler, limits, drain)
+            .await
+            .context("working job facts")?;
         bus.drain().await;
         Ok(())
     }

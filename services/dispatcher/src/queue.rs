@@ -1,7 +1,7 @@
 //! The agents' slots in their bucket: every change is a compare-and-set, so replicas need no lock.
 
 use crate::slots::{Asked, Slots};
-use bus::{Bucket, BusError, CasError, clock, crash_point};
+use bus::{Bucket, BusError, CasError, Failure, clock, crash_point};
 use domain::id::{JobAgentId, JobId};
 use domain::token::Slug;
 use std::collections::VecDeque;
@@ -32,6 +32,12 @@ pub(crate) enum QueueError {
         /// Why.
         source: serde_json::Error,
     },
+}
+
+impl From<QueueError> for Failure {
+    fn from(error: QueueError) -> Self {
+        Failure::retry(error)
+    }
 }
 
 impl Queue {
@@ -82,8 +88,8 @@ impl Queue {
         let Some(entry) = self.bucket.get(key).await? else {
             return Ok((Slots { held: Vec::new(), waiting: VecDeque::new() }, None));
         };
-        let slots =
-            serde_json::from_slice(&entry.value).map_err(|source| QueueError::Unreadable { agent, source })?;
+        let slots = serde_json::from_slice(&entry.value)
+            .map_err(|source| QueueError::Unreadable { agent, source })?;
         Ok((slots, Some(entry.revision)))
     }
 

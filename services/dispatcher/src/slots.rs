@@ -8,26 +8,26 @@ use std::collections::VecDeque;
 /// The record of one agent in the `slots` bucket.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Slots {
+pub(crate) struct Slots {
     /// Jobs that hold a slot.
-    pub held: Vec<Slot>,
+    pub(crate) held: Vec<Slot>,
     /// Jobs that wait for one, first come first served.
-    pub waiting: VecDeque<Slot>,
+    pub(crate) waiting: VecDeque<Slot>,
 }
 
 /// A job's place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Slot {
+pub(crate) struct Slot {
     /// The job.
-    pub job: JobId,
+    pub(crate) job: JobId,
     /// Since when it holds or waits.
-    pub since: Timestamp,
+    pub(crate) since: Timestamp,
 }
 
 /// The answer to a job that asks for a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub(crate) enum Asked {
     /// It holds one.
     Granted,
     /// It waits.
@@ -39,7 +39,7 @@ pub enum Asked {
 
 impl Slots {
     /// Asks for a slot under the limit. Asking again changes nothing.
-    pub fn ask(&mut self, job: JobId, limit: usize, now: Timestamp) -> Asked {
+    pub(crate) fn ask(&mut self, job: JobId, limit: usize, now: Timestamp) -> Asked {
         if self.holds(job) {
             return Asked::Granted;
         }
@@ -55,13 +55,13 @@ impl Slots {
     }
 
     /// Gives back whatever the job has.
-    pub fn release(&mut self, job: JobId) {
+    pub(crate) fn release(&mut self, job: JobId) {
         self.held.retain(|slot| slot.job != job);
         self.waiting.retain(|slot| slot.job != job);
     }
 
     /// Gives free slots to those who wait longest, and says who got one. `None`: there is no limit any more.
-    pub fn promote(&mut self, limit: Option<usize>, now: Timestamp) -> Vec<JobId> {
+    pub(crate) fn promote(&mut self, limit: Option<usize>, now: Timestamp) -> Vec<JobId> {
         let mut promoted = Vec::new();
         while limit.is_none_or(|limit| self.held.len() < limit) {
             let Some(next) = self.waiting.pop_front() else { break };
@@ -72,12 +72,12 @@ impl Slots {
     }
 
     /// Whether the job holds a slot.
-    pub fn holds(&self, job: JobId) -> bool {
+    pub(crate) fn holds(&self, job: JobId) -> bool {
         self.held.iter().any(|slot| slot.job == job)
     }
 
     /// Whether the job holds a slot or waits for one.
-    pub fn knows(&self, job: JobId) -> bool {
+    pub(crate) fn knows(&self, job: JobId) -> bool {
         self.holds(job) || self.waiting.iter().any(|slot| slot.job == job)
     }
 }
@@ -106,7 +106,10 @@ mod tests {
     fn slots_go_in_the_order_of_asking_and_never_beyond_the_limit() {
         let mut slots = Slots::default();
         let answers: Vec<Asked> = (1..=4).map(|n| slots.ask(job(n), 2, now())).collect();
-        assert_eq!(answers, [Asked::Granted, Asked::Granted, Asked::Waits { ahead: 0 }, Asked::Waits { ahead: 1 }]);
+        assert_eq!(
+            answers,
+            [Asked::Granted, Asked::Granted, Asked::Waits { ahead: 0 }, Asked::Waits { ahead: 1 }]
+        );
         slots.release(job(1));
         assert_eq!(slots.ask(job(5), 2, now()), Asked::Waits { ahead: 2 }, "nobody overtakes those who wait");
         assert_eq!(slots.promote(Some(2), now()), [job(3)]);

@@ -85,9 +85,14 @@ impl Intake {
     ///
     /// # Errors
     /// When it is not certain to be stored.
-    pub async fn store(&self, door: &Door, incoming: Incoming, traceparent: Option<String>) -> Result<Stored, NotStored> {
+    pub async fn store(
+        &self,
+        door: &Door,
+        incoming: Incoming,
+        traceparent: Option<String>,
+    ) -> Result<Stored, NotStored> {
         let id = delivery_key(door, &incoming.delivery_id);
-        let event_subject = subject::trigger(&door.workspace, &door.source, &event_token(&incoming.event_type));
+        let event_subject = subject::trigger(&door.workspace, &door.source, &token_of(&incoming.event_type));
         crash_point("trigger-ingester.claim.before");
         if self.is_stored(&id, &event_subject).await? {
             return Ok(Stored::Before);
@@ -103,7 +108,8 @@ impl Intake {
     }
 
     fn event(&self, door: &Door, incoming: Incoming, traceparent: Option<String>) -> TriggerEvent {
-        let Incoming { delivery_id, event_type, source_attr, subject, time, content_type, data, extensions } = incoming;
+        let Incoming { delivery_id, event_type, source_attr, subject, time, content_type, data, extensions } =
+            incoming;
         let attributes = TriggerAttributes {
             specversion: "1.0".to_owned(),
             id: delivery_id,
@@ -166,6 +172,10 @@ impl Intake {
         }
         Ok(false)
     }
+}
+
+fn token_of(event_type: &str) -> Slug {
+    event_token(event_type).parse().expect("an event token is one to 64 token characters")
 }
 
 /// The key of a claim and the message id of its event: the door, and a hash of the delivery id.

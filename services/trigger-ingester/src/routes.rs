@@ -65,8 +65,7 @@ async fn take(doors: &Doors, workspace: &str, source: &str, request: Request) ->
     let secrets = doors.secrets_of(&config)?;
     let (parts, body) = request.into_parts();
     let body = read(&parts.headers, body).await?;
-    let accepted =
-        accept(&config, &parts.headers, &body, &secrets, clock::now()).map_err(Turned::Refused)?;
+    let accepted = accept(&config, &parts.headers, &body, &secrets, clock::now()).map_err(Turned::Refused)?;
     let Accepted::Events(events) = accepted else { return Ok((0, 0)) };
     let (mut new, mut before) = (0, 0);
     for event in events {
@@ -100,11 +99,16 @@ async fn handshake(
     Path((workspace, source)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    let Some((_, config)) = doors.find(&workspace, &source) else { return Turned::NoSuchDoor.into_response() };
+    let Some((_, config)) = doors.find(&workspace, &source) else {
+        return Turned::NoSuchDoor.into_response();
+    };
     let origin = headers.get("webhook-request-origin");
     match (&config.sender, origin) {
         (SourceKind::CloudEvents { .. }, Some(origin)) => {
-            let answer = [("webhook-allowed-origin", origin.clone()), ("webhook-allowed-rate", HeaderValue::from_static("*"))];
+            let answer = [
+                ("webhook-allowed-origin", origin.clone()),
+                ("webhook-allowed-rate", HeaderValue::from_static("*")),
+            ];
             (StatusCode::NO_CONTENT, answer).into_response()
         }
         _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
@@ -146,8 +150,12 @@ impl IntoResponse for Turned {
             Turned::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "a payload may have 25 MiB".to_owned()),
             Turned::Broken => (StatusCode::BAD_REQUEST, "the body broke off".to_owned()),
             Turned::Refused(refusal) => (refusal.status(), refusal.to_string()),
-            Turned::Misconfigured(_) => (StatusCode::SERVICE_UNAVAILABLE, "this trigger source is not ready".to_owned()),
-            Turned::NotStored(_) => (StatusCode::SERVICE_UNAVAILABLE, "cannot store now, come again".to_owned()),
+            Turned::Misconfigured(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "this trigger source is not ready".to_owned())
+            }
+            Turned::NotStored(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "cannot store now, come again".to_owned())
+            }
         };
         match &self {
             Turned::Misconfigured(why) | Turned::NotStored(why) => warn!(%status, why, "delivery not stored"),
@@ -156,7 +164,8 @@ impl IntoResponse for Turned {
             }
         }
         metrics::counter!("trigger_deliveries_total", "outcome" => status.as_str().to_owned()).increment(1);
-        let mut response = (status, Json(json!({ "title": reason, "status": status.as_u16() }))).into_response();
+        let mut response =
+            (status, Json(json!({ "title": reason, "status": status.as_u16() }))).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(axum::http::header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         }

@@ -1,7 +1,7 @@
 //! The connection: how it is made, what it is allowed, when it is there. Does not know what is sent over it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::{Event, ServerError};
@@ -12,7 +12,7 @@ use crate::bucket::Bucket;
 use crate::error::{BusError, chain};
 use crate::job_log::JobLog;
 use crate::objects::Objects;
-use crate::topology::{BucketSpec, ObjectStoreSpec};
+use crate::topology::{BucketSpec, ConsumerSpec, ObjectStoreSpec};
 
 /// How long [`Bus::connect`] waits for a server that is not there yet.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
@@ -74,6 +74,7 @@ pub(crate) struct Inner {
     provision: Provision,
     link: Link,
     publishes: Semaphore,
+    ack_wait: OnceLock<Duration>,
 }
 
 /// What the connection's events told.
@@ -132,7 +133,20 @@ impl Bus {
             provision: options.provision,
             link,
             publishes: Semaphore::new(PUBLISHES_IN_FLIGHT_MAX),
+            ack_wait: OnceLock::new(),
         })))
+    }
+
+    /// After this long without a sign of life, a message goes to another worker. To be said once, before
+    /// [`Bus::ensure`], and alike by all services; unsaid, the topology's own value holds.
+    pub fn set_ack_wait(&self, ack_wait: Duration) {
+        if self.0.ack_wait.set(ack_wait).is_err() {
+            tracing::debug!("the ack wait was said before; the first word holds");
+        }
+    }
+
+    pub(crate) fn ack_wait(&self, spec: &ConsumerSpec) -> Duration {
+        self.0.ack_wait.get().copied().unwrap_or(spec.ack_wait)
     }
 
     /// The client below.

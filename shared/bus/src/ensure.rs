@@ -98,6 +98,7 @@ impl Bus {
     }
 
     async fn ensure_consumer(&self, spec: &ConsumerSpec) -> Result<(), BusError> {
+        let spec = &ConsumerSpec { ack_wait: self.ack_wait(spec), ..spec.clone() };
         let what = format!("consumer {} of stream {}", spec.name, spec.stream.name);
         let api = format!("CONSUMER.INFO.{}.{}", spec.stream.name, spec.name);
         let found = self.look::<consumer::Info>(&api, ErrorCode::CONSUMER_NOT_FOUND).await?;

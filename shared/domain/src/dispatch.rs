@@ -100,12 +100,15 @@ fn parts<'a>(workspace: &'a WorkspaceCatalog, job: &JobRef) -> Result<Parts<'a>,
     })
 }
 
+/// An agent, and the config the deployment's entry for it lays over the agent's own.
+type Chosen<'a> = (&'a Record<JobAgent>, Option<&'a Map<String, Value>>);
+
 /// The first entry of the deployment's list whose selector matches; else, of the agents its selector matches, the
 /// first by name.
 fn choose_agent<'a>(
     workspace: &'a WorkspaceCatalog,
     parts: &Parts<'a>,
-) -> Result<(&'a Record<JobAgent>, Option<&'a Map<String, Value>>), Undispatchable> {
+) -> Result<Chosen<'a>, Undispatchable> {
     let mut agents: Vec<&Record<JobAgent>> = workspace.job_agents().collect();
     agents.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
     let chooser = Chooser::new(parts).map_err(|why| Undispatchable::new(Reason::NoAgent, why.to_string()))?;

@@ -133,10 +133,12 @@ fn render(text: &str, context: &Jinja) -> Result<String, TemplateError> {
 
 fn say(text: &str, error: &Error) -> TemplateError {
     let shown: String = text.chars().take(80).collect();
-    let what = match error.kind() {
-        ErrorKind::UndefinedError => "names something that is not known here".to_owned(),
-        ErrorKind::OutOfFuel => "takes too long".to_owned(),
-        _ => error.detail().map_or_else(|| error.kind().to_string(), str::to_owned),
+    let what = if error.kind() == ErrorKind::UndefinedError {
+        "names something that is not known here".to_owned()
+    } else if error.kind() == ErrorKind::OutOfFuel {
+        "takes too long".to_owned()
+    } else {
+        error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
     };
     TemplateError(format!("`{shown}` {what}"))
 }

@@ -1,5 +1,7 @@
 //! Every phase against every fact: what may be appended, and where it leads.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod jobs;
 
 use domain::job::{
@@ -133,7 +135,11 @@ fn a_run_that_was_accepted_without_a_name_is_named_later() {
     let named = JobFact::Triggered { external: external("77", 1), links: Default::default() };
     assert_eq!(admit(Some(&accepted), &named), Admission::Append);
     let running = evolve(Some(accepted), &event(7, named.clone()));
-    assert_eq!(running.phase, Phase::Running { status: ActiveStatus::InProgress }, "what was seen is not unseen");
+    assert_eq!(
+        running.phase,
+        Phase::Running { status: ActiveStatus::InProgress },
+        "what was seen is not unseen"
+    );
     assert_eq!(admit(Some(&running), &named), Admission::AlreadySo);
 }
 

@@ -1,6 +1,8 @@
 //! The service's place on the bus: connects with the common settings, asserts what the service needs, keeps a gate
 //! of readiness, and brings the service down when the server refuses it a subject.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use bus::topology::{self, needs_of};
 use bus::{Bus, ConnectOptions};
@@ -15,7 +17,9 @@ use crate::common::{CommonSettings, Provision};
 /// When the server is not there in time, refuses us, or what we need is missing and may not be made by us.
 pub async fn connect_bus<T>(boot: &Boot<T>, who: topology::Service) -> anyhow::Result<Bus> {
     let gate = boot.readiness.gate("bus");
-    let bus = Bus::connect(&connect_options(&boot.common, boot.name)?).await.context("connecting to the bus")?;
+    let bus =
+        Bus::connect(&connect_options(&boot.common, boot.name)?).await.context("connecting to the bus")?;
+    bus.set_ack_wait(Duration::from_secs(boot.common.nats.ack_wait_seconds));
     bus.ensure(&needs_of(who)).await.context("asserting what this service needs on the bus")?;
     let drain = boot.supervisor.token();
     let watched = bus.clone();

@@ -48,6 +48,8 @@ pub struct Nats {
     pub creds_file: Option<PathBuf>,
     /// What to do about streams, consumers and buckets at the start.
     pub provision: Provision,
+    /// After so many seconds without a sign of life, a message goes to another process. Alike for all services.
+    pub ack_wait_seconds: u64,
 }
 
 /// Whether a service makes its part of the topology or only looks that it is there.
@@ -158,6 +160,10 @@ impl Documented for CommonSettings {
             "create: make missing streams, consumers and buckets; verify: only check.",
         ),
         Setting::new(
+            "nats.ack_wait_seconds",
+            "Seconds without a sign of life after which a message goes to another process; alike for all services.",
+        ),
+        Setting::new(
             "redis.url",
             "Redis server and database (redis:// or rediss://), used by services with views.",
         ),
@@ -185,6 +191,9 @@ impl Documented for CommonSettings {
         }
         if self.nats.creds_file.is_some() && self.nats.user.is_some() {
             return invalid("nats.creds_file", "nats.user is set too; give one of them");
+        }
+        if self.nats.ack_wait_seconds == 0 {
+            return invalid("nats.ack_wait_seconds", "must be at least 1");
         }
         telemetry::check_filter(&self.log.filter)
             .map_err(|error| Invalid { key: "log.filter", reason: error.to_string() })
@@ -217,6 +226,7 @@ impl Default for Nats {
             password_file: None,
             creds_file: None,
             provision: Provision::default(),
+            ack_wait_seconds: 30,
         }
     }
 }

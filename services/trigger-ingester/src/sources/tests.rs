@@ -159,7 +159,8 @@ fn cloudevents_are_accepted_with_each_way_to_prove_oneself() {
         (r#"{"type": "hmac", "signature": {"header": "x-sig"}}"#, ("x-sig", mac.as_str())),
         (r#"{"type": "token", "token": {"header": "x-token"}}"#, ("x-token", "k")),
     ] {
-        let config = format!(r#"{{"sender": {{"type": "cloudevents", "auth": {auth}}}, "secretRefs": ["a"]}}"#);
+        let config =
+            format!(r#"{{"sender": {{"type": "cloudevents", "auth": {auth}}}, "secretRefs": ["a"]}}"#);
         assert_eq!(types(accepted(&config, &[structured, proof], EVENT, &["k"])), ["t"]);
         assert!(accepted(&config, &[structured], EVENT, &["k"]).is_err(), "no proof");
         assert!(accepted(&config, &[structured, proof], EVENT, &[]).is_err(), "no secret");

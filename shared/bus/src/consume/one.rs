@@ -148,7 +148,7 @@ impl<H: Handler> Worker<H> {
                         Err(Failure::retry(format!("not done within {:?}", self.limits.deadline)))
                     }
                 },
-                () = sleep(self.spec.ack_wait / 3) => self.answer(message, AckKind::Progress).await,
+                () = sleep(self.bus.ack_wait(&self.spec) / 3) => self.answer(message, AckKind::Progress).await,
             }
         }
     }

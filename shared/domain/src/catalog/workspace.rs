@@ -23,11 +23,14 @@ pub struct WorkspaceCatalog {
     slug: Slug,
     entities: BTreeMap<(Kind, Uuid), (Entity, u64)>,
     broken: BTreeMap<(Kind, Uuid), String>,
-    versions: BTreeMap<DeploymentId, BTreeSet<(Reverse<crate::Timestamp>, Reverse<Uuid>)>>,
+    versions: BTreeMap<DeploymentId, BTreeSet<NewestFirst>>,
     approvals: BTreeMap<(VersionId, EnvironmentId), BTreeSet<Uuid>>,
     selection: Selection,
     targets: BTreeMap<DeploymentId, OnceLock<Targets>>,
 }
+
+/// Orders versions: by creation, then by id, the newest first.
+type NewestFirst = (Reverse<crate::Timestamp>, Reverse<Uuid>);
 
 #[derive(Debug, Default)]
 struct Targets {
