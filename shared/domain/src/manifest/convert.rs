@@ -1,73 +1,378 @@
-//! Names in manifests, ids in the catalog, and back.
+//! One document to one entity: names become ids, what may be left out is filled in.
 
-use crate::entity::{Entity, Kind};
-use crate::id::{DeploymentId, SystemId};
+use super::hint::did_you_mean;
+use super::node::{Content, Node, object};
+use super::path::Path;
+use super::{Problem, typed};
+use crate::Timestamp;
+use crate::entity::{Entity, Kind, Meta, Metadata, Record};
+use crate::id::{
+    ApprovalId, DeploymentId, EnvironmentId, JobAgentId, PolicyId, ResourceId, SystemId, TriggerId,
+    TriggerSourceId, VersionId, WorkspaceId,
+};
 use crate::token::Slug;
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// Puts ids in the place of names. An id of a name needs no look-up: it comes of the name.
-pub(super) fn names_to_ids(kind: Kind, workspace: &Slug, spec: &mut Map<String, Value>) {
-    let system = |name: &str| SystemId::of(workspace, name).0;
-    let deployment = |name: &str| DeploymentId::of(workspace, name).0;
-    match kind {
-        Kind::Environment | Kind::Deployment => {
-            if let Some(Value::Array(systems)) = spec.get_mut("systems") {
-                systems.iter_mut().for_each(|name| replace(name, system));
+type Spec = Map<String, Value>;
+
+/// The slug of the only workspace that the documents declare.
+pub(super) fn sole_workspace<'a>(documents: impl Iterator<Item = &'a Node>) -> Option<Slug> {
+    let is_workspace =
+        |node: &&Node| node.get("kind").and_then(Node::as_str).and_then(Kind::parse) == Some(Kind::Workspace);
+    let mut slugs = documents
+        .filter(is_workspace)
+        .filter_map(|node| node.get("metadata")?.get("name")?.as_str()?.parse::<Slug>().ok());
+    let first = slugs.next()?;
+    slugs.all(|other| other == first).then_some(first)
+}
+
+/// The entity a document declares.
+pub(super) fn entity(node: &Node, default: Option<&Slug>, now: Timestamp) -> Result<Entity, Vec<Problem>> {
+    if !matches!(node.content, Content::Map(_)) {
+        return Err(vec![problem("", "a document is a map with `kind`, `metadata` and `spec`")]);
+    }
+    let mut problems = unknown_keys(node);
+    let kind = keep(kind(node), &mut problems);
+    let head = keep(head(node), &mut problems);
+    // Of which kind the spec is, must be known to read it.
+    let Some(kind) = kind else { return Err(problems) };
+    let spec = keep(spec(node), &mut problems).unwrap_or_default();
+    let head = head.unwrap_or_else(|| Head { name: written_name(node), ..Head::default() });
+    let workspace = keep(workspace(kind, &head, default), &mut problems);
+    // Without a workspace no name has an id; the rest is checked all the same.
+    let place = workspace.clone().unwrap_or_else(|| Slug::of_name("unknown"));
+    let draft = Draft { kind, head, place, now, has_failed: !problems.is_empty() };
+    match draft.build(spec) {
+        Ok(entity) if problems.is_empty() => Ok(entity),
+        Ok(_) => Err(problems),
+        Err(more) => {
+            problems.extend(more);
+            Err(problems)
+        }
+    }
+}
+
+/// `metadata` as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    name: Option<String>,
+    workspace: Option<Slug>,
+    #[serde(default)]
+    metadata: Metadata,
+    #[serde(default)]
+    labels: Metadata,
+}
+
+struct Draft {
+    kind: Kind,
+    head: Head,
+    place: Slug,
+    now: Timestamp,
+    has_failed: bool,
+}
+
+impl Draft {
+    fn build(self, mut spec: Spec) -> Result<Entity, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let workspace = self.place.clone();
+        self.resolve(&mut spec, &mut problems);
+        let entity = match self.kind {
+            Kind::Workspace => {
+                let id = WorkspaceId::of(&workspace).0;
+                self.record(spec, problems, |_| Ok((id, None))).map(Entity::Workspace)
+            }
+            Kind::System => self.named(spec, problems, |n| SystemId::of(&workspace, n).0).map(Entity::System),
+            Kind::Environment => {
+                self.named(spec, problems, |n| EnvironmentId::of(&workspace, n).0).map(Entity::Environment)
+            }
+            Kind::JobAgent => {
+                self.named(spec, problems, |n| JobAgentId::of(&workspace, n).0).map(Entity::JobAgent)
+            }
+            Kind::Deployment => {
+                self.named(spec, problems, |n| DeploymentId::of(&workspace, n).0).map(Entity::Deployment)
+            }
+            Kind::Policy => self.named(spec, problems, |n| PolicyId::of(&workspace, n).0).map(Entity::Policy),
+            Kind::TriggerSource => self
+                .named(spec, problems, |n| TriggerSourceId::of(&workspace, n).0)
+                .map(Entity::TriggerSource),
+            Kind::Trigger => {
+                self.named(spec, problems, |n| TriggerId::of(&workspace, n).0).map(Entity::Trigger)
+            }
+            Kind::Resource => self
+                .record(spec, problems, |spec: &crate::entity::Resource| {
+                    Ok((ResourceId::of(&workspace, &spec.identifier).0, Some(spec.identifier.clone())))
+                })
+                .map(Entity::Resource),
+            Kind::Version => self
+                .record(spec, problems, |spec: &crate::entity::Version| {
+                    Ok((VersionId::of(spec.deployment, &spec.tag).0, Some(spec.tag.clone())))
+                })
+                .map(Entity::Version),
+            Kind::Approval => self
+                .record(spec, problems, |spec: &crate::entity::Approval| {
+                    let id = ApprovalId::of(spec.version, spec.environment, &spec.user).0;
+                    Ok((id, Some(format!("approval by {}", spec.user))))
+                })
+                .map(Entity::Approval),
+        };
+        entity
+    }
+
+    /// Names become ids, and what may be left out is filled in.
+    fn resolve(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
+        let workspace = &self.place;
+        let name = self.head.name.as_deref();
+        match self.kind {
+            Kind::Environment => systems(spec, workspace),
+            Kind::Deployment => {
+                systems(spec, workspace);
+                if let (false, Some(name)) = (spec.contains_key("slug"), name) {
+                    spec.insert("slug".to_owned(), Value::String(Slug::of_name(name).to_string()));
+                }
+            }
+            Kind::Resource => {
+                if let (false, Some(name)) = (spec.contains_key("identifier"), name) {
+                    spec.insert("identifier".to_owned(), Value::String(name.to_owned()));
+                }
+            }
+            Kind::Trigger => {
+                let action = spec.get_mut("then").and_then(|then| then.get_mut("createVersion"));
+                if let Some(Value::Object(action)) = action {
+                    to_id(action, "deployment", |name| DeploymentId::of(workspace, name).0);
+                }
+            }
+            Kind::Version => {
+                to_id(spec, "deployment", |name| DeploymentId::of(workspace, name).0);
+                if let (false, Some(name)) = (spec.contains_key("tag"), name) {
+                    spec.insert("tag".to_owned(), Value::String(name.to_owned()));
+                }
+            }
+            Kind::Approval => self.resolve_approval(spec, problems),
+            Kind::Workspace | Kind::System | Kind::JobAgent | Kind::Policy | Kind::TriggerSource => {}
+        }
+    }
+
+    /// A version is named by deployment and tag.
+    fn resolve_approval(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
+        let workspace = &self.place;
+        to_id(spec, "environment", |name| EnvironmentId::of(workspace, name).0);
+        spec.entry("at").or_insert_with(|| Value::String(self.now.to_rfc3339()));
+        to_id(spec, "deployment", |name| DeploymentId::of(workspace, name).0);
+        let deployment = spec.remove("deployment");
+        let Some(Value::String(tag)) = spec.get("version") else { return };
+        if Uuid::parse_str(tag).is_ok() {
+            return;
+        }
+        let deployment = deployment.as_ref().and_then(Value::as_str).and_then(|id| id.parse().ok());
+        match deployment {
+            Some(deployment) => {
+                let id = VersionId::of(deployment, tag).to_string();
+                spec.insert("version".to_owned(), Value::String(id));
+            }
+            None => {
+                problems.push(problem(
+                    "spec.deployment",
+                    "is missing: the version's tag is unique in its deployment",
+                ));
+                spec.insert("version".to_owned(), Value::String(Uuid::nil().to_string()));
             }
         }
-        Kind::Version => {
-            if let Some(name) = spec.get_mut("deployment") {
-                replace(name, deployment);
+    }
+
+    /// A record whose natural key is its name.
+    fn named<S: DeserializeOwned>(
+        self,
+        spec: Spec,
+        problems: Vec<Problem>,
+        id: impl FnOnce(&str) -> Uuid,
+    ) -> Result<Record<S>, Vec<Problem>> {
+        let id = self.head.name.as_deref().map(id);
+        self.record(spec, problems, |_| id.map(|id| (id, None)).ok_or_else(|| no_name().into()))
+    }
+
+    /// A record; `identify` gives its id, and its name where the document gives none.
+    fn record<S: DeserializeOwned>(
+        self,
+        spec: Spec,
+        mut problems: Vec<Problem>,
+        identify: impl FnOnce(&S) -> Result<(Uuid, Option<String>), Box<Problem>>,
+    ) -> Result<Record<S>, Vec<Problem>> {
+        let spec: S = match typed::read(Value::Object(spec), &Path::default().key("spec")) {
+            Ok(spec) => spec,
+            Err(more) => {
+                problems.extend(more);
+                if self.head.name.is_none() && self.is_named() && !self.has_failed {
+                    problems.push(no_name());
+                }
+                return Err(problems);
             }
+        };
+        let (id, natural_name) = match identify(&spec) {
+            Ok(identity) => identity,
+            Err(more) => {
+                problems.push(*more);
+                return Err(problems);
+            }
+        };
+        if !problems.is_empty() {
+            return Err(problems);
         }
-        Kind::Trigger => {
-            if let Some(name) =
-                spec.get_mut("then").and_then(|then| then.pointer_mut("/createVersion/deployment"))
+        let Head { name, metadata, labels, .. } = self.head;
+        let name = name.or(natural_name).unwrap_or_else(|| self.place.to_string());
+        let metadata = labels.into_iter().chain(metadata).collect();
+        let meta =
+            Meta { id, workspace: self.place, name, metadata, created_at: self.now, updated_at: self.now };
+        Ok(Record { meta, spec })
+    }
+
+    fn is_named(&self) -> bool {
+        !matches!(self.kind, Kind::Version | Kind::Approval | Kind::Resource)
+    }
+}
+
+fn no_name() -> Problem {
+    problem("metadata.name", "`name` is missing")
+}
+
+/// The ids of systems named in a list.
+fn systems(spec: &mut Spec, workspace: &Slug) {
+    if let Some(Value::Array(systems)) = spec.get_mut("systems") {
+        for system in systems {
+            if let Value::String(name) = system
+                && Uuid::parse_str(name).is_err()
             {
-                replace(name, deployment);
+                *system = Value::String(SystemId::of(workspace, name).to_string());
             }
         }
+    }
+}
+
+/// The id behind a name that documents refer by: of a system, deployment or environment.
+pub(super) fn id_of(kind: Kind, workspace: &Slug, name: &str) -> Option<Uuid> {
+    match kind {
+        Kind::System => Some(SystemId::of(workspace, name).0),
+        Kind::Deployment => Some(DeploymentId::of(workspace, name).0),
+        Kind::Environment => Some(EnvironmentId::of(workspace, name).0),
         Kind::Workspace
-        | Kind::System
         | Kind::Resource
         | Kind::JobAgent
         | Kind::Policy
         | Kind::TriggerSource
-        | Kind::Approval => {}
+        | Kind::Trigger
+        | Kind::Version
+        | Kind::Approval => None,
     }
 }
 
-fn replace(name: &mut Value, id_of: impl Fn(&str) -> Uuid) {
-    if let Value::String(text) = name
-        && Uuid::parse_str(text).is_err()
+/// Replaces a name by its id; a uuid stays.
+fn to_id(map: &mut Spec, key: &str, id: impl FnOnce(&str) -> Uuid) {
+    if let Some(Value::String(name)) = map.get_mut(key)
+        && Uuid::parse_str(name).is_err()
     {
-        *name = json!(id_of(text));
+        *name = id(name).to_string();
     }
 }
 
-/// The entity as a manifest; ids that have a name become names.
-pub fn to_manifest(entity: &Entity, name_of: &dyn Fn(Kind, Uuid) -> Option<String>) -> Value {
-    let meta = entity.meta();
-    let stored = serde_json::to_value(entity).expect("an entity is JSON");
-    let mut spec = stored.get("spec").cloned().unwrap_or_else(|| json!({}));
-    let names = |kind: Kind, id: &mut Value| {
-        let name = id.as_str().and_then(|text| Uuid::parse_str(text).ok()).and_then(|id| name_of(kind, id));
-        if let Some(name) = name {
-            *id = name.into();
-        }
+fn unknown_keys(node: &Node) -> Vec<Problem> {
+    const KNOWN: [&str; 3] = ["kind", "metadata", "spec"];
+    // Tools for Kubernetes-like files write it; there is one version of ours.
+    const IGNORED: &str = "apiVersion";
+    let Content::Map(entries) = &node.content else { return Vec::new() };
+    let unknown =
+        entries.iter().map(|entry| entry.key.as_str()).filter(|key| !KNOWN.contains(key) && *key != IGNORED);
+    unknown
+        .map(|key| Problem {
+            field: key.to_owned(),
+            message: format!("there is no field `{key}` here"),
+            hint: did_you_mean(key, KNOWN),
+        })
+        .collect()
+}
+
+fn kind(node: &Node) -> Result<Kind, Vec<Problem>> {
+    let names = || Kind::ALL.iter().map(|kind| kind.name());
+    let Some(found) = node.get("kind") else {
+        let message = "`kind` is missing".to_owned();
+        let hint = Some(format!("it is one of {}", names().collect::<Vec<_>>().join(", ")));
+        return Err(vec![Problem { field: "kind".to_owned(), message, hint }]);
     };
-    if let Some(Value::Array(systems)) = spec.get_mut("systems") {
-        systems.iter_mut().for_each(|id| names(Kind::System, id));
-    }
-    for path in ["/deployment", "/then/createVersion/deployment"] {
-        if let Some(id) = spec.pointer_mut(path) {
-            names(Kind::Deployment, id);
+    let text = found.as_str().map_or_else(|| found.to_json().to_string(), str::to_owned);
+    Kind::parse(&text).ok_or_else(|| {
+        let message = format!("there is no kind `{text}`");
+        vec![Problem { field: "kind".to_owned(), message, hint: did_you_mean(&text, names()) }]
+    })
+}
+
+fn head(node: &Node) -> Result<Head, Vec<Problem>> {
+    match node.get("metadata") {
+        None => Ok(Head::default()),
+        Some(head) => {
+            let mut head = head.to_json();
+            for key in ["metadata", "labels"] {
+                if let Some(Value::Object(map)) = head.get_mut(key) {
+                    map.values_mut().for_each(as_text);
+                }
+            }
+            typed::read(head, &Path::default().key("metadata"))
         }
     }
-    let mut metadata = json!({ "name": meta.name, "workspace": meta.workspace });
-    if !meta.metadata.is_empty() {
-        metadata["metadata"] = json!(meta.metadata);
+}
+
+/// `port: 80` and `enabled: true` can only mean their texts. A number with a point may have been written otherwise
+/// (`1.10`), so that one has to be quoted.
+fn as_text(value: &mut Value) {
+    let plain = match value {
+        Value::Bool(_) => true,
+        Value::Number(number) => !number.is_f64(),
+        Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => false,
+    };
+    if plain {
+        *value = Value::String(value.to_string());
     }
-    json!({ "kind": entity.kind().name(), "metadata": metadata, "spec": spec })
+}
+
+fn written_name(node: &Node) -> Option<String> {
+    node.get("metadata")?.get("name")?.as_str().map(str::to_owned)
+}
+
+fn spec(node: &Node) -> Result<Spec, Vec<Problem>> {
+    match node.get("spec") {
+        None => Ok(Spec::new()),
+        Some(Node { content: Content::Scalar(Value::Null), .. }) => Ok(Spec::new()),
+        Some(spec) => object(spec).ok_or_else(|| vec![problem("spec", "a spec is a map")]),
+    }
+}
+
+fn workspace(kind: Kind, head: &Head, default: Option<&Slug>) -> Result<Slug, Vec<Problem>> {
+    if kind == Kind::Workspace {
+        let name = head.name.as_deref().ok_or_else(|| vec![no_name()])?;
+        let slug: Slug = name
+            .parse()
+            .map_err(|error| vec![problem("metadata.name", format!("the name of a workspace {error}"))])?;
+        return match &head.workspace {
+            Some(other) if *other != slug => {
+                Err(vec![problem("metadata.workspace", "a workspace belongs to no other workspace")])
+            }
+            Some(_) | None => Ok(slug),
+        };
+    }
+    head.workspace.as_ref().or(default).cloned().ok_or_else(|| {
+        vec![Problem {
+            field: "metadata.workspace".to_owned(),
+            message: "no workspace is named".to_owned(),
+            hint: Some("name it here, or declare one Workspace in the same apply".to_owned()),
+        }]
+    })
+}
+
+fn keep<T>(result: Result<T, Vec<Problem>>, problems: &mut Vec<Problem>) -> Option<T> {
+    result.map_err(|more| problems.extend(more)).ok()
+}
+
+fn problem(field: &str, message: impl Into<String>) -> Problem {
+    Problem { field: field.to_owned(), message: message.into(), hint: None }
 }

@@ -1,0 +1,164 @@
+//! Entities as people would have written them: ids become names again, what is as by default is left out.
+
+use super::convert;
+use crate::entity::Kind;
+use crate::entity::{Entity, Record};
+use crate::id::{DeploymentId, VersionId};
+use crate::token::Slug;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+/// What ids are called.
+pub trait Names {
+    /// The name of an entity.
+    fn name(&self, workspace: &Slug, kind: Kind, id: Uuid) -> Option<String>;
+    /// The deployment and tag of a version.
+    fn version(&self, workspace: &Slug, id: VersionId) -> Option<(DeploymentId, String)>;
+}
+
+/// The document that declares the entity. An id whose name is not known stays an id, which is a legal reference, too.
+pub fn to_manifest(entity: &Entity, names: &dyn Names) -> Value {
+    let meta = entity.meta();
+    let mut spec = spec_of(entity);
+    let naming = Naming { names, workspace: &meta.workspace };
+    naming.put_back(entity, &mut spec);
+    let mut head = Map::new();
+    head.insert("name".to_owned(), json!(meta.name));
+    if entity.kind() != Kind::Workspace {
+        head.insert("workspace".to_owned(), json!(meta.workspace));
+    }
+    if !meta.metadata.is_empty() {
+        head.insert("metadata".to_owned(), json!(meta.metadata));
+    }
+    json!({ "kind": entity.kind().name(), "metadata": head, "spec": spec })
+}
+
+/// The documents as one YAML text, in their order.
+///
+/// # Errors
+/// Where a value has no YAML form.
+pub fn to_yaml(documents: &[Value]) -> Result<String, serde_yaml_ng::Error> {
+    let mut texts = Vec::with_capacity(documents.len());
+    for document in documents {
+        texts.push(serde_yaml_ng::to_string(&Ordered::of(document))?);
+    }
+    Ok(texts.join("---\n"))
+}
+
+/// A document with its keys in the order in which people write them.
+#[derive(Serialize)]
+struct Ordered<'a> {
+    kind: &'a Value,
+    metadata: OrderedHead<'a>,
+    spec: &'a Value,
+}
+
+#[derive(Serialize)]
+struct OrderedHead<'a> {
+    name: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a Value>,
+}
+
+impl<'a> Ordered<'a> {
+    fn of(document: &'a Value) -> Self {
+        let head = &document["metadata"];
+        let metadata = OrderedHead {
+            name: &head["name"],
+            workspace: head.get("workspace"),
+            metadata: head.get("metadata"),
+        };
+        Self { kind: &document["kind"], metadata, spec: &document["spec"] }
+    }
+}
+
+fn spec_of(entity: &Entity) -> Map<String, Value> {
+    fn of<S: Serialize>(record: &Record<S>) -> Value {
+        serde_json::to_value(&record.spec).expect("a spec is plain data")
+    }
+    let spec = match entity {
+        Entity::Workspace(record) => of(record),
+        Entity::System(record) => of(record),
+        Entity::Environment(record) => of(record),
+        Entity::Resource(record) => of(record),
+        Entity::JobAgent(record) => of(record),
+        Entity::Deployment(record) => of(record),
+        Entity::Policy(record) => of(record),
+        Entity::TriggerSource(record) => of(record),
+        Entity::Trigger(record) => of(record),
+        Entity::Version(record) => of(record),
+        Entity::Approval(record) => of(record),
+    };
+    match spec {
+        Value::Object(map) => map,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    }
+}
+
+struct Naming<'a> {
+    names: &'a dyn Names,
+    workspace: &'a Slug,
+}
+
+impl Naming<'_> {
+    fn put_back(&self, entity: &Entity, spec: &mut Map<String, Value>) {
+        match entity {
+            Entity::Environment(environment) => {
+                self.systems(spec, environment.spec.systems.iter().map(|id| id.0))
+            }
+            Entity::Deployment(deployment) => {
+                self.systems(spec, deployment.spec.systems.iter().map(|id| id.0));
+                if deployment.spec.deadlines == Default::default() {
+                    spec.remove("deadlines");
+                }
+                if deployment.spec.on_new_version == Default::default() {
+                    spec.remove("onNewVersion");
+                }
+                if deployment.spec.slug == Slug::of_name(&deployment.meta.name) {
+                    spec.remove("slug");
+                }
+            }
+            Entity::Trigger(_) => {
+                let action = spec.get_mut("then").and_then(|then| then.get_mut("createVersion"));
+                if let Some(Value::Object(action)) = action {
+                    self.one(action, "deployment", Kind::Deployment);
+                }
+            }
+            Entity::Version(_) => self.one(spec, "deployment", Kind::Deployment),
+            Entity::Approval(approval) => {
+                self.one(spec, "environment", Kind::Environment);
+                if let Some((deployment, tag)) = self.names.version(self.workspace, approval.spec.version) {
+                    spec.insert("deployment".to_owned(), self.called(Kind::Deployment, deployment.0));
+                    spec.insert("version".to_owned(), Value::String(tag));
+                }
+            }
+            Entity::Workspace(_)
+            | Entity::System(_)
+            | Entity::Resource(_)
+            | Entity::JobAgent(_)
+            | Entity::Policy(_)
+            | Entity::TriggerSource(_) => {}
+        }
+    }
+
+    fn systems(&self, spec: &mut Map<String, Value>, ids: impl Iterator<Item = Uuid>) {
+        spec.insert("systems".to_owned(), ids.map(|id| self.called(Kind::System, id)).collect());
+    }
+
+    fn one(&self, map: &mut Map<String, Value>, key: &str, kind: Kind) {
+        let id = map.get(key).and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
+        if let Some(id) = id {
+            map.insert(key.to_owned(), self.called(kind, id));
+        }
+    }
+
+    /// The name, where reading it gives the same id again; else the id.
+    fn called(&self, kind: Kind, id: Uuid) -> Value {
+        let name = self.names.name(self.workspace, kind, id);
+        let name = name.filter(|name| convert::id_of(kind, self.workspace, name) == Some(id));
+        Value::String(name.unwrap_or_else(|| id.to_string()))
+    }
+}
