@@ -284,7 +284,11 @@ fn note(
             epoch.send_replace(before + 1);
             connected.send_replace(true);
         }
-        Event::Disconnected | Event::Closed => {
+        // Only we close it; a server that goes away is `Disconnected`.
+        Event::Closed => {
+            connected.send_replace(false);
+        }
+        Event::Disconnected => {
             if connected.send_replace(false) {
                 tracing::warn!(%event, "the bus is away");
             }
