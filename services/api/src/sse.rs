@@ -120,6 +120,9 @@ impl Feed {
     }
 
     async fn read(&mut self) -> Result<Stopped, async_nats::Error> {
+        let mut connected = self.listening.bus.connected();
+        connected.wait_for(|connected| *connected).await?;
+        connected.mark_unchanged();
         let stream =
             tokio::time::timeout(ANSWER_WITHIN, self.listening.bus.jetstream().get_stream(STATUS.name))
                 .await??;
@@ -148,7 +151,15 @@ impl Feed {
             if caught_up && let Some(stopped) = self.live(opened_at).await {
                 return Ok(stopped);
             }
-            let Some(message) = messages.next().await else {
+            let message = tokio::select! {
+                biased;
+                // A server that came back may have forgotten our consumer: do not wait until it is missed.
+                _changed_or_closed = connected.changed() => {
+                    return Ok(Stopped::Lost("the connection is a new one".to_owned()));
+                }
+                message = messages.next() => message,
+            };
+            let Some(message) = message else {
                 return Ok(Stopped::Lost("the consumer ended".to_owned()));
             };
             let message = message?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Api, Settings, hash_of_key};
-use bus::topology::{Service as Who, needs_of};
+use bus::topology::{Permissions, Service as Who, needs_of, permissions_of};
 use bus::{Base, Bus, ConnectOptions, Provision, Recorded};
 use domain::id::{DeploymentId, EnvironmentId, JobId, ReleaseId, ResourceId, VersionId, derive};
 use domain::job::{JobFact, JobRef, JobView};
@@ -19,6 +19,10 @@ use service::{CommonSettings, Plan, Secrets, Supervisor, start};
 pub(crate) const WITHIN: Duration = Duration::from_secs(20);
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(10);
+
+const API: &str = "api";
+const ADMIN: &str = "admin";
+const PASSWORD: &str = "test";
 
 /// One catalog that has everything.
 pub(crate) const SHOP: &str = include_str!("shop.yaml");
@@ -54,7 +58,8 @@ impl World {
     }
 
     pub(crate) async fn with_keys(lines: Option<String>) -> Self {
-        let servers = TestServers::start().await;
+        // The api may do on the bus what its permissions say, and nothing else.
+        let servers = TestServers::with(|nats| nats.extra_config = users()).await;
         let mut settings = Settings::default();
         if let Some(lines) = lines {
             let path = servers.dir.path().join("keys");
@@ -63,6 +68,9 @@ impl World {
         }
         let mut common = CommonSettings::listening_on(0);
         common.nats.url = servers.nats.url();
+        common.nats.user = Some(API.to_owned());
+        common.nats.password = Some(PASSWORD.into());
+        common.nats.provision = service::Provision::Verify;
         common.redis.url = servers.redis.url();
         let bus = connect(&servers).await;
         bus.ensure(&needs_of(Who::Admin)).await.expect("everything is there");
@@ -165,13 +173,23 @@ impl Answer {
 pub(crate) async fn connect(servers: &TestServers) -> Bus {
     let options = ConnectOptions {
         url: servers.nats.url(),
-        name: "test".to_owned(),
-        user: None,
-        password: None,
+        name: ADMIN.to_owned(),
+        user: Some(ADMIN.to_owned()),
+        password: Some(PASSWORD.to_owned()),
         credentials_file: None,
         provision: Provision::Create,
     };
     Bus::connect(&options).await.expect("connected")
+}
+
+/// The users of nats-server: the api with its permissions, and one who may do everything.
+fn users() -> String {
+    let Permissions { publish, subscribe } = permissions_of(Who::Api);
+    format!(
+        "authorization {{ users = [\n\
+         {{ user: {API}, password: {PASSWORD}, permissions: {{ publish: {publish:?}, subscribe: {subscribe:?} }} }}\n\
+         {{ user: {ADMIN}, password: {PASSWORD} }}\n] }}\n"
+    )
 }
 
 /// Looks until there is something, within a bound.

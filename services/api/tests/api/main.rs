@@ -3,7 +3,9 @@
 
 mod applying;
 mod auth;
+mod dead_letters;
 mod events;
 mod harness;
 mod jobs;
+mod targets;
 mod versions;
