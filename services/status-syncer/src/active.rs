@@ -9,7 +9,7 @@ use bus::Known;
 use domain::Timestamp;
 use domain::command::{AgentCommand, Verb};
 use domain::id::JobId;
-use domain::job::{JobEvent, JobFact, JobRef, JobState, Reason, Source, due, evolve};
+use domain::job::{JobEvent, JobFact, JobRef, JobState, Overdue, Reason, Source, due, evolve};
 use domain::token::Slug;
 use std::collections::{BTreeSet, HashMap};
 
@@ -32,6 +32,15 @@ struct Active {
     due: Option<Timestamp>,
     /// The last slot in which it was looked at, and how long slots were.
     looked: Option<(u32, i64)>,
+}
+
+/// A job whose deadline has passed.
+#[derive(Debug, Clone)]
+pub(crate) struct Passed {
+    /// Which job.
+    pub(crate) job: JobRef,
+    /// Whether it may be called lost, where that is the question.
+    pub(crate) ruling: Option<Ruling>,
 }
 
 /// A look that is due.
@@ -105,10 +114,26 @@ impl Actives {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// The jobs whose deadline has passed, at most that many.
-    pub(crate) fn overdue(&self, now: Timestamp, count_max: usize) -> Vec<JobRef> {
-        let passed = self.due.iter().take_while(|(at, _)| *at <= now).take(count_max);
-        passed.filter_map(|(_, job)| self.jobs.get(job)).map(|active| active.job.clone()).collect()
+    /// The jobs whose deadline has passed, earliest first, at most that many. Which of them may be called lost is ruled
+    /// here, in that order, and only while every job is known: so replicas that do this at the same moment choose the
+    /// same jobs.
+    pub(crate) fn overdue(&mut self, now: Timestamp, limits: &Deadlines, count_max: usize) -> Vec<Passed> {
+        let (jobs, lost, active) = (&self.jobs, &mut self.lost, self.jobs.len());
+        let may_rule = self.unknown.is_empty();
+        let passed = self.due.iter().take_while(|(at, _)| *at <= now);
+        passed
+            .filter_map(|(_, job)| jobs.get(job))
+            .filter_map(|Active { job, state, .. }| {
+                let then = state.as_ref().and_then(due).map(|due| due.then);
+                let ruling = match then {
+                    Some(Overdue::Lost) if may_rule => Some(lost.rule(job.id, now, active, limits)),
+                    Some(Overdue::Lost) => return None,
+                    Some(Overdue::Cancel | Overdue::ForceCancel | Overdue::GiveUp) | None => None,
+                };
+                Some(Passed { job: job.clone(), ruling })
+            })
+            .take(count_max)
+            .collect()
     }
 
     /// Whether the job's deadline has passed.
@@ -124,11 +149,6 @@ impl Actives {
             }
             self.due.insert((until, job));
         }
-    }
-
-    /// Whether the job may be called lost.
-    pub(crate) fn may_be_lost(&mut self, job: JobId, now: Timestamp, limits: &Deadlines) -> Ruling {
-        self.lost.rule(job, now, self.jobs.len(), limits)
     }
 
     /// The looks that are due.
@@ -214,5 +234,105 @@ impl Actives {
             let last = self.webhooks.entry(platform).or_insert(event.at);
             *last = event.at.max(*last);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{
+        ago, dispatched, event, finished, in_progress, job, requested, trigger_started, triggered,
+    };
+    use chrono::TimeDelta;
+    use domain::job::fold;
+
+    fn told(actives: &mut Actives, n: usize, at: Timestamp, facts: &[JobFact]) {
+        let mut previous = 0;
+        for (i, fact) in facts.iter().enumerate() {
+            let sequence = (n * 100 + i + 1) as u64;
+            actives.tell(sequence, Some(previous), &event(&job(n), at, fact.clone()));
+            previous = sequence;
+        }
+    }
+
+    #[test]
+    fn a_job_is_active_until_it_is_over_and_again_when_it_runs_again() {
+        let mut actives = Actives::default();
+        let at = ago(TimeDelta::zero());
+        told(&mut actives, 1, at, &[requested(), dispatched(), trigger_started(), triggered(1)]);
+        assert_eq!((actives.len(), actives.unknown(9).len()), (1, 0));
+        actives.tell(105, Some(104), &event(&job(1), at, finished(Source::Read, 1)));
+        assert_eq!((actives.len(), actives.next_due()), (0, None));
+        actives.tell(106, Some(105), &event(&job(1), at, JobFact::RetryRequested { by: "ann".into() }));
+        assert_eq!(actives.unknown(9), [job(1)], "its facts before must be read");
+    }
+
+    #[test]
+    fn a_gap_makes_a_job_unknown_until_it_is_read_and_an_old_read_does_not_count() {
+        let mut actives = Actives::default();
+        let at = ago(TimeDelta::zero());
+        told(&mut actives, 1, at, &[requested(), dispatched()]);
+        actives.tell(104, Some(103), &event(&job(1), at, triggered(1)));
+        assert_eq!((actives.unknown(9).len(), actives.next_due()), (1, None));
+        let state = |facts: &[JobFact]| {
+            let events: Vec<JobEvent> = facts.iter().map(|fact| event(&job(1), at, fact.clone())).collect();
+            fold(&events).unwrap()
+        };
+        let facts = [requested(), dispatched(), trigger_started(), triggered(1)];
+        actives.learn(Known { state: state(&facts[..3]), sequence: 103 });
+        assert_eq!(actives.unknown(9).len(), 1);
+        actives.learn(Known { state: state(&facts), sequence: 104 });
+        assert_eq!(actives.unknown(9).len(), 0);
+        assert_eq!(actives.next_due(), due(&state(&facts)).map(|due| due.at));
+    }
+
+    #[test]
+    fn running_jobs_are_looked_at_slowly_while_webhooks_arrive_and_once_per_slot() {
+        let settings = Sweep::default();
+        let mut actives = Actives::default();
+        let now = ago(TimeDelta::zero());
+        let facts = [requested(), dispatched(), trigger_started(), triggered(1)];
+        told(&mut actives, 1, now - TimeDelta::seconds(100), &facts);
+        let looks = actives.looks(now, &settings);
+        assert_eq!(looks.len(), 1, "no webhook was ever heard");
+        let (command, id) = (&looks[0].command, &looks[0].message_id);
+        assert_eq!(
+            (command.verb, command.after, command.config["repo"].as_str()),
+            (Verb::Observe, 104, Some("web"))
+        );
+        assert!(id.starts_with(&format!("o-{}-15-", job(1).id)), "{id}");
+        actives.looked(&looks[0]);
+        assert!(actives.looks(now, &settings).is_empty());
+        assert_eq!(actives.looks(now + TimeDelta::seconds(15), &settings).len(), 1);
+        // A webhook for another job of the platform: webhooks arrive.
+        told(&mut actives, 2, now, &[&facts[..], &[in_progress(Source::Webhook, 1)]].concat());
+        assert!(actives.looks(now + TimeDelta::seconds(15), &settings).is_empty());
+        let slow: Vec<_> = actives.looks(now + TimeDelta::seconds(300), &settings);
+        assert!(!slow.is_empty() && slow.iter().all(|look| look.message_id.contains("-300-")), "{slow:?}");
+    }
+
+    #[test]
+    fn replicas_call_the_same_jobs_lost() {
+        let old = ago(TimeDelta::hours(2));
+        let facts = [requested(), dispatched(), trigger_started()];
+        let mut chosen = Vec::new();
+        for order in [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]] {
+            let mut actives = Actives::default();
+            for n in order {
+                told(&mut actives, n, old + TimeDelta::seconds(n as i64), &facts);
+            }
+            let passed = actives.overdue(ago(TimeDelta::zero()), &Deadlines::default(), 100);
+            assert_eq!(passed.len(), 10);
+            let marked: Vec<JobId> = passed
+                .iter()
+                .filter(|passed| passed.ruling == Some(Ruling::Mark))
+                .map(|passed| passed.job.id)
+                .collect();
+            chosen.push(marked);
+            actives.tell(9_999, Some(9_998), &event(&job(77), old, triggered(77)));
+            assert!(actives.overdue(ago(TimeDelta::zero()), &Deadlines::default(), 100).is_empty());
+        }
+        assert_eq!(chosen[0].len(), 5);
+        assert_eq!(chosen[0], chosen[1]);
     }
 }

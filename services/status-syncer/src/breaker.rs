@@ -63,13 +63,18 @@ mod tests {
     }
 
     fn marked(breaker: &mut LostBreaker, jobs: std::ops::Range<usize>, minute: i64, active: usize) -> usize {
-        jobs.filter(|n| breaker.rule(job(*n), at(minute), active, &Deadlines::default()) == Ruling::Mark).count()
+        jobs.filter(|n| breaker.rule(job(*n), at(minute), active, &Deadlines::default()) == Ruling::Mark)
+            .count()
     }
 
     #[test]
     fn a_few_may_be_lost_a_crowd_may_not() {
         assert_eq!(marked(&mut LostBreaker::default(), 0..20, 0, 20), 5);
-        assert_eq!(marked(&mut LostBreaker::default(), 0..1_000, 0, 1_000), 111, "a tenth, the marked ones counted in");
+        assert_eq!(
+            marked(&mut LostBreaker::default(), 0..1_000, 0, 1_000),
+            111,
+            "a tenth, the marked ones counted in"
+        );
     }
 
     #[test]

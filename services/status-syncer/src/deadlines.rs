@@ -1,6 +1,7 @@
 //! Deadlines: sleeps until the next one passes, reads the job again, and does what its passing means. Every replica does
 //! so; the history takes the first word, and message ids make one command of several.
 
+use crate::active::Passed;
 use crate::breaker::Ruling;
 use crate::settings::Deadlines;
 use crate::watch::Watch;
@@ -25,19 +26,25 @@ const ROUND: usize = 256;
 const AGAIN_AFTER: TimeDelta = TimeDelta::seconds(60);
 /// When a deadline is looked at again that could not be acted on.
 const FAILED_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(5);
+/// How soon a passed deadline is looked at again that cannot be ruled on yet.
+const MOMENT: Duration = Duration::from_millis(50);
 /// A timer sleeps at most so long, so that a changed clock is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(300);
 
 /// Watches deadlines until the drain.
-pub(crate) async fn run(watch: Arc<Watch>, settings: Deadlines, drain: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    watch: Arc<Watch>,
+    settings: Deadlines,
+    drain: CancellationToken,
+) -> anyhow::Result<()> {
     if !watch.is_caught_up(&drain).await {
         return Ok(());
     }
     loop {
         let now = clock::now();
         let (overdue, next) = {
-            let actives = watch.actives();
-            (actives.overdue(now, ROUND), actives.next_due())
+            let mut actives = watch.actives();
+            (actives.overdue(now, &settings, ROUND), actives.next_due())
         };
         if overdue.is_empty() {
             let sleep = next.map_or(SLEEP_MAX, |at| until(at, now));
@@ -49,20 +56,24 @@ pub(crate) async fn run(watch: Arc<Watch>, settings: Deadlines, drain: Cancellat
             continue;
         }
         let acted = futures::stream::iter(overdue)
-            .for_each_concurrent(JOBS_AT_ONCE, |job| pass(watch.clone(), job, settings.clone()));
+            .for_each_concurrent(JOBS_AT_ONCE, |passed| pass(watch.clone(), passed));
         if drain.run_until_cancelled(acted).await.is_none() {
             return Ok(());
         }
     }
 }
 
-/// Rounded up to the millisecond, so that the deadline has passed when we wake.
+/// Rounded up, so that the deadline has passed when we wake. One that has passed, and waits until every job is known,
+/// is looked at again in a moment.
 fn until(at: Timestamp, now: Timestamp) -> Duration {
-    (at - now).to_std().unwrap_or(Duration::ZERO).saturating_add(Duration::from_millis(1)).min(SLEEP_MAX)
+    match (at - now).to_std() {
+        Ok(ahead) => ahead.saturating_add(Duration::from_millis(1)).min(SLEEP_MAX),
+        Err(_passed) => MOMENT,
+    }
 }
 
-async fn pass(watch: Arc<Watch>, job: JobRef, settings: Deadlines) {
-    let again_after = match act(&watch, &job, &settings).await {
+async fn pass(watch: Arc<Watch>, Passed { job, ruling }: Passed) {
+    let again_after = match act(&watch, &job, ruling).await {
         Ok(()) => AGAIN_AFTER,
         Err(error) => {
             tracing::warn!(job = %job.id, %error, "cannot act on a deadline, trying again");
@@ -78,7 +89,11 @@ async fn pass(watch: Arc<Watch>, job: JobRef, settings: Deadlines) {
     });
 }
 
-async fn act(watch: &Watch, job: &JobRef, settings: &Deadlines) -> Result<(), BusError> {
+async fn act(watch: &Watch, job: &JobRef, ruling: Option<Ruling>) -> Result<(), BusError> {
+    if let Some(Ruling::Refuse { first }) = ruling {
+        refused(watch, first);
+        return Ok(());
+    }
     let Some(known) = watch.jobs.load(&job.workspace, job.id).await? else {
         watch.change(|actives| actives.remove(job.id));
         return Ok(());
@@ -95,14 +110,19 @@ async fn act(watch: &Watch, job: &JobRef, settings: &Deadlines) -> Result<(), Bu
                            what it started may still be running there";
             finish(watch, job, known, JobFact::ended(TerminalStatus::Cancelled, None, message), then).await
         }
-        Overdue::Lost => lost(watch, job, known, now, settings).await,
+        Overdue::Lost => match ruling {
+            Some(Ruling::Mark) => lost(watch, job, known).await,
+            // It was not known to be a question of that; the next round rules.
+            Some(Ruling::Refuse { .. }) | None => Ok(()),
+        },
     }
 }
 
 async fn cancel(watch: &Watch, job: &JobRef, known: Known) -> Result<(), BusError> {
     let fact = JobFact::CancelRequested { by: US.to_owned(), reason: CancelReason::TimedOut };
     crash_point("status-syncer.timed-out.before");
-    let recorded = watch.jobs.record(job, fact, Base::Known(Box::new(known)), Some(cause(Overdue::Cancel))).await?;
+    let recorded =
+        watch.jobs.record(job, fact, Base::Known(Box::new(known)), Some(cause(Overdue::Cancel))).await?;
     crash_point("status-syncer.timed-out.after");
     told(job, Overdue::Cancel, &recorded);
     Ok(())
@@ -144,38 +164,29 @@ async fn force_cancel(
     Ok(())
 }
 
-async fn lost(
-    watch: &Watch,
-    job: &JobRef,
-    known: Known,
-    now: Timestamp,
-    settings: &Deadlines,
-) -> Result<(), BusError> {
-    let (ruling, active) = {
-        let mut actives = watch.actives();
-        (actives.may_be_lost(job.id, now, settings), actives.len())
-    };
-    match ruling {
-        Ruling::Mark => {
-            let message = "nobody could say what became of it: the call to the platform may have arrived or not";
-            let fact = JobFact::ended(TerminalStatus::ExternalRunNotFound, Some(Reason::Lost), message);
-            finish(watch, job, known, fact, Overdue::Lost).await
-        }
-        Ruling::Refuse { first } => {
-            metrics::counter!("syncer_lost_refused_total").increment(1);
-            if first {
-                tracing::error!(
-                    active,
-                    "many jobs seem lost at once: none more is called lost. \
-                     Look at the agents and at their platforms"
-                );
-            }
-            Ok(())
-        }
+async fn lost(watch: &Watch, job: &JobRef, known: Known) -> Result<(), BusError> {
+    let message = "nobody could say what became of it: the call to the platform may have arrived or not";
+    let fact = JobFact::ended(TerminalStatus::ExternalRunNotFound, Some(Reason::Lost), message);
+    finish(watch, job, known, fact, Overdue::Lost).await
+}
+
+fn refused(watch: &Watch, first: bool) {
+    metrics::counter!("syncer_lost_refused_total").increment(1);
+    if first {
+        tracing::error!(
+            active = watch.actives().len(),
+            "many jobs seem lost at once: none more is called lost. Look at the agents and at their platforms"
+        );
     }
 }
 
-async fn finish(watch: &Watch, job: &JobRef, known: Known, fact: JobFact, why: Overdue) -> Result<(), BusError> {
+async fn finish(
+    watch: &Watch,
+    job: &JobRef,
+    known: Known,
+    fact: JobFact,
+    why: Overdue,
+) -> Result<(), BusError> {
     crash_point("status-syncer.over.before");
     let recorded = watch.jobs.record(job, fact, Base::Known(Box::new(known)), Some(cause(why))).await?;
     crash_point("status-syncer.over.after");

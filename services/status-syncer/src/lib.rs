@@ -5,15 +5,21 @@
 mod active;
 mod breaker;
 mod deadlines;
+#[cfg(test)]
+mod fixture;
 mod folded;
 mod keeper;
 mod memory;
 mod pace;
 mod rebuild;
+#[cfg(test)]
+mod service_tests;
 mod settings;
 mod status;
 mod sweep;
 mod sync;
+#[cfg(test)]
+mod sync_tests;
 mod watch;
 
 use anyhow::Context as _;
@@ -52,7 +58,8 @@ pub struct StatusSyncer;
 
 impl Service for StatusSyncer {
     const NAME: &'static str = "status-syncer";
-    const ABOUT: &'static str = "Folds job facts into views and the public status stream, and watches deadlines.";
+    const ABOUT: &'static str =
+        "Folds job facts into views and the public status stream, and watches deadlines.";
     type Settings = Settings;
 
     fn defaults() -> CommonSettings {
@@ -72,12 +79,15 @@ impl Service for StatusSyncer {
             async move { watch.follow(caught_up, drain).await.context("following the facts of jobs") }
         });
         boot.supervisor.spawn("load", watch.clone().load_unknown(drain.clone()));
-        boot.supervisor.spawn("deadlines", deadlines::run(watch.clone(), settings.deadlines.clone(), drain.clone()));
+        boot.supervisor
+            .spawn("deadlines", deadlines::run(watch.clone(), settings.deadlines.clone(), drain.clone()));
         boot.supervisor.spawn("sweep", sweep::run(watch, settings.sweep.clone(), drain.clone()));
 
         let syncer = Arc::new(sync::Syncer::new(bus.clone(), views.clone()));
-        boot.supervisor
-            .spawn("views", keeper::run(bus.clone(), views, settings.views, syncer.incomplete(), drain.clone()));
+        boot.supervisor.spawn(
+            "views",
+            keeper::run(bus.clone(), views, settings.views, syncer.incomplete(), drain.clone()),
+        );
         let limits = Limits { slots: settings.slots, ..Limits::default() };
         consume(&bus, syncer_jobs(), syncer, limits, drain).await.context("working job facts")?;
         bus.drain().await;

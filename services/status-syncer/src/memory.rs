@@ -4,6 +4,7 @@
 use crate::folded::Folded;
 use crate::status::Told;
 use domain::id::JobId;
+use domain::job::JobEvent;
 use projections::HistoryEntry;
 use std::collections::HashMap;
 use tokio::sync::{Mutex, MutexGuard};
@@ -45,7 +46,8 @@ impl Memory {
 
     /// The shard of a job, for us alone.
     pub(crate) async fn shard(&self, job: JobId) -> MutexGuard<'_, Shard> {
-        let spread = job.0.as_bytes().iter().fold(0usize, |sum, byte| sum.wrapping_mul(31) ^ usize::from(*byte));
+        let spread =
+            job.0.as_bytes().iter().fold(0usize, |sum, byte| sum.wrapping_mul(31) ^ usize::from(*byte));
         self.shards[spread % SHARDS].lock().await
     }
 }
@@ -55,14 +57,30 @@ impl Shard {
         self.jobs.get_mut(&job)
     }
 
-    /// Remembers a job, and forgets the one with the oldest news when there are too many.
-    pub(crate) fn insert(&mut self, job: JobId, remembered: Remembered) {
-        if self.jobs.len() >= SHARD_JOBS_MAX && !self.jobs.contains_key(&job) {
-            let oldest = self.jobs.iter().min_by_key(|(_, r)| r.folded.sequence).map(|(job, _)| *job);
-            if let Some(oldest) = oldest {
-                self.jobs.remove(&oldest);
-            }
+    /// Folds further facts of a job, in order, each with its sequence.
+    pub(crate) fn fold<'a>(&mut self, job: JobId, facts: impl Iterator<Item = (u64, &'a JobEvent)>) {
+        let (mut folded, mut told, mut viewed, mut unviewed) = (None, None, 0, Vec::new());
+        if let Some(before) = self.jobs.remove(&job) {
+            (told, viewed, unviewed) = (before.told, before.viewed, before.unviewed);
+            folded = Some(before.folded);
         }
-        self.jobs.insert(job, remembered);
+        for (sequence, event) in facts {
+            let (next, entry) = Folded::after(folded, sequence, event);
+            folded = Some(next);
+            unviewed.push(entry);
+        }
+        if let Some(folded) = folded {
+            self.make_room();
+            self.jobs.insert(job, Remembered { folded, told, viewed, unviewed });
+        }
+    }
+
+    /// Forgets the job with the oldest news when there are too many.
+    fn make_room(&mut self) {
+        if self.jobs.len() >= SHARD_JOBS_MAX
+            && let Some(oldest) = self.jobs.iter().min_by_key(|(_, r)| r.folded.sequence).map(|(job, _)| *job)
+        {
+            self.jobs.remove(&oldest);
+        }
     }
 }

@@ -98,7 +98,10 @@ mod tests {
         let second = |s: i64| Timestamp::UNIX_EPOCH + TimeDelta::seconds(1_000_000 + s);
         let begins = |job: JobId| {
             let slots: Vec<i64> = (0..60).map(|s| slot(job, second(s), 15)).collect();
-            assert_eq!(slots[59] - slots[0], slots.windows(2).filter(|pair| pair[0] != pair[1]).count() as i64);
+            assert_eq!(
+                slots[59] - slots[0],
+                slots.windows(2).filter(|pair| pair[0] != pair[1]).count() as i64
+            );
             slots.windows(2).position(|pair| pair[0] != pair[1])
         };
         let begun: std::collections::BTreeSet<_> = (0..100).map(|n| begins(job(n))).collect();

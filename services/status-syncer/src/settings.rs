@@ -52,12 +52,7 @@ pub struct Views {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            slots: 64,
-            sweep: Sweep::default(),
-            deadlines: Deadlines::default(),
-            views: Views::default(),
-        }
+        Self { slots: 64, sweep: Sweep::default(), deadlines: Deadlines::default(), views: Views::default() }
     }
 }
 
@@ -88,13 +83,28 @@ impl Sweep {
 impl Documented for Settings {
     const SETTINGS: &'static [Setting] = &[
         Setting::new("slots", "How many facts are worked at once."),
-        Setting::new("sweep.slow_seconds", "How often a running job is looked at while its platform's webhooks arrive."),
+        Setting::new(
+            "sweep.slow_seconds",
+            "How often a running job is looked at while its platform's webhooks arrive.",
+        ),
         Setting::new("sweep.fast_seconds", "How often a running job is looked at while no webhooks arrive."),
-        Setting::new("sweep.unknown_seconds", "How often a job is looked at while it is unknown whether its call arrived."),
-        Setting::new("sweep.quiet_seconds", "After how long without any webhook of a platform the sweep becomes fast."),
+        Setting::new(
+            "sweep.unknown_seconds",
+            "How often a job is looked at while it is unknown whether its call arrived.",
+        ),
+        Setting::new(
+            "sweep.quiet_seconds",
+            "After how long without any webhook of a platform the sweep becomes fast.",
+        ),
         Setting::new("deadlines.lost_at_least", "How many jobs may always be called lost in ten minutes."),
-        Setting::new("deadlines.lost_percent", "How many percent of the active jobs may be called lost in ten minutes."),
-        Setting::new("views.keep_days", "How many days after its creation a finished job stays in the views."),
+        Setting::new(
+            "deadlines.lost_percent",
+            "How many percent of the active jobs may be called lost in ten minutes.",
+        ),
+        Setting::new(
+            "views.keep_days",
+            "How many days after its creation a finished job stays in the views.",
+        ),
     ];
 
     fn check(&self) -> Result<(), Invalid> {

@@ -52,7 +52,8 @@ pub(crate) async fn farewell(bus: &Bus, view: &JobView, left: Place) -> Result<(
     if last.moved {
         return Ok(());
     }
-    let id = format!("s-{}-left-{}", view.sequence, left.as_ref().map_or("none", |platform| platform.as_str()));
+    let id =
+        format!("s-{}-left-{}", view.sequence, left.as_ref().map_or("none", |platform| platform.as_str()));
     let moved_to = subject_of(view, &view.platform);
     crash_point("status-syncer.farewell.before");
     put(bus, view, left, Some(last.told), &id, Some(&moved_to)).await?;

@@ -30,7 +30,8 @@ pub(crate) async fn run(watch: Arc<Watch>, settings: Sweep, drain: CancellationT
             metrics::gauge!("syncer_active_jobs").set(actives.len() as f64);
             actives.looks(clock::now(), &settings)
         };
-        let asked = futures::stream::iter(looks).for_each_concurrent(PUBLISHES, |look| ask(watch.clone(), look));
+        let asked =
+            futures::stream::iter(looks).for_each_concurrent(PUBLISHES, |look| ask(watch.clone(), look));
         // What is not asked in this tick is asked in the next one.
         if drain.run_until_cancelled(asked).await.is_none() {
             break;

@@ -1,12 +1,13 @@
 //! Works one fact: folds it, tells the status, then shows it in the views. Old, repeated and reordered facts change
 //! nothing. The views may be away; the status goes on without them.
 
-use crate::folded::Folded;
 use crate::memory::{Memory, Remembered, Shard};
 use crate::status::{self, Told};
 use async_trait::async_trait;
-use bus::{Bus, BusError, Delivery, Failure, Handler, JobLog, Json, crash_point};
-use domain::job::{JobEvent, JobFact};
+use bus::topology::JOBS;
+use bus::{Bus, BusError, Delivery, Failure, Handler, Json, crash_point};
+use domain::job::{JobEvent, JobRef};
+use domain::subject;
 use projections::{JobChange, Projections};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,8 @@ use tokio::time::Instant;
 
 /// While the views are away, one fact asks in this time whether they are back; the others wait without asking.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Longer histories are no histories of one job.
+const FACTS_MAX: usize = 10_000;
 /// When a fact that the views did not take comes again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
@@ -22,7 +25,6 @@ const AGAIN_AFTER: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Syncer {
     bus: Bus,
-    jobs: JobLog,
     views: Projections,
     memory: Memory,
     away_until: Mutex<Option<Instant>>,
@@ -31,14 +33,7 @@ pub(crate) struct Syncer {
 
 impl Syncer {
     pub(crate) fn new(bus: Bus, views: Projections) -> Self {
-        Self {
-            jobs: bus.jobs(),
-            bus,
-            views,
-            memory: Memory::new(),
-            away_until: Mutex::default(),
-            incomplete: Arc::default(),
-        }
+        Self { bus, views, memory: Memory::new(), away_until: Mutex::default(), incomplete: Arc::default() }
     }
 
     /// Is notified when the views turn out to lack something, so that somebody rebuilds them.
@@ -82,29 +77,38 @@ impl Syncer {
     /// Brings what we remember of the job up to this fact, or past it.
     async fn learn(&self, shard: &mut Shard, event: &JobEvent, delivery: &Delivery) -> Result<(), BusError> {
         let job = event.job.id;
-        match shard.get(job) {
-            Some(remembered) if remembered.folded.sequence >= delivery.sequence => return Ok(()),
-            Some(remembered) if Some(remembered.folded.sequence) == delivery.previous => {
-                let before = remembered.folded.clone();
-                let (folded, entry) = Folded::after(Some(before), delivery.sequence, event);
-                remembered.folded = folded;
-                remembered.unviewed.push(entry);
-                return Ok(());
-            }
-            None if delivery.previous == Some(0) && matches!(event.fact, JobFact::Requested { .. }) => {
-                let (folded, entry) = Folded::after(None, delivery.sequence, event);
-                shard.insert(job, Remembered { folded, told: None, viewed: 0, unviewed: vec![entry] });
-                return Ok(());
-            }
-            Some(_) | None => {}
+        let known = shard.get(job).map_or(0, |remembered| remembered.folded.sequence);
+        if known >= delivery.sequence {
+            return Ok(());
         }
-        metrics::counter!("syncer_job_reads_total").increment(1);
-        let events = self.jobs.events(&event.job.workspace, job).await?;
-        if let Some((folded, unviewed)) = Folded::of(&events) {
-            let told = shard.get(job).and_then(|remembered| remembered.told.take());
-            shard.insert(job, Remembered { folded, told, viewed: 0, unviewed });
+        // A first fact has no fact before it, and 0 is what we know of a job that we do not know.
+        if delivery.previous == Some(known) {
+            shard.fold(job, std::iter::once((delivery.sequence, event)));
+        } else {
+            metrics::counter!("syncer_job_reads_total").increment(1);
+            let missed = self.facts_after(&event.job, known).await?;
+            shard.fold(job, missed.iter().map(|(sequence, event)| (*sequence, event)));
         }
         Ok(())
+    }
+
+    /// The facts of a job after a sequence, up to its newest.
+    async fn facts_after(&self, job: &JobRef, sequence: u64) -> Result<Vec<(u64, JobEvent)>, BusError> {
+        let subject = subject::job(&job.workspace, job.id);
+        let mut facts: Vec<(u64, JobEvent)> = Vec::new();
+        let mut from = sequence + 1;
+        while let Some(stored) = self.bus.next_of_subject(&JOBS, &subject, from).await? {
+            if facts.len() == FACTS_MAX {
+                return Err(BusError::Corrupt { what: subject, why: format!("more than {FACTS_MAX} facts") });
+            }
+            let event = serde_json::from_slice(&stored.payload).map_err(|error| BusError::Corrupt {
+                what: format!("{subject} at {}", stored.sequence),
+                why: error.to_string(),
+            })?;
+            facts.push((stored.sequence, event));
+            from = stored.sequence + 1;
+        }
+        Ok(facts)
     }
 
     async fn tell(&self, remembered: &mut Remembered) -> Result<(), BusError> {

@@ -43,7 +43,7 @@ pub(crate) async fn of(
         for name in step {
             let key = format!("{prefix}{name}");
             if name.starts_with("job:") {
-                pipe.cmd("HMGET").arg(key).arg("sequence").arg("document").arg("indexes");
+                pipe.cmd("HMGET").arg(key).arg("sequence").arg("document").arg("indexes").arg("score");
             } else {
                 pipe.cmd("ZRANGE").arg(key).arg(0).arg(-1).arg("WITHSCORES");
             }

@@ -130,20 +130,22 @@ impl Projections {
     /// Runs idempotent commands, again after a lost connection, and after giving Redis scripts it does not have.
     pub(crate) async fn run(&self, pipe: &Pipeline) -> Result<Vec<Value>, ProjectionError> {
         let mut connection = self.connection.clone();
-        let mut tries = 1;
+        let (mut tries, mut loaded) = (1, false);
         loop {
             let error = match pipe.query_async::<Vec<Value>>(&mut connection).await {
                 Ok(answers) => return Ok(answers),
                 Err(error) => error,
             };
-            if tries == TRIES {
-                return Err(error.into());
-            }
-            tries += 1;
             match cure(&error) {
-                Cure::LoadScripts => self.load_scripts().await?,
-                Cure::Pause => tokio::time::sleep(PAUSE).await,
-                Cure::None => return Err(error.into()),
+                Cure::LoadScripts if !loaded => {
+                    self.load_scripts().await?;
+                    loaded = true;
+                }
+                Cure::Pause if tries < TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Cure::LoadScripts | Cure::Pause | Cure::None => return Err(error.into()),
             }
         }
     }

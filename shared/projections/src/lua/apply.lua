@@ -12,23 +12,25 @@ if #ARGV > 7 then
   redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -tonumber(ARGV[7]) - 1)
 end
 
-local known = redis.call('HMGET', KEYS[1], 'sequence', 'indexes')
+local known = redis.call('HMGET', KEYS[1], 'sequence', 'indexes', 'score')
 if known[1] and tonumber(known[1]) >= tonumber(ARGV[1]) then
   return 0
 end
-if known[2] and known[2] ~= ARGV[6] then
-  local stays = {}
+if known[2] ~= ARGV[6] or known[3] ~= ARGV[3] then
+  local before, key = {}, 3
+  for name in string.gmatch(known[2] or '', '[^\n]+') do
+    before[name] = true
+  end
   for name in string.gmatch(ARGV[6], '[^\n]+') do
-    stays[name] = true
-  end
-  for name in string.gmatch(known[2], '[^\n]+') do
-    if not stays[name] then
-      redis.call('ZREM', ARGV[5] .. name, ARGV[4])
+    if not before[name] or known[3] ~= ARGV[3] then
+      redis.call('ZADD', KEYS[key], ARGV[3], ARGV[4])
     end
+    before[name] = nil
+    key = key + 1
+  end
+  for name in pairs(before) do
+    redis.call('ZREM', ARGV[5] .. name, ARGV[4])
   end
 end
-for i = 3, #KEYS do
-  redis.call('ZADD', KEYS[i], ARGV[3], ARGV[4])
-end
-redis.call('HSET', KEYS[1], 'sequence', ARGV[1], 'document', ARGV[2], 'indexes', ARGV[6])
+redis.call('HSET', KEYS[1], 'sequence', ARGV[1], 'document', ARGV[2], 'indexes', ARGV[6], 'score', ARGV[3])
 return 1
