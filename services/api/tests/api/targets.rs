@@ -12,7 +12,7 @@ use serde_json::json;
 
 fn decision() -> TargetDecision {
     let job = job(1);
-    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    let at = "2026-01-01T00:00:00Z".parse().expect("an instant");
     let rule = RuleVerdict {
         policy: None,
         policy_name: "gate".into(),
