@@ -1,1 +1,17 @@
-//! The whole system against real servers: scenarios, crash tests, and the rules the workspace holds itself to.
+//! The harness of the system tests: real servers, every service as a process of its own, a stand-in for GitHub,
+//! and stories that read like sentences. It asks the system only what a user could ask.
+#![allow(clippy::disallowed_methods, reason = "tests are a shell: they have a clock and an environment")]
+
+mod catalog;
+mod client;
+mod process;
+mod story;
+mod system;
+mod wait;
+
+pub use catalog::{BASIC, LIMITED, impatient, superseding, unrenderable, without_workflow};
+pub use client::Client;
+pub use process::Process;
+pub use story::tell;
+pub use system::{Options, SERVICES, System};
+pub use wait::eventually;

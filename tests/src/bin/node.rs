@@ -1,0 +1,20 @@
+//! One service as a process: what the tests start, kill and start again. `node SERVICE`
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    let line = [std::ffi::OsString::from(&name)];
+    match name.as_str() {
+        "trigger-ingester" => service::main_with::<trigger_ingester::TriggerIngester>(line),
+        "policy-evaluator" => service::main_with::<policy_evaluator::PolicyEvaluator>(line),
+        "dispatcher" => service::main_with::<dispatcher::Dispatcher>(line),
+        "agent-github-actions" => service::main_with::<agent_github_actions::AgentGithubActions>(line),
+        "status-syncer" => service::main_with::<status_syncer::StatusSyncer>(line),
+        "api" => service::main_with::<api::Api>(line),
+        other => {
+            eprintln!("no service {other:?}");
+            ExitCode::from(2)
+        }
+    }
+}

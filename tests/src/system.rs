@@ -1,0 +1,249 @@
+//! The whole system of one test: servers, services, the stand-in for GitHub, and a client.
+
+use crate::{Client, Process, catalog, eventually};
+use fake_github::{App, FakeGithub, Repo, Script, Webhook, Workflow};
+use servers::TestServers;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Every service, in the order in which they are started.
+pub const SERVICES: [&str; 6] =
+    ["trigger-ingester", "policy-evaluator", "dispatcher", "agent-github-actions", "status-syncer", "api"];
+
+/// Short, so that the messages of a killed process go to another one soon.
+const ACK_WAIT: Duration = Duration::from_secs(1);
+const WEBHOOK_SECRET: &str = "a-webhook-secret-of-the-tests";
+const ADMIN_KEY: &str = "an-admin-key-of-the-tests";
+
+/// How a system is started.
+pub struct Options {
+    /// The program that runs a service: `env!("CARGO_BIN_EXE_node")`.
+    pub node: &'static str,
+    /// How many processes of each service.
+    pub replicas: usize,
+    /// The manifests it begins with.
+    pub catalog: String,
+    /// How runs of the workflow go.
+    pub script: Script,
+    /// Whether GitHub names the run it started (github.com since 2026), or not (older GHES).
+    pub names_runs: bool,
+    /// More environment, for every service.
+    pub environment: Vec<(&'static str, String)>,
+    /// More environment, for the first process of one service.
+    pub environment_of: Option<(&'static str, &'static str, String)>,
+    /// Text added to nats-server's configuration: users and their permissions.
+    pub nats_config: Option<String>,
+}
+
+impl Options {
+    /// One of each, with the basic catalog, and runs that succeed.
+    pub fn new(node: &'static str) -> Self {
+        Self {
+            node,
+            replicas: 1,
+            catalog: catalog::BASIC.to_owned(),
+            script: Script::success(),
+            names_runs: true,
+            environment: Vec::new(),
+            environment_of: None,
+            nats_config: None,
+        }
+    }
+}
+
+/// A running system. Everything it started ends with it.
+pub struct System {
+    // Dropped in this order: services, then servers.
+    /// The services' processes.
+    pub processes: Vec<Process>,
+    /// The stand-in for GitHub.
+    pub github: FakeGithub,
+    /// A user with an admin's key.
+    pub client: Client,
+    /// Which services have died, and how.
+    pub crashes: Vec<(String, std::process::ExitStatus)>,
+    /// nats-server and redis-server.
+    pub servers: TestServers,
+}
+
+impl System {
+    /// Starts everything, waits until it is ready, and applies the catalog.
+    ///
+    /// # Panics
+    /// With the reason, when something does not start.
+    pub async fn start(options: Options) -> Self {
+        let config = options.nats_config.as_deref().map(with_passwords);
+        let servers = TestServers::with(|nats| nats.extra_config = config.unwrap_or_default()).await;
+        if options.nats_config.is_some() {
+            provision(servers.nats.url()).await;
+        }
+        let dir = servers.dir.path().to_owned();
+        let (secrets, logs) = (dir.join("secrets"), dir.join("logs"));
+        write(&secrets, "github-webhook", WEBHOOK_SECRET);
+        write(&secrets, "github-app-key", fake_github::SAMPLE_APP_PRIVATE_KEY_PEM);
+        write(&secrets, "admin-key", ADMIN_KEY);
+        std::fs::create_dir_all(&logs).expect("a directory can be made");
+        let github = FakeGithub::start(fake_github::Options {
+            app: Some(App::sample("4711", "acme")),
+            repos: vec![Repo::new("acme", "shop").workflow(
+                Workflow::new("deploy.yml").inputs(&["tag", "resource"]).script(options.script.clone()),
+            )],
+            returns_run_details: options.names_runs,
+            ..fake_github::Options::default()
+        })
+        .await
+        .expect("the fake starts");
+
+        let node = PathBuf::from(options.node);
+        let environment = environment(&servers, &secrets, &options);
+        let mut processes = Vec::new();
+        for service in SERVICES {
+            for replica in 0..options.replicas {
+                let mut environment = environment.clone();
+                if options.nats_config.is_some() {
+                    environment.insert("CTRLPLANE_NATS__USER".into(), service.into());
+                    environment.insert("CTRLPLANE_NATS__PASSWORD".into(), password_of(service));
+                    environment.insert("CTRLPLANE_NATS__PROVISION".into(), "verify".into());
+                }
+                if let Some((of, name, value)) = &options.environment_of
+                    && *of == service
+                    && replica == 0
+                {
+                    environment.insert((*name).to_owned(), value.clone());
+                }
+                processes.push(Process::start(&node, service, replica, environment, &logs));
+            }
+        }
+        let client = Client::new(String::new(), ADMIN_KEY.to_owned());
+        let mut system = Self { processes, github, client, crashes: Vec::new(), servers };
+        for process in &system.processes {
+            process.ready().await;
+        }
+        system.client = Client::new(system.url_of("api").await, ADMIN_KEY.to_owned());
+        system.client.apply(&catalog::render(&options.catalog, &system.github.base_url())).await;
+        system.point_github_at_us().await;
+        system
+    }
+
+    /// Tells GitHub where its deliveries go, once the source is known there.
+    pub async fn point_github_at_us(&self) {
+        let url = format!("{}/webhooks/acme/github", self.url_of("trigger-ingester").await);
+        eventually("the trigger source is known to the ingester", Duration::from_secs(20), || async {
+            let answer =
+                reqwest::Client::new().post(&url).body("{}").send().await.map_err(|e| e.to_string())?;
+            // Unsigned: turned away by the source itself, and nothing is stored.
+            if answer.status() == 401 { Ok(()) } else { Err(answer.status().to_string()) }
+        })
+        .await;
+        self.github.set_webhook(Some(Webhook::new(&url, WEBHOOK_SECRET)));
+    }
+
+    /// Starts whatever has died again, without its crash point, and finds out where it listens now.
+    pub async fn revive(&mut self) {
+        let mut revived = Vec::new();
+        for process in &mut self.processes {
+            if let Some(status) = process.ended() {
+                self.crashes.push((process.service().to_owned(), status));
+                process.start_again(|environment| {
+                    environment.remove("CTRLPLANE_CRASH_AT");
+                });
+                process.ready().await;
+                revived.push(process.service().to_owned());
+            }
+        }
+        if revived.iter().any(|service| service == "api") {
+            self.client = Client::new(self.url_of("api").await, ADMIN_KEY.to_owned());
+        }
+        if revived.iter().any(|service| service == "trigger-ingester") {
+            self.point_github_at_us().await;
+        }
+    }
+
+    /// The base URL of the first process of a service.
+    ///
+    /// # Panics
+    /// When there is no such service.
+    pub async fn url_of(&self, service: &str) -> String {
+        let process =
+            self.processes.iter().find(|p| p.service() == service).expect("a service of the system");
+        format!("http://{}", process.address().await)
+    }
+
+    /// The process of a service.
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn process(&mut self, service: &str, replica: usize) -> &mut Process {
+        let mut of_service = self.processes.iter_mut().filter(|process| process.service() == service);
+        of_service.nth(replica).expect("a process of the system")
+    }
+
+    /// What every service has logged, for a failed test to show.
+    pub fn logs(&self) -> String {
+        self.processes
+            .iter()
+            .map(|process| format!("--- {}\n{}\n", process.service(), process.log()))
+            .collect()
+    }
+
+    /// The webhook secret, to sign with.
+    pub fn webhook_secret(&self) -> &'static str {
+        WEBHOOK_SECRET
+    }
+}
+
+/// Creates everything as the admin, so that the services need not and may not.
+async fn provision(url: String) {
+    let options = bus::ConnectOptions {
+        url,
+        name: "admin".to_owned(),
+        user: Some("admin".to_owned()),
+        password: Some(password_of("admin")),
+        credentials_file: None,
+        provision: bus::Provision::Create,
+    };
+    let bus = bus::Bus::connect(&options).await.expect("the admin may connect");
+    bus.set_ack_wait(ACK_WAIT);
+    bus.ensure(&bus::topology::needs_of(bus::topology::Service::Admin)).await.expect("the admin may create");
+    bus.drain().await;
+}
+
+/// The configuration of the users, with the passwords that production takes from the environment put in.
+fn with_passwords(users: &str) -> String {
+    let services = bus::topology::Service::ALL.map(bus::topology::Service::name);
+    let passwords = services.map(|service| {
+        let name = service.to_uppercase().replace('-', "_");
+        format!("NATS_{name}_PASSWORD: \"{}\"\n", password_of(service))
+    });
+    passwords.concat() + users
+}
+
+/// The password of a service's user in the tests.
+pub(crate) fn password_of(service: &str) -> String {
+    format!("password-of-{service}")
+}
+
+fn environment(servers: &TestServers, secrets: &Path, options: &Options) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> = [
+        ("CTRLPLANE_NATS__URL", servers.nats.url()),
+        ("CTRLPLANE_REDIS__URL", servers.redis.url()),
+        ("CTRLPLANE_HTTP__BIND", "127.0.0.1:0".to_owned()),
+        ("CTRLPLANE_LOG__FORMAT", "json".to_owned()),
+        ("CTRLPLANE_LOG__FILTER", "info".to_owned()),
+        ("CTRLPLANE_SECRETS__DIR", secrets.display().to_string()),
+        ("CTRLPLANE_AUTH__BOOTSTRAP_KEY_FILE", secrets.join("admin-key").display().to_string()),
+        ("CTRLPLANE_NATS__ACK_WAIT_SECONDS", ACK_WAIT.as_secs().to_string()),
+        ("CTRLPLANE_SEARCH_LAG_SECONDS", "1".to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    environment.extend(options.environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    environment
+}
+
+fn write(dir: &Path, name: &str, text: &str) {
+    std::fs::create_dir_all(dir).expect("a directory can be made");
+    std::fs::write(dir.join(name), text).expect("a file can be written");
+}

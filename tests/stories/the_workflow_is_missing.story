@@ -1,0 +1,5 @@
+# What GitHub refuses for good ends the job with what to do about it.
+push v1
+v1 is invalid_job_agent in staging on stage-1
+every job has ended with one run
+GitHub has 0 runs

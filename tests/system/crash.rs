@@ -1,0 +1,173 @@
+//! For every step between a webhook and a finished job: the process dies right before and right after it, as by
+//! kill -9, is started again, and the story ends with exactly one run and no job left hanging.
+
+use crate::NODE;
+use std::collections::BTreeSet;
+use system_tests::{
+    BASIC, LIMITED, Options, System, impatient, superseding, tell, unrenderable, without_workflow,
+};
+
+const WHOLE_WAY: &str = include_str!("../stories/push_to_production.story");
+const CANCEL: &str = include_str!("../stories/cancel_a_run.story");
+const ONE_SLOT: &str = include_str!("../stories/one_slot_three_jobs.story");
+const SUPERSEDE: &str = include_str!("../stories/a_newer_version_supersedes_a_running_one.story");
+const TOO_LONG: &str = include_str!("../stories/a_run_takes_too_long.story");
+const LOST_ANSWER: &str = include_str!("../stories/an_answer_is_lost.story");
+const NO_NAME: &str = include_str!("../stories/github_names_no_run.story");
+const SILENCE: &str = include_str!("../stories/webhooks_stop.story");
+const NO_WORKFLOW: &str = include_str!("../stories/the_workflow_is_missing.story");
+const NO_CONFIG: &str = include_str!("../stories/the_config_cannot_be_rendered.story");
+
+/// A service, a step of it, and the story that passes the step. Steps written `x#n` die at the n-th passing.
+struct Step {
+    service: &'static str,
+    step: &'static str,
+    passing: &'static str,
+    story: &'static str,
+}
+
+const fn step(service: &'static str, step: &'static str, story: &'static str) -> Step {
+    Step { service, step, passing: "", story }
+}
+
+/// The first writes of the api apply the catalog of the test; the one after them is the approval.
+const APPROVAL: &str = "#12";
+
+const INGESTER: [Step; 2] = [
+    step("trigger-ingester", "trigger-ingester.claim", WHOLE_WAY),
+    step("trigger-ingester", "trigger-ingester.publish", WHOLE_WAY),
+];
+const EVALUATOR: [Step; 5] = [
+    step("policy-evaluator", "policy-evaluator.version", WHOLE_WAY),
+    step("policy-evaluator", "policy-evaluator.hint", WHOLE_WAY),
+    step("policy-evaluator", "policy-evaluator.decision", WHOLE_WAY),
+    step("policy-evaluator", "policy-evaluator.requested", WHOLE_WAY),
+    step("policy-evaluator", "policy-evaluator.superseded", SUPERSEDE),
+];
+const DISPATCHER: [Step; 5] = [
+    step("dispatcher", "dispatcher.dispatched", WHOLE_WAY),
+    step("dispatcher", "dispatcher.command", WHOLE_WAY),
+    step("dispatcher", "dispatcher.slots", ONE_SLOT),
+    step("dispatcher", "dispatcher.held", ONE_SLOT),
+    step("dispatcher", "dispatcher.refused", NO_CONFIG),
+];
+const AGENT: [Step; 10] = [
+    step("agent-github-actions", "agent.started", WHOLE_WAY),
+    step("agent-github-actions", "agent.call", WHOLE_WAY),
+    step("agent-github-actions", "agent.triggered", WHOLE_WAY),
+    step("agent-github-actions", "agent.run", WHOLE_WAY),
+    step("agent-github-actions", "agent.snapshot", WHOLE_WAY),
+    step("agent-github-actions", "agent.accepted", NO_NAME),
+    step("agent-github-actions", "agent.unknown", LOST_ANSWER),
+    step("agent-github-actions", "agent.ended", NO_WORKFLOW),
+    step("agent-github-actions", "agent.cancel", CANCEL),
+    step("agent-github-actions", "agent.cancelsent", CANCEL),
+];
+const SYNCER: [Step; 4] = [
+    step("status-syncer", "status-syncer.status", WHOLE_WAY),
+    step("status-syncer", "status-syncer.view", WHOLE_WAY),
+    step("status-syncer", "status-syncer.observe", SILENCE),
+    step("status-syncer", "status-syncer.timed-out", TOO_LONG),
+];
+const API: [Step; 3] = [
+    Step { service: "api", step: "api.catalog", passing: APPROVAL, story: WHOLE_WAY },
+    Step { service: "api", step: "api.audit", passing: APPROVAL, story: WHOLE_WAY },
+    step("api", "api.wish", CANCEL),
+];
+
+/// Steps beside the way from a webhook to a finished job; their own crates try them.
+const ELSEWHERE: [&str; 6] = [
+    "dispatcher.cancelled",
+    "status-syncer.farewell",
+    "status-syncer.force-cancel",
+    "status-syncer.over",
+    "status-syncer.rebuild",
+    "api.redrive",
+];
+
+fn catalog_of(story: &str) -> String {
+    match story {
+        ONE_SLOT => LIMITED.to_owned(),
+        SUPERSEDE => superseding(),
+        TOO_LONG => impatient(),
+        NO_WORKFLOW => without_workflow(),
+        NO_CONFIG => unrenderable(),
+        _ => BASIC.to_owned(),
+    }
+}
+
+async fn dies_at(step: &Step, side: &str) {
+    let point = format!("{}.{side}{}", step.step, step.passing);
+    let mut system = System::start(Options {
+        catalog: catalog_of(step.story),
+        names_runs: step.story != NO_NAME,
+        environment_of: Some((step.service, "CTRLPLANE_CRASH_AT", point.clone())),
+        ..Options::new(NODE)
+    })
+    .await;
+    tell(&mut system, step.story).await;
+    let died: Vec<&str> = system.crashes.iter().map(|(service, _)| service.as_str()).collect();
+    assert_eq!(
+        died,
+        [step.service],
+        "{point} must be passed by its story, and only there\n{}",
+        system.logs()
+    );
+}
+
+async fn each(steps: &[Step]) {
+    for step in steps {
+        for side in ["before", "after"] {
+            dies_at(step, side).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ingester_dies_at_every_step() {
+    each(&INGESTER).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_evaluator_dies_at_every_step() {
+    each(&EVALUATOR).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_dispatcher_dies_at_every_step() {
+    each(&DISPATCHER).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_agent_dies_at_every_step() {
+    each(&AGENT).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_syncer_dies_at_every_step() {
+    each(&SYNCER).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_dies_at_every_step() {
+    each(&API).await;
+}
+
+#[test]
+fn no_step_is_forgotten() {
+    let declared: BTreeSet<&str> = [
+        trigger_ingester::CRASH_POINTS,
+        policy_evaluator::CRASH_POINTS,
+        dispatcher::CRASH_POINTS,
+        agent_github_actions::CRASH_POINTS,
+        status_syncer::CRASH_POINTS,
+        api::CRASH_POINTS,
+    ]
+    .concat()
+    .into_iter()
+    .filter_map(|point| point.strip_suffix(".before").or_else(|| point.strip_suffix(".after")))
+    .collect();
+    let all: [&[Step]; 6] = [&INGESTER, &EVALUATOR, &DISPATCHER, &AGENT, &SYNCER, &API];
+    let tried: BTreeSet<&str> = all.into_iter().flatten().map(|step| step.step).chain(ELSEWHERE).collect();
+    assert_eq!(declared, tried);
+}

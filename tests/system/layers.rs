@@ -1,0 +1,78 @@
+//! Who may import whom, read from `cargo metadata`.
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+const SERVICES: [&str; 6] =
+    ["trigger-ingester", "policy-evaluator", "dispatcher", "agent-github-actions", "status-syncer", "api"];
+
+/// What each crate may use of ours, outside its tests.
+fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
+    let everything =
+        ["domain", "bus", "projections", "platform", "service", "telemetry", "servers", "fake-github"];
+    let mut allowed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::from([
+        ("domain", BTreeSet::new()),
+        ("telemetry", BTreeSet::new()),
+        ("servers", BTreeSet::new()),
+        ("fake-github", BTreeSet::new()),
+        ("bus", BTreeSet::from(["domain", "telemetry"])),
+        ("projections", BTreeSet::from(["domain", "telemetry"])),
+        ("platform", BTreeSet::from(["domain", "telemetry", "bus", "servers"])),
+        ("service", BTreeSet::from(["domain", "telemetry", "bus"])),
+        ("ctrlplane", everything.into_iter().chain(SERVICES).collect()),
+        ("system-tests", everything.into_iter().chain(SERVICES).chain(["ctrlplane"]).collect()),
+    ]);
+    for service in SERVICES {
+        allowed.insert(
+            service,
+            BTreeSet::from(["domain", "telemetry", "bus", "projections", "platform", "service"]),
+        );
+    }
+    allowed
+}
+
+fn metadata() -> Value {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline", "--manifest-path"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn every_crate_imports_only_what_its_layer_may() {
+    let allowed = allowed();
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap();
+    let ours: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    assert_eq!(
+        ours,
+        allowed.keys().copied().collect(),
+        "a crate without a layer, or a layer without a crate"
+    );
+    for package in packages {
+        let name = package["name"].as_str().unwrap();
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let used = dependency["name"].as_str().unwrap();
+            let outside_tests = dependency["kind"].is_null();
+            if outside_tests && ours.contains(used) {
+                assert!(allowed[name].contains(used), "{name} may not use {used}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_pure_core_has_no_runtime_and_no_wire() {
+    let metadata = metadata();
+    let domain = metadata["packages"].as_array().unwrap().iter().find(|p| p["name"] == "domain").unwrap();
+    for dependency in domain["dependencies"].as_array().unwrap() {
+        let used = dependency["name"].as_str().unwrap();
+        let impure = ["tokio", "async-nats", "redis", "reqwest", "axum", "tracing", "metrics", "config"];
+        assert!(!(dependency["kind"].is_null() && impure.contains(&used)), "domain uses {used}");
+    }
+}

@@ -1,0 +1,13 @@
+//! The whole system under test: every service a process of its own, real servers, a stand-in for GitHub.
+#![allow(clippy::disallowed_methods, reason = "tests are a shell: they have a clock and an environment")]
+
+mod crash;
+mod layers;
+mod permissions;
+mod replicas;
+mod stories;
+mod trace;
+mod views;
+
+/// The program that runs one service.
+pub(crate) const NODE: &str = env!("CARGO_BIN_EXE_node");
