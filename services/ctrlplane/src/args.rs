@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use service::LogFormat;
 
+use crate::cli;
+
 /// Decides what, where and when; lets the CI/CD tools you have do it.
 #[derive(Debug, Parser)]
-#[command(name = "ctrlplane", version, propagate_version = true)]
+#[command(name = "ctrlplane", version, propagate_version = true, after_help = cli::EXIT_CODES)]
 pub(crate) struct Cli {
     /// What to do
     #[command(subcommand)]
@@ -29,6 +31,8 @@ pub(crate) enum Command {
     /// Create all streams, buckets and consumers on a NATS server, as its administrator
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Setup(Passed),
+    #[command(flatten)]
+    Client(cli::Command),
 }
 
 /// The services, each with its own options.

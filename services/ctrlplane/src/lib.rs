@@ -4,6 +4,7 @@
 pub mod all_in_one;
 mod args;
 mod bench;
+mod cli;
 mod client;
 mod demo;
 mod dev;
@@ -36,5 +37,6 @@ pub fn main() -> ExitCode {
         }),
         Command::Serve(service) => serve::run(service),
         Command::Setup(passed) => setup::run(passed),
+        Command::Client(command) => cli::run(command),
     }
 }

@@ -1,7 +1,7 @@
 //! The HTTP API as demo and bench call it: apply, approve, cancel, explain, and live jobs. It knows routes and their
 //! answers, and nothing of what stands behind them.
 
-mod sse;
+pub(crate) mod sse;
 mod watch;
 
 use std::time::Duration;

@@ -25,7 +25,8 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(super) fn of(response: reqwest::Response) -> Self {
+    /// Of an answer that succeeded.
+    pub(crate) fn of(response: reqwest::Response) -> Self {
         Self { response, reader: Reader::default() }
     }
 

@@ -12,7 +12,7 @@ use service::Supervisor;
 
 use crate::args::DemoArgs;
 use crate::client::JobWatch;
-use crate::dev::Ports;
+use crate::dev::{Kept, Ports};
 use crate::stage::Stage;
 use crate::world::{Plan, WORKSPACE, World};
 use narrator::{Narrator, Voice};
@@ -30,7 +30,8 @@ pub(crate) async fn run(args: &DemoArgs, supervisor: Supervisor, stage: Stage) -
     let names = story::resources().map(|name| (ResourceId::of(&workspace, name), name.to_owned())).collect();
     let narrator = Narrator::new(voice, names);
     let world = build(args, &supervisor, &stage).await?;
-    narrator.write(&world.dev.describe());
+    let kept = if args.data.is_some() { Kept::OverRestarts } else { Kept::UntilTheEnd };
+    narrator.write(&world.dev.describe(kept));
     narrator.note(&format!("a pretended GitHub is at {}", world.github.base_url()));
     world.client.apply(&world.fill(CATALOG)).await?;
     narrator.note("the catalog is applied: deployment web goes to staging, then to production");

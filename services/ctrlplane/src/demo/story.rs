@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
+use domain::Timestamp;
 use domain::id::{DeploymentId, EnvironmentId, ResourceId, VersionId};
 use domain::job::{JobStatus, JobView};
 use domain::target::TargetKey;
@@ -61,9 +62,11 @@ impl Story<'_> {
     async fn goes_all_the_way(&mut self) -> anyhow::Result<()> {
         self.narrator.act("1. A push goes to staging and, once approved, to production");
         let tag = self.push("Add a basket", script()).await?;
-        self.reach(&tag, STAGING, JobStatus::Successful).await?;
-        let waiting = self.blocked_by(&tag, "anyApproval").await?;
-        self.narrator.note(&format!("production waits. ctrlplane explain {}:", self.production()));
+        let staged = self.reach(&tag, STAGING, JobStatus::Successful).await?;
+        let waiting = self.blocked_by(&tag, &["anyApproval"], staged).await?;
+        let [somewhere, _] = PRODUCTION.1;
+        self.narrator
+            .note(&format!("production waits: ctrlplane explain {DEPLOYMENT} {} {somewhere}", PRODUCTION.0));
         self.narrator.why(&waiting.lines());
         let version = VersionId::of(self.deployment(), &tag);
         self.narrator.deed("a person", &format!("approves {tag} for production"));
@@ -81,9 +84,10 @@ impl Story<'_> {
             Plan::ends(Conclusion::Failure).taking(Duration::from_millis(300), Duration::from_millis(700));
         let tag =
             self.push("Remove the basket", script().when(When::input("resource", badly), fails)).await?;
-        self.become_(&tag, (STAGING.0, well), JobStatus::Successful).await?;
-        self.become_(&tag, (STAGING.0, badly), JobStatus::Failure).await?;
-        let denied = self.blocked_by(&tag, "environmentProgression").await?;
+        let good = self.see_become(&tag, (STAGING.0, well), JobStatus::Successful).await?;
+        let bad = self.see_become(&tag, (STAGING.0, badly), JobStatus::Failure).await?;
+        let rules = ["environmentProgression", "anyApproval"];
+        let denied = self.blocked_by(&tag, &rules, good.updated_at.max(bad.updated_at)).await?;
         self.narrator.note("production keeps what it has. Why:");
         self.narrator.why(&denied.lines());
         let went_on = self
@@ -101,11 +105,11 @@ impl Story<'_> {
         let held = Plan::new(Ending::Hold).taking(Duration::from_millis(300), Duration::ZERO);
         let tag =
             self.push("Rewrite the basket", script().when(When::input("resource", hangs), held)).await?;
-        self.become_(&tag, (STAGING.0, well), JobStatus::Successful).await?;
-        let job = self.become_(&tag, (STAGING.0, hangs), JobStatus::InProgress).await?;
+        self.see_become(&tag, (STAGING.0, well), JobStatus::Successful).await?;
+        let job = self.see_become(&tag, (STAGING.0, hangs), JobStatus::InProgress).await?;
         self.narrator.deed("a person", &format!("cancels the job of {tag} on {hangs}"));
         self.world.client.cancel(job.id).await?;
-        let job = self.become_(&tag, (STAGING.0, hangs), JobStatus::Cancelled).await?;
+        let job = self.see_become(&tag, (STAGING.0, hangs), JobStatus::Cancelled).await?;
         let run = job.external.as_ref().and_then(|external| external.id.parse().ok());
         match run.and_then(|run| self.world.github.run(run)) {
             Some(run) if run.conclusion == Some(Conclusion::Cancelled) => Ok(()),
@@ -152,21 +156,20 @@ impl Story<'_> {
         Ok(tag)
     }
 
-    /// Waits until the version's jobs on all resources of an environment have that status.
+    /// Waits until the version's jobs on all resources of an environment have that status; since when all have it.
     async fn reach(
         &self,
         tag: &str,
-        (environment, resources): (&str, [&str; 2]),
+        (environment, [one, other]): (&str, [&str; 2]),
         status: JobStatus,
-    ) -> anyhow::Result<()> {
-        for resource in resources {
-            self.become_(tag, (environment, resource), status).await?;
-        }
-        Ok(())
+    ) -> anyhow::Result<Timestamp> {
+        let one = self.see_become(tag, (environment, one), status).await?;
+        let other = self.see_become(tag, (environment, other), status).await?;
+        Ok(one.updated_at.max(other.updated_at))
     }
 
     /// Waits until the version's job on a target has that status. A job that ends otherwise ends the wait.
-    async fn become_(
+    async fn see_become(
         &self,
         tag: &str,
         (environment, resource): (&str, &str),
@@ -189,28 +192,26 @@ impl Story<'_> {
         Ok(job)
     }
 
-    /// Waits until the API explains that this rule holds the version back from production.
-    async fn blocked_by(&self, tag: &str, rule: &str) -> anyhow::Result<Explanation> {
+    /// Waits until the API explains, by a decision not older than `since`, that these rules hold the version back from production.
+    async fn blocked_by(&self, tag: &str, rules: &[&str], since: Timestamp) -> anyhow::Result<Explanation> {
         let target = self.target(PRODUCTION.0, PRODUCTION.1[0]);
         let asked = async {
             let mut again = tokio::time::interval(ASK_AGAIN);
             loop {
                 again.tick().await;
                 let answer = self.world.client.explain(&target).await?;
-                if let Some(found) = explanation(&answer, tag).filter(|found| found.is_only(rule)) {
+                if let Some(found) =
+                    explanation(&answer, tag).filter(|found| found.is_held_by(rules) && found.is_since(since))
+                {
                     return anyhow::Ok(found);
                 }
             }
         };
-        let what = format!("production to be held back from {tag} by {rule}");
+        let what = format!("production to be held back from {tag} by {}", rules.join(" and "));
         match tokio::time::timeout(STEP_WITHIN, asked).await {
             Ok(found) => found,
             Err(_elapsed) => Err(self.jobs.stuck(&what, STEP_WITHIN).into()),
         }
-    }
-
-    fn production(&self) -> TargetKey {
-        self.target(PRODUCTION.0, PRODUCTION.1[0])
     }
 
     fn target(&self, environment: &str, resource: &str) -> TargetKey {

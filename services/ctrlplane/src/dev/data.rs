@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
+use super::servers::Servers;
 use crate::all_in_one::Running;
 use crate::stage::{Prop, Stage};
 
@@ -29,6 +30,12 @@ pub(crate) struct Context {
     pub(crate) key_file: PathBuf,
     /// `http://host:port` of the webhooks.
     pub(crate) webhooks_url: String,
+    /// Where NATS is.
+    #[serde(default)]
+    pub(crate) nats_url: String,
+    /// Where Redis is.
+    #[serde(default)]
+    pub(crate) redis_url: String,
 }
 
 impl DataDir {
@@ -70,11 +77,13 @@ impl DataDir {
     }
 
     /// Tells the command line where the system is.
-    pub(crate) fn write_context(&self, running: &Running) -> anyhow::Result<()> {
+    pub(crate) fn write_context(&self, running: &Running, servers: &Servers) -> anyhow::Result<()> {
         let context = Context {
             api_url: running.api_url(),
             key_file: self.admin_key_file(),
             webhooks_url: running.webhooks_url(),
+            nats_url: servers.nats_url.clone(),
+            redis_url: servers.redis_url.clone(),
         };
         let text = serde_json::to_string_pretty(&context).context("the context is JSON")?;
         write_private(&self.path.join("context.json"), &text).context("writing context.json")

@@ -15,7 +15,7 @@ use crate::args::{DevArgs, ServerArgs};
 use crate::stage::Stage;
 use ports::Wanted;
 
-pub(crate) use data::DataDir;
+pub(crate) use data::{Context, DataDir};
 pub(crate) use ports::PortNote;
 pub(crate) use servers::Servers;
 
@@ -65,7 +65,7 @@ pub(crate) async fn run(args: &DevArgs, supervisor: Supervisor, stage: Stage) ->
     let ports = Ports::Usual { api: args.port, webhooks: args.webhook_port };
     let options = Options { data: &args.data, servers: &args.servers, ports };
     let dev = start(&options, &supervisor, &stage).await?;
-    println!("{}", dev.describe());
+    println!("{}", dev.describe(Kept::OverRestarts));
     supervisor.draining().await;
     Ok(())
 }
@@ -96,7 +96,7 @@ pub(crate) async fn start(
         environment: service::Sources::of_process(None)?.environment,
     };
     let running = start_all(supervisor, &wiring).await?;
-    data.write_context(&running)?;
+    data.write_context(&running, &servers)?;
     Ok(Dev { servers, running, data, notes })
 }
 
@@ -105,9 +105,27 @@ fn joined(mut notes: Vec<PortNote>, note: Option<PortNote>) -> Vec<PortNote> {
     notes
 }
 
+/// How long the data is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Until somebody removes it.
+    OverRestarts,
+    /// Until the command ends.
+    UntilTheEnd,
+}
+
+impl Kept {
+    fn words(self) -> &'static str {
+        match self {
+            Self::OverRestarts => "kept over restarts",
+            Self::UntilTheEnd => "removed at the end",
+        }
+    }
+}
+
 impl Dev {
     /// What listens where, and how to go on.
-    pub(crate) fn describe(&self) -> String {
+    pub(crate) fn describe(&self, kept: Kept) -> String {
         let (servers, running) = (&self.servers, &self.running);
         let (nats_url, redis_url) =
             (telemetry::redact(&servers.nats_url), telemetry::redact(&servers.redis_url));
@@ -117,7 +135,7 @@ impl Dev {
             ("Webhooks", format!("{}/webhooks/<workspace>/<source>", running.webhooks_url()), String::new()),
             ("NATS", nats_url.into_owned(), servers.nats_about.clone()),
             ("Redis", redis_url.into_owned(), servers.redis_about.clone()),
-            ("Data", shown(self.data.path()), "kept over restarts".to_owned()),
+            ("Data", shown(self.data.path()), kept.words().to_owned()),
             (
                 "Secrets",
                 shown(&self.data.secrets_dir()),

@@ -1,0 +1,320 @@
+//! What may be asked of a running system. It does nothing itself.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use domain::token::Slug;
+
+use super::duration;
+use super::output::Format;
+
+/// What the exit codes of commands that call the API mean.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 a rollout failed, 4 time is over and it is not done, \
+5 the API cannot be reached.";
+
+/// Commands that call the API.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make the catalog what files say
+    #[command(after_help = EXIT_CODES)]
+    Apply(ApplyArgs),
+    /// Remove what files declare, or one thing by kind and name
+    Delete(DeleteArgs),
+    /// List things of a kind: deployments, environments, policies, versions, targets, jobs, …
+    Get(GetArgs),
+    /// Show one thing with everything around it
+    Describe(DescribeArgs),
+    /// List jobs, or follow them live
+    Jobs(JobsArgs),
+    /// Show one job with its history and links
+    Job(JobArgs),
+    /// Wish that a job ends
+    Cancel(WishArgs),
+    /// Wish that a job that ended badly runs again
+    Retry(WishArgs),
+    /// Print where a job can be looked at on its platform
+    Open(JobArgs),
+    /// Say yes to a version in an environment
+    Approve(ApproveArgs),
+    /// Say no to a version in an environment: a veto
+    Reject(ApproveArgs),
+    /// Create or reject versions
+    #[command(subcommand)]
+    Version(VersionCommand),
+    /// Tell why a release target is as it is: every rule's verdict, and when to look again
+    Explain(ExplainArgs),
+    /// Look after the views in Redis
+    #[command(subcommand)]
+    Projections(ProjectionsCommand),
+    /// Look after messages nobody could handle
+    #[command(subcommand)]
+    Dead(DeadCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VersionCommand {
+    /// Create a version of a deployment
+    #[command(after_help = EXIT_CODES)]
+    Create(CreateArgs),
+    /// Reject a version everywhere: what runs it goes back
+    Reject(RejectArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectionsCommand {
+    /// Fill Redis again from the job facts on the bus, beside the live views
+    Rebuild(RebuildArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadCommand {
+    /// List messages nobody could handle
+    List(DeadListArgs),
+    /// Send one back to where it came from
+    Redrive(RedriveArgs),
+}
+
+/// Where the API is and who we are to it. Environment: CTRLPLANE_URL, CTRLPLANE_API_KEY, CTRLPLANE_WORKSPACE.
+/// What is given by neither comes from the current context of ~/.config/ctrlplane/config.yaml, then from the
+/// `ctrlplane dev` that keeps its data in ./.ctrlplane.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "API")]
+pub(crate) struct ClientArgs {
+    /// Where the API is [env: CTRLPLANE_URL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The API key; others on this machine may see it here, a file is better [env: CTRLPLANE_API_KEY]
+    #[arg(long, conflicts_with = "key_file")]
+    pub(crate) key: Option<String>,
+    /// A file that holds the API key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// The context of ~/.config/ctrlplane/config.yaml to use instead of the current one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The workspace; needed only where the key sees several [env: CTRLPLANE_WORKSPACE]
+    #[arg(long, short)]
+    pub(crate) workspace: Option<Slug>,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// A file, a directory (*.yaml, *.yml, *.json in it and below), or - for stdin; may be given several times
+    #[arg(long = "filename", short, value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Write nothing: show what would change
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Show what changed, line by line
+    #[arg(long)]
+    pub(crate) diff: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// Everything these files declare; the last first
+    #[arg(long = "filename", short, value_name = "FILE", conflicts_with_all = ["kind", "name"])]
+    pub(crate) files: Vec<PathBuf>,
+    /// A kind, as in `ctrlplane delete policy NAME`
+    #[arg(required_unless_present = "files", requires = "name")]
+    pub(crate) kind: Option<String>,
+    /// A name or id; a version is DEPLOYMENT:TAG
+    pub(crate) name: Option<String>,
+    /// With what belongs to it: a deployment's versions, a version's approvals
+    #[arg(long)]
+    pub(crate) cascade: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// A kind: workspaces, systems, environments, resources, job-agents, deployments, policies, trigger-sources,
+    /// triggers, versions, approvals, targets, jobs
+    pub(crate) kind: String,
+    /// A name or id; a version is DEPLOYMENT:TAG
+    pub(crate) name: Option<String>,
+    /// Only those this CEL expression is true of, as in `resource.type == "cluster"`
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) cel: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DescribeArgs {
+    /// A kind, as for `get`
+    pub(crate) kind: String,
+    /// A name or id; a version is DEPLOYMENT:TAG
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct JobsArgs {
+    /// Follow live: one line per change, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Only these statuses, separated by commas, as in in_progress,failure
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) status: Option<String>,
+    /// Only jobs of this deployment
+    #[arg(long)]
+    pub(crate) deployment: Option<String>,
+    /// Only jobs of this environment
+    #[arg(long)]
+    pub(crate) environment: Option<String>,
+    /// Only jobs of this platform, as in github-app
+    #[arg(long)]
+    pub(crate) platform: Option<String>,
+    /// How many, the newest first
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobArgs {
+    /// A job's id, or the first characters of one
+    pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WishArgs {
+    /// A job's id, or the first characters of one
+    pub(crate) job: String,
+    /// Why
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    /// A deployment's name
+    pub(crate) deployment: String,
+    /// A version's tag
+    pub(crate) tag: String,
+    /// An environment's name
+    pub(crate) environment: String,
+    /// Why
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// A deployment's name
+    pub(crate) deployment: String,
+    /// The new version's tag
+    pub(crate) tag: String,
+    /// What people call it [default: the tag]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Something templates read as version.config.KEY; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub(crate) config: Vec<(String, String)>,
+    /// A note on it; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub(crate) metadata: Vec<(String, String)>,
+    /// Replace the version of this tag, if there is one
+    #[arg(long)]
+    pub(crate) upsert: bool,
+    /// Follow it until it is everywhere, failed, or blocked
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long to wait at most, as in 90s, 30m or 2h
+    #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = duration::parse)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RejectArgs {
+    /// A deployment's name
+    pub(crate) deployment: String,
+    /// A version's tag
+    pub(crate) tag: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// DEPLOYMENT ENVIRONMENT RESOURCE, or a target's key: resource, environment and deployment id, joined by hyphens
+    #[arg(required = true, num_args = 1..=3, value_name = "TARGET")]
+    pub(crate) target: Vec<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// The bus and the views are reached directly. Environment: the variables of every service, such as
+/// CTRLPLANE_NATS__URL and CTRLPLANE_REDIS__URL; then the `ctrlplane dev` that keeps its data in ./.ctrlplane.
+#[derive(Debug, Args)]
+pub(crate) struct RebuildArgs {
+    /// The bus
+    #[arg(long, value_name = "URL")]
+    pub(crate) nats: Option<String>,
+    /// The views
+    #[arg(long, value_name = "URL")]
+    pub(crate) redis: Option<String>,
+    /// Settings file of a service, TOML or YAML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeadListArgs {
+    /// Only those after this sequence
+    #[arg(long, default_value_t = 0)]
+    pub(crate) after: u64,
+    /// How many
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) limit: u32,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RedriveArgs {
+    /// The sequence `dead list` shows
+    pub(crate) sequence: u64,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_is_split_at_its_first_equals_sign() {
+        assert_eq!(pair("url=a=b"), Ok(("url".to_owned(), "a=b".to_owned())));
+        assert!(pair("url").is_err() && pair("=x").is_err());
+    }
+}

@@ -1,0 +1,213 @@
+//! `ctrlplane explain`: why a release target is as it is, as a tree people can read.
+
+use domain::Timestamp;
+use domain::decision::{
+    ConsideredVersion, JobOnTarget, RuleVerdict, TargetDecision, Verdict, VersionOnTarget,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::args::ExplainArgs;
+use super::failure::Failure;
+use super::get::when;
+use super::output::{self, Format};
+use super::session::Session;
+use super::words::{one_line, stamp, text_at, text_of, time_at};
+
+/// What the API says.
+#[derive(Debug, Deserialize)]
+struct Explanation {
+    target: Value,
+    decision: TargetDecision,
+    #[serde(default)]
+    chain: Vec<Value>,
+}
+
+pub(super) async fn run(session: &Session, args: &ExplainArgs) -> Result<(), Failure> {
+    let answer = match args.target.as_slice() {
+        [key] => session.get(&["release-targets", key, "explain"], &[]).await?,
+        [deployment, environment, resource] => {
+            let query = [
+                ("deployment", deployment.as_str()),
+                ("environment", environment.as_str()),
+                ("resource", resource.as_str()),
+            ];
+            session.get(&["release-targets", "explain"], &query).await?
+        }
+        _ => {
+            return Err(Failure::Usage("a target is DEPLOYMENT ENVIRONMENT RESOURCE, or one key".to_owned()));
+        }
+    };
+    match session.format {
+        Format::Json => output::json(&answer),
+        Format::Yaml => output::yaml(&answer),
+        Format::Name => output::line(&text_at(&answer, "/target/key")),
+        Format::Table => {
+            let explanation = serde_json::from_value(answer).map_err(|error| {
+                Failure::Refused(format!("the API's explanation cannot be read: {error}"))
+            })?;
+            output::print(&tree(&explanation, bus::clock::now()))
+        }
+    }
+}
+
+fn tree(explanation: &Explanation, now: Timestamp) -> String {
+    let Explanation { target, decision, chain } = explanation;
+    let name = |part: &str| one_line(&text_at(target, &format!("/{part}/name")));
+    let state = text_of(&serde_json::json!(decision.state));
+    let mut lines = vec![
+        format!("{} → {} {}   {state}", name("deployment"), name("environment"), name("resource")),
+        format!("  {}", one_line(&decision.summary)),
+        String::new(),
+    ];
+    let at = [
+        ("desired", decision.desired.as_ref().map(version)),
+        ("current", decision.current.as_ref().map(version)),
+        ("active job", decision.active.as_ref().map(job)),
+        ("last job", decision.last.as_ref().map(job)),
+        (
+            "next look",
+            Some(decision.next_look.map_or("when something changes".to_owned(), |at| when(at, now))),
+        ),
+        ("decided", Some(format!("{}{}", when(decision.decided_at, now), cause(decision)))),
+        ("key", Some(text_at(target, "/key"))),
+    ];
+    lines.extend(at.into_iter().filter_map(|(what, text)| Some(format!("  {what:<11} {}", text?))));
+    lines.push(String::new());
+    if decision.considered.is_empty() {
+        lines.push("Versions: none is ready".to_owned());
+    } else {
+        lines.push("Versions, newest first".to_owned());
+        decision.considered.iter().for_each(|considered| lines.extend(versions(considered, now)));
+    }
+    if !chain.is_empty() {
+        lines.push(String::new());
+        lines.push("How it came".to_owned());
+        lines.extend(
+            chain.iter().enumerate().map(|(depth, step)| format!("  {}{}", arrow(depth), link(step))),
+        );
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn cause(decision: &TargetDecision) -> String {
+    decision.cause.as_ref().map(|cause| format!(", because of {}", one_line(cause))).unwrap_or_default()
+}
+
+fn version(version: &VersionOnTarget) -> String {
+    format!("{} since {}", one_line(&version.tag), stamp(version.since))
+}
+
+fn job(job: &JobOnTarget) -> String {
+    format!("{} attempt {} {} {} ({})", one_line(&job.tag), job.attempt, job.status, stamp(job.at), job.job)
+}
+
+fn versions(considered: &ConsideredVersion, now: Timestamp) -> Vec<String> {
+    let word = if considered.allowed { "passes" } else { "is held back" };
+    let mut lines = vec![format!("  {} {word}", one_line(&considered.tag))];
+    let last = considered.rules.len().saturating_sub(1);
+    lines.extend(considered.rules.iter().enumerate().map(|(n, rule)| {
+        let branch = if n == last { "└─" } else { "├─" };
+        format!("    {branch} {}", verdict(rule, now))
+    }));
+    lines
+}
+
+fn verdict(rule: &RuleVerdict, now: Timestamp) -> String {
+    let (sign, until) = match &rule.verdict {
+        Verdict::Allow => ("✓ allow", String::new()),
+        Verdict::Deny => ("✗ deny ", String::new()),
+        Verdict::Wait { until: None } => ("… wait ", String::new()),
+        Verdict::Wait { until: Some(until) } => ("… wait ", format!(", until {}", when(*until, now))),
+    };
+    format!("{sign}  {} / {}: {}{until}", one_line(&rule.policy_name), rule.rule, one_line(&rule.reason))
+}
+
+fn arrow(depth: usize) -> &'static str {
+    if depth == 0 { "" } else { "→ " }
+}
+
+/// One link of the chain of causes.
+fn link(step: &Value) -> String {
+    let text = |pointer: &str| one_line(&text_at(step, pointer));
+    let at = time_at(step, "/at").map(|at| format!(" at {}", stamp(at))).unwrap_or_default();
+    match text("/step").as_str() {
+        "delivery" => format!("delivery {}", text("/id")),
+        "version" if step["gone"] == true => format!("version {} (deleted since)", text("/id")),
+        "version" => {
+            let by = Some(text("/by"))
+                .filter(|by| !by.is_empty())
+                .map(|by| format!(" by {by}"))
+                .unwrap_or_default();
+            format!("version {}{by}{at}", text("/name"))
+        }
+        "decision" => format!("decision{at}: {}", text("/summary")),
+        "job" => format!(
+            "job {} attempt {} of {}, {}{at}",
+            text("/id"),
+            text("/attempt"),
+            text("/version"),
+            text("/status")
+        ),
+        "externalRun" => {
+            let link =
+                Some(text("/links/run")).filter(|link| !link.is_empty()).unwrap_or_else(|| text("/run/url"));
+            format!("run {} of {}  {link}", text("/run/id"), text("/run/scope")).trim_end().to_owned()
+        }
+        other => format!("{other} {}", text("/id")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_tree_names_every_rule_and_when_to_look_again() {
+        let id = "29a51467-f7cc-52a4-900d-eddf4607415f";
+        let at = "2026-01-01T00:00:00Z";
+        let answer = json!({
+            "target": { "key": "k", "deployment": { "name": "web" }, "environment": { "name": "production" },
+                "resource": { "name": "eu-1" } },
+            "decision": {
+                "workspace": "acme", "target": { "deployment": id, "environment": id, "resource": id },
+                "state": "waiting", "summary": "v1 runs; v2 waits", "decidedAt": at, "cause": "approval",
+                "current": { "version": id, "tag": "v1", "release": id, "since": at },
+                "nextLook": "2026-01-01T00:15:00Z",
+                "considered": [{ "version": id, "tag": "v2", "allowed": false, "rules": [
+                    { "policyName": "gate", "rule": "environmentProgression", "verdict": { "is": "allow" }, "reason": "met" },
+                    { "policyName": "gate", "rule": "anyApproval",
+                      "verdict": { "is": "wait", "until": "2026-01-01T00:15:00Z" }, "reason": "0 of 1" },
+                ] }],
+            },
+            "chain": [
+                { "step": "delivery", "id": "d-1" },
+                { "step": "version", "id": id, "name": "v2", "by": "trigger push", "at": at },
+                { "step": "externalRun", "run": { "id": "30", "scope": "acme/shop" }, "links": { "run": "https://x/30" } },
+            ],
+        });
+        let tree = tree(&serde_json::from_value(answer).unwrap(), "2026-01-01T00:05:00Z".parse().unwrap());
+        let expected = "\
+web → production eu-1   waiting
+  v1 runs; v2 waits
+
+  current     v1 since 2026-01-01T00:00:00Z
+  next look   2026-01-01T00:15:00Z (in 10m)
+  decided     2026-01-01T00:00:00Z (5m ago), because of approval
+  key         k
+
+Versions, newest first
+  v2 is held back
+    ├─ ✓ allow  gate / environmentProgression: met
+    └─ … wait   gate / anyApproval: 0 of 1, until 2026-01-01T00:15:00Z (in 10m)
+
+How it came
+  delivery d-1
+  → version v2 by trigger push at 2026-01-01T00:00:00Z
+  → run 30 of acme/shop  https://x/30
+";
+        assert_eq!(tree, expected);
+    }
+}

@@ -1,0 +1,47 @@
+//! Why a command did not do what it was asked, and the exit code that says so.
+
+use std::process::ExitCode;
+
+/// Sorted by what a script does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The API, or we, said no: something must be changed first.
+    Refused(String),
+    /// The command line does not fit.
+    Usage(String),
+    /// A version did not get where it should.
+    RolloutFailed(String),
+    /// It may still get there.
+    NotYet(String),
+    /// Nobody answers: the same may work later.
+    Unreachable(String),
+    /// Whoever read what we print has seen enough.
+    Closed,
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Closed => 0,
+            Self::Refused(_) => 1,
+            Self::Usage(_) => 2,
+            Self::RolloutFailed(_) => 3,
+            Self::NotYet(_) => 4,
+            Self::Unreachable(_) => 5,
+        }
+    }
+
+    /// Says it on stderr.
+    pub(super) fn report(self) -> ExitCode {
+        let code = ExitCode::from(self.code());
+        match self {
+            Self::Closed => {}
+            Self::Refused(why)
+            | Self::Usage(why)
+            | Self::RolloutFailed(why)
+            | Self::NotYet(why)
+            | Self::Unreachable(why) => eprintln!("{why}"),
+        }
+        code
+    }
+}

@@ -1,0 +1,361 @@
+//! `ctrlplane get`: what there is of a kind.
+
+use std::collections::HashMap;
+
+use domain::Timestamp;
+use domain::entity::Kind;
+use serde_json::{Value, json};
+
+use super::args::{GetArgs, JobArgs, JobsArgs};
+use super::failure::Failure;
+use super::names::Names;
+use super::output::{self, Format};
+use super::session::Session;
+use super::table::Table;
+use super::words::{ago, one_line, plain, short, stamp, text_at, text_of, time_at};
+use super::{job, jobs};
+
+/// A selector or sentence takes no more of a table's width.
+const SENTENCE_CHARS: usize = 60;
+
+/// What can be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    Entities(Kind),
+    Targets,
+    Jobs,
+}
+
+pub(super) async fn run(session: &Session, args: &GetArgs) -> Result<(), Failure> {
+    match (subject(&args.kind)?, &args.name) {
+        (Subject::Jobs, None) => {
+            jobs::run(session, &JobsArgs { limit: 50, client: args.client.clone(), ..JobsArgs::default() })
+                .await
+        }
+        (Subject::Jobs, Some(name)) => {
+            job::show(session, &JobArgs { job: name.clone(), client: args.client.clone() }).await
+        }
+        (Subject::Targets, name) => targets(session, name.as_deref()).await,
+        (Subject::Entities(Kind::Workspace), None) => workspaces(session).await,
+        (Subject::Entities(kind), None) => list(session, kind, args).await,
+        (Subject::Entities(kind), Some(name)) => one(session, kind, name).await,
+    }
+}
+
+/// The kind of entity people mean.
+pub(super) fn parse_kind(text: &str) -> Result<Kind, Failure> {
+    Kind::parse(text).ok_or_else(|| {
+        let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.token()).collect();
+        Failure::Usage(format!("there is no kind {text:?}; there are {}", kinds.join(", ")))
+    })
+}
+
+fn subject(text: &str) -> Result<Subject, Failure> {
+    match text.to_ascii_lowercase().replace(['-', '_'], "").as_str() {
+        "target" | "targets" | "releasetarget" | "releasetargets" => Ok(Subject::Targets),
+        "job" | "jobs" => Ok(Subject::Jobs),
+        _ => parse_kind(text).map(Subject::Entities),
+    }
+}
+
+async fn workspaces(session: &Session) -> Result<(), Failure> {
+    let answer = session.api.get(&["workspaces"], &[]).await?;
+    let all = answer["workspaces"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let now = bus::clock::now();
+    match session.format {
+        Format::Json => output::json(&answer),
+        Format::Yaml => output::yaml(&answer["workspaces"]),
+        Format::Name => output::print(
+            &all.iter().map(|one| format!("workspace/{}\n", text_at(one, "/slug"))).collect::<String>(),
+        ),
+        Format::Table => {
+            let mut table = Table::new(["WORKSPACE", "NAME", "AGE"]);
+            for one in all {
+                table.row([text_at(one, "/slug"), text_at(one, "/name"), age(one, "/createdAt", now)]);
+            }
+            shown(&table, "workspaces")
+        }
+    }
+}
+
+async fn list(session: &Session, kind: Kind, args: &GetArgs) -> Result<(), Failure> {
+    let cel: Vec<(&str, &str)> = args.cel.iter().map(|cel| ("cel", cel.as_str())).collect();
+    if session.format == Format::Yaml {
+        return output::print(&session.manifests(&["catalog", kind.token()], &cel).await?);
+    }
+    let mut all = session.all(&["catalog", kind.token()], &cel).await?;
+    match kind {
+        Kind::Version | Kind::Approval => {
+            all.sort_by_key(|entity| std::cmp::Reverse(time_at(entity, "/meta/createdAt")));
+        }
+        Kind::Workspace
+        | Kind::System
+        | Kind::Environment
+        | Kind::Resource
+        | Kind::JobAgent
+        | Kind::Deployment
+        | Kind::Policy
+        | Kind::TriggerSource
+        | Kind::Trigger => all.sort_by_key(|entity| text_at(entity, "/meta/name")),
+    }
+    match session.format {
+        Format::Json => output::json(&json!({ "items": all, "total": all.len() })),
+        Format::Name => {
+            let names = Lookups::load(session, kind).await?;
+            output::print(
+                &all.iter().map(|entity| format!("{}\n", names.full_name(kind, entity))).collect::<String>(),
+            )
+        }
+        Format::Table | Format::Yaml => {
+            let names = Lookups::load(session, kind).await?;
+            shown(&table(kind, &all, &names, bus::clock::now()), kind.token())
+        }
+    }
+}
+
+async fn one(session: &Session, kind: Kind, name: &str) -> Result<(), Failure> {
+    if session.format == Format::Yaml {
+        return output::print(&session.manifest(kind, name).await?);
+    }
+    let entity = session.get(&["catalog", kind.token(), name], &[]).await?;
+    match session.format {
+        Format::Json => output::json(&entity),
+        Format::Name => output::line(&Lookups::load(session, kind).await?.full_name(kind, &entity)),
+        Format::Table | Format::Yaml => {
+            let names = Lookups::load(session, kind).await?;
+            shown(&table(kind, std::slice::from_ref(&entity), &names, bus::clock::now()), kind.token())
+        }
+    }
+}
+
+/// Release targets: how each stands.
+async fn targets(session: &Session, deployment: Option<&str>) -> Result<(), Failure> {
+    let query: Vec<(&str, &str)> = deployment.iter().map(|name| ("deployment", *name)).collect();
+    let all = session.all(&["release-targets"], &query).await?;
+    match session.format {
+        Format::Json => output::json(&json!({ "items": all, "total": all.len() })),
+        Format::Yaml => output::yaml(&all),
+        Format::Name => {
+            output::print(&all.iter().map(|one| format!("{}\n", text_at(one, "/key"))).collect::<String>())
+        }
+        Format::Table => shown(&targets_table(&all), "release targets"),
+    }
+}
+
+/// The table of release targets as the API lists them.
+pub(super) fn targets_table(all: &[Value]) -> Table {
+    let mut table =
+        Table::new(["DEPLOYMENT", "ENVIRONMENT", "RESOURCE", "STATE", "CURRENT", "DESIRED", "WHY"]);
+    for one in all {
+        table.row([
+            text_at(one, "/deployment/name"),
+            text_at(one, "/environment/name"),
+            text_at(one, "/resource/name"),
+            text_at(one, "/state"),
+            text_at(one, "/current/tag"),
+            text_at(one, "/desired/tag"),
+            short(&text_at(one, "/summary"), 2 * SENTENCE_CHARS),
+        ]);
+    }
+    table
+}
+
+fn shown(table: &Table, what: &str) -> Result<(), Failure> {
+    let text = table.render();
+    if text.is_empty() {
+        eprintln!("no {what}");
+    }
+    output::print(&text)
+}
+
+/// Names of what the entities of a kind point at by id.
+pub(super) struct Lookups(HashMap<Kind, HashMap<String, String>>);
+
+impl Lookups {
+    pub(super) async fn load(session: &Session, kind: Kind) -> Result<Self, Failure> {
+        let needed: &[Kind] = match kind {
+            Kind::Environment | Kind::Deployment => &[Kind::System],
+            Kind::Trigger | Kind::Version => &[Kind::Deployment],
+            Kind::Approval => &[Kind::Version, Kind::Environment],
+            Kind::Workspace
+            | Kind::System
+            | Kind::Resource
+            | Kind::JobAgent
+            | Kind::Policy
+            | Kind::TriggerSource => &[],
+        };
+        let mut names = HashMap::new();
+        for kind in needed {
+            names.insert(*kind, Names::load(session, *kind).await?.into_texts());
+        }
+        Ok(Self(names))
+    }
+
+    fn of(&self, kind: Kind, ids: &Value) -> String {
+        let name = |id: &Value| {
+            let id = text_of(id);
+            self.0.get(&kind).and_then(|names| names.get(&id)).cloned().unwrap_or_else(|| short(&id, 9))
+        };
+        match ids {
+            Value::Array(ids) => ids.iter().map(name).collect::<Vec<_>>().join(","),
+            Value::Null => String::new(),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => name(ids),
+        }
+    }
+
+    /// `kind/name`, with a name by which the entity can be asked for.
+    fn full_name(&self, kind: Kind, entity: &Value) -> String {
+        let name = match kind {
+            Kind::Version => {
+                format!(
+                    "{}:{}",
+                    self.of(Kind::Deployment, &entity["spec"]["deployment"]),
+                    text_at(entity, "/spec/tag")
+                )
+            }
+            Kind::Resource => text_at(entity, "/spec/identifier"),
+            Kind::Approval => text_at(entity, "/meta/id"),
+            Kind::Workspace
+            | Kind::System
+            | Kind::Environment
+            | Kind::JobAgent
+            | Kind::Deployment
+            | Kind::Policy
+            | Kind::TriggerSource
+            | Kind::Trigger => text_at(entity, "/meta/name"),
+        };
+        plain(&format!("{}/{name}", kind.name().to_lowercase()))
+    }
+}
+
+fn columns(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Workspace => &["NAME", "DISPLAY NAME", "AGE"],
+        Kind::System => &["NAME", "DESCRIPTION", "AGE"],
+        Kind::Environment => &["NAME", "SYSTEMS", "RESOURCES", "AGE"],
+        Kind::Resource => &["NAME", "IDENTIFIER", "TYPE", "AGE"],
+        Kind::JobAgent => &["NAME", "TYPE", "MAX CONCURRENT", "AGE"],
+        Kind::Deployment => &["NAME", "SYSTEMS", "AGENTS", "ON NEW VERSION", "AGE"],
+        Kind::Policy => &["NAME", "ENABLED", "RULES", "SELECTOR", "AGE"],
+        Kind::TriggerSource => &["NAME", "SENDER", "SECRETS", "EVENTS", "AGE"],
+        Kind::Trigger => &["NAME", "SOURCE", "EVENT", "CREATES VERSIONS OF", "AGE"],
+        Kind::Version => &["DEPLOYMENT", "TAG", "STATUS", "NAME", "AGE"],
+        Kind::Approval => &["VERSION", "ENVIRONMENT", "USER", "STATUS", "REASON", "AGE"],
+    }
+}
+
+fn table(kind: Kind, entities: &[Value], names: &Lookups, now: Timestamp) -> Table {
+    let mut table = Table::with(columns(kind).to_vec());
+    for entity in entities {
+        let mut cells = cells(kind, entity, names);
+        cells.push(age(entity, "/meta/createdAt", now));
+        table.row(cells);
+    }
+    table
+}
+
+fn cells(kind: Kind, entity: &Value, names: &Lookups) -> Vec<String> {
+    let (name, spec) = (text_at(entity, "/meta/name"), &entity["spec"]);
+    let text = |pointer: &str| text_at(spec, pointer);
+    let sentence = |pointer: &str| short(&text_at(spec, pointer), SENTENCE_CHARS);
+    match kind {
+        Kind::Workspace => vec![name, text("/displayName")],
+        Kind::System => vec![name, sentence("/description")],
+        Kind::Environment => {
+            vec![name, names.of(Kind::System, &spec["systems"]), sentence("/resourceSelector")]
+        }
+        Kind::Resource => vec![name, text("/identifier"), text("/type")],
+        Kind::JobAgent => vec![name, text("/type"), text("/maxConcurrent")],
+        Kind::Deployment => {
+            vec![name, names.of(Kind::System, &spec["systems"]), agents(spec), text("/onNewVersion")]
+        }
+        Kind::Policy => vec![name, text("/enabled"), keys(&spec["rules"]), sentence("/selector")],
+        Kind::TriggerSource => {
+            vec![name, text("/sender/type"), text("/secretRefs"), one_line(&text("/events"))]
+        }
+        Kind::Trigger => {
+            let creates = names.of(Kind::Deployment, &spec["then"]["createVersion"]["deployment"]);
+            vec![name, text("/source"), text("/event"), creates]
+        }
+        Kind::Version => {
+            vec![names.of(Kind::Deployment, &spec["deployment"]), text("/tag"), text("/status"), name]
+        }
+        Kind::Approval => vec![
+            names.of(Kind::Version, &spec["version"]),
+            names.of(Kind::Environment, &spec["environment"]),
+            text("/user"),
+            text("/status"),
+            sentence("/reason"),
+        ],
+    }
+}
+
+fn agents(spec: &Value) -> String {
+    match &spec["jobAgents"] {
+        Value::Array(agents) if !agents.is_empty() => {
+            agents.iter().map(|agent| text_at(agent, "/ref")).collect::<Vec<_>>().join(",")
+        }
+        _ => short(&text_at(spec, "/jobAgentSelector"), SENTENCE_CHARS),
+    }
+}
+
+/// The keys of a list of maps: the names of a policy's rules.
+fn keys(rules: &Value) -> String {
+    let rules = rules.as_array().into_iter().flatten().filter_map(Value::as_object);
+    rules.flat_map(|rule| rule.keys().cloned()).collect::<Vec<_>>().join(",")
+}
+
+fn age(value: &Value, pointer: &str, now: Timestamp) -> String {
+    time_at(value, pointer).map(|at| ago(at, now)).unwrap_or_default()
+}
+
+/// When, exactly and roughly.
+pub(super) fn when(at: Timestamp, now: Timestamp) -> String {
+    let rough = ago(at, now);
+    if at > now { format!("{} (in {rough})", stamp(at)) } else { format!("{} ({rough} ago)", stamp(at)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn every_kind_has_as_many_cells_as_columns() {
+        let entity = json!({ "meta": { "name": "n", "createdAt": "2026-01-01T00:00:00Z" }, "spec": {} });
+        for kind in Kind::ALL {
+            let cells = cells(*kind, &entity, &Lookups(HashMap::new()));
+            assert_eq!(cells.len() + 1, columns(*kind).len(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn ids_become_names() {
+        let names = Lookups([(Kind::System, [("id-1".to_owned(), "shop".to_owned())].into())].into());
+        let deployment = json!({
+            "meta": { "name": "web", "createdAt": "2026-01-01T00:00:00Z" },
+            "spec": { "systems": ["id-1", "0123456789"], "jobAgents": [{ "ref": "github" }], "onNewVersion": "wait" },
+        });
+        let rendered = table(Kind::Deployment, &[deployment], &names, at("2026-01-01T00:10:00Z")).render();
+        assert_eq!(
+            rendered,
+            "NAME  SYSTEMS         AGENTS  ON NEW VERSION  AGE\nweb   shop,01234567…  github  wait            10m\n"
+        );
+    }
+
+    #[test]
+    fn people_may_also_mean_targets_and_jobs() {
+        for (text, subject) in [
+            ("targets", Subject::Targets),
+            ("release-target", Subject::Targets),
+            ("jobs", Subject::Jobs),
+            ("policies", Subject::Entities(Kind::Policy)),
+        ] {
+            assert_eq!(super::subject(text), Ok(subject), "{text}");
+        }
+        assert!(matches!(super::subject("pods"), Err(Failure::Usage(why)) if why.contains("deployment")));
+    }
+}

@@ -1,0 +1,233 @@
+//! `ctrlplane jobs`: the newest jobs as a table, or all of them live, one line per change.
+
+use domain::entity::Kind;
+use domain::job::JobView;
+use serde_json::{Value, json};
+
+use super::args::JobsArgs;
+use super::failure::Failure;
+use super::feed::{Feed, News};
+use super::names::{Names, short_id};
+use super::output::{self, Format};
+use super::session::Session;
+use super::table::Table;
+use super::told::Told;
+use super::words::{ago, one_line, short, stamp};
+
+const PAGE: u32 = 500;
+const MESSAGE_CHARS: usize = 80;
+
+pub(super) async fn run(session: &Session, args: &JobsArgs) -> Result<(), Failure> {
+    if args.watch {
+        return tokio::select! {
+            ended = watch(session, args) => ended,
+            pressed = tokio::signal::ctrl_c() => {
+                pressed.map_err(|error| Failure::Refused(format!("signals cannot be received: {error}")))
+            }
+        };
+    }
+    let jobs = newest(session, filters(args), args.limit).await?;
+    match session.format {
+        Format::Json => output::json(&json!({ "items": jobs, "total": jobs.len() })),
+        Format::Yaml => output::yaml(&jobs),
+        Format::Name => {
+            output::print(&jobs.iter().map(|job| format!("job/{}\n", job.id)).collect::<String>())
+        }
+        Format::Table => {
+            let text = table(&jobs, &Names::load(session, Kind::Resource).await?).render();
+            if text.is_empty() {
+                eprintln!("no jobs");
+            }
+            output::print(&text)
+        }
+    }
+}
+
+/// The newest jobs that fit.
+pub(super) async fn newest(
+    session: &Session,
+    filters: Vec<(&'static str, String)>,
+    limit: u32,
+) -> Result<Vec<JobView>, Failure> {
+    let (mut jobs, mut cursor): (Vec<JobView>, Option<String>) = (Vec::new(), None);
+    let mut rest = limit;
+    while rest > 0 {
+        let page = rest.min(PAGE).to_string();
+        let mut query: Vec<(&str, &str)> =
+            filters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        query.push(("limit", page.as_str()));
+        query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+        let mut answer = session.get(&["jobs"], &query).await?;
+        let items = answer.get_mut("items").map(Value::take).unwrap_or_default();
+        let items: Vec<JobView> = serde_json::from_value(items)
+            .map_err(|error| Failure::Refused(format!("the API's jobs cannot be read: {error}")))?;
+        rest = rest.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
+        let is_last = items.is_empty();
+        jobs.extend(items);
+        cursor = answer["cursor"].as_str().map(str::to_owned);
+        if is_last || cursor.is_none() {
+            break;
+        }
+    }
+    Ok(jobs)
+}
+
+/// The table of jobs.
+pub(super) fn table(jobs: &[JobView], resources: &Names<'_>) -> Table {
+    let now = bus::clock::now();
+    let mut table = Table::new([
+        "JOB",
+        "STATUS",
+        "DEPLOYMENT",
+        "VERSION",
+        "ENVIRONMENT",
+        "RESOURCE",
+        "PLATFORM",
+        "AGE",
+        "MESSAGE",
+    ]);
+    for job in jobs {
+        table.row([
+            short_id(job.id.0),
+            status(job),
+            job.deployment.to_string(),
+            job.version.clone(),
+            job.environment.to_string(),
+            resources.of(job.target.resource.0),
+            job.platform.as_ref().map(ToString::to_string).unwrap_or_default(),
+            ago(job.created_at, now),
+            short(job.message.as_deref().unwrap_or_default(), MESSAGE_CHARS),
+        ]);
+    }
+    table
+}
+
+fn filters(args: &JobsArgs) -> Vec<(&'static str, String)> {
+    [
+        ("status", &args.status),
+        ("deployment", &args.deployment),
+        ("environment", &args.environment),
+        ("platform", &args.platform),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value.clone()?)))
+    .collect()
+}
+
+/// The jobs that are not over, then every change. A status that was asked for is shown also where the job is over.
+async fn watch(session: &Session, args: &JobsArgs) -> Result<(), Failure> {
+    let mut feed = Feed::open(session, filters(args)).await?;
+    let mut resources = Names::load(session, Kind::Resource).await?;
+    let (mut told, mut is_live) = (Told::default(), false);
+    loop {
+        match feed.next().await? {
+            News::Job(job) => {
+                let is_shown = is_live || args.status.is_some() || !job.status.is_terminal();
+                if told.is_news(&job) && is_shown {
+                    let resource = resources.find(job.target.resource.0).await?;
+                    match session.format {
+                        Format::Json => output::line(&json!(job).to_string())?,
+                        Format::Yaml => output::print(&format!("---\n{}", yaml(&job)?))?,
+                        Format::Name => output::line(&format!("job/{}", job.id))?,
+                        Format::Table => output::line(&change(&job, &resource))?,
+                    }
+                }
+            }
+            News::Live => is_live = true,
+            News::Lost(why) => eprintln!("the connection is lost, trying again: {why}"),
+            News::Back => eprintln!("connected again"),
+        }
+    }
+}
+
+fn yaml(job: &JobView) -> Result<String, Failure> {
+    serde_yaml_ng::to_string(job)
+        .map_err(|error| Failure::Refused(format!("this cannot be written as YAML: {error}")))
+}
+
+/// Time, status, what goes where, message, link.
+fn change(job: &JobView, resource: &str) -> String {
+    let mut line = format!(
+        "{}  {:<15}  {}  {} {} → {} {resource}",
+        stamp(job.updated_at),
+        status(job),
+        short_id(job.id.0),
+        job.deployment,
+        job.version,
+        job.environment,
+    );
+    for more in [job.message.as_deref(), link(job)].into_iter().flatten() {
+        line.push_str("  ");
+        line.push_str(more);
+    }
+    one_line_keeping_columns(&line)
+}
+
+/// Control characters and line breaks go, the spaces that make columns stay.
+fn one_line_keeping_columns(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The status, and whether somebody wished it to end.
+fn status(job: &JobView) -> String {
+    if job.cancelling && !job.status.is_terminal() {
+        format!("{}*", job.status)
+    } else {
+        job.status.to_string()
+    }
+}
+
+/// Where people look at the run.
+pub(super) fn link(job: &JobView) -> Option<&str> {
+    let run = job.links.get("run").or_else(|| job.external.as_ref()?.url.as_ref());
+    run.or_else(|| job.links.values().next()).map(String::as_str)
+}
+
+/// What there is of a job, one line each.
+pub(super) fn details(job: &JobView, resource: &str) -> Vec<(&'static str, String)> {
+    let mut lines = vec![
+        ("job", job.id.to_string()),
+        ("status", status(job)),
+        ("deployment", job.deployment.to_string()),
+        ("version", job.version.clone()),
+        ("environment", job.environment.to_string()),
+        ("resource", resource.to_owned()),
+        ("attempt", job.attempt.to_string()),
+    ];
+    let optional = [
+        ("reason", job.reason.and_then(|reason| json!(reason).as_str().map(str::to_owned))),
+        ("message", job.message.as_deref().map(one_line)),
+        ("agent", job.job_agent.clone()),
+        ("platform", job.platform.as_ref().map(ToString::to_string)),
+        ("run", job.external.as_ref().map(|run| format!("{} {} attempt {}", run.scope, run.id, run.attempt))),
+        ("started", job.started_at.map(stamp)),
+        ("completed", job.completed_at.map(stamp)),
+        ("confirmed", job.confirmed_at.map(stamp)),
+    ];
+    lines.push(("created", stamp(job.created_at)));
+    lines.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::told::tests::job;
+    use super::*;
+    use domain::job::JobStatus;
+
+    #[test]
+    fn a_change_is_one_line() {
+        let mut view = job(1, 1, JobStatus::InProgress);
+        view.message = Some("line one\nline two\u{1b}[31m".to_owned());
+        view.links.insert("run".to_owned(), "https://github.com/acme/shop/actions/runs/30".to_owned());
+        view.cancelling = true;
+        let id = short_id(view.id.0);
+        assert_eq!(
+            change(&view, "eu-1"),
+            format!(
+                "2026-01-01T00:00:00Z  in_progress*     {id}  web v1 → staging eu-1  line one line two [31m  \
+                 https://github.com/acme/shop/actions/runs/30"
+            )
+        );
+    }
+}

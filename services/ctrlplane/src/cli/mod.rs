@@ -1,0 +1,77 @@
+//! The command line as a client of the HTTP API: intent in, views out, live jobs. It knows routes and how people like to
+//! read answers; it decides nothing.
+
+mod api;
+mod apply;
+mod approve;
+mod args;
+mod dead;
+mod delete;
+mod describe;
+mod duration;
+mod explain;
+mod failure;
+mod feed;
+mod files;
+mod get;
+mod job;
+mod jobs;
+mod names;
+mod output;
+mod place;
+mod projections;
+mod rollout;
+mod session;
+mod table;
+mod told;
+mod version;
+mod words;
+
+use std::process::ExitCode;
+
+use failure::Failure;
+use session::Session;
+
+pub(crate) use args::{Command, EXIT_CODES};
+use args::{DeadCommand, ProjectionsCommand, VersionCommand};
+
+/// Does what was asked and tells how it went by the exit code.
+pub(crate) fn run(command: Command) -> ExitCode {
+    service::install_crypto();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::Refused(format!("the runtime cannot start: {error}")).report(),
+    };
+    match runtime.block_on(perform(command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn perform(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Apply(args) => apply::run(&Session::open(&args.client)?, &args).await,
+        Command::Delete(args) => delete::run(&Session::open(&args.client)?, &args).await,
+        Command::Get(args) => get::run(&Session::open(&args.client)?, &args).await,
+        Command::Describe(args) => describe::run(&Session::open(&args.client)?, &args).await,
+        Command::Jobs(args) => jobs::run(&Session::open(&args.client)?, &args).await,
+        Command::Job(args) => job::show(&Session::open(&args.client)?, &args).await,
+        Command::Cancel(args) => job::wish(&Session::open(&args.client)?, &args, "cancel").await,
+        Command::Retry(args) => job::wish(&Session::open(&args.client)?, &args, "retry").await,
+        Command::Open(args) => job::open(&Session::open(&args.client)?, &args).await,
+        Command::Approve(args) => approve::run(&Session::open(&args.client)?, &args, "approved").await,
+        Command::Reject(args) => approve::run(&Session::open(&args.client)?, &args, "rejected").await,
+        Command::Version(VersionCommand::Create(args)) => {
+            version::create(&Session::open(&args.client)?, &args).await
+        }
+        Command::Version(VersionCommand::Reject(args)) => {
+            version::reject(&Session::open(&args.client)?, &args).await
+        }
+        Command::Explain(args) => explain::run(&Session::open(&args.client)?, &args).await,
+        Command::Projections(ProjectionsCommand::Rebuild(args)) => projections::rebuild(&args).await,
+        Command::Dead(DeadCommand::List(args)) => dead::list(&Session::open(&args.client)?, &args).await,
+        Command::Dead(DeadCommand::Redrive(args)) => {
+            dead::redrive(&Session::open(&args.client)?, &args).await
+        }
+    }
+}
