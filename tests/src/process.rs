@@ -63,7 +63,7 @@ impl Process {
             let life = log.rsplit(LIFE).next().unwrap_or_default();
             let mut lines = life.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             lines
-                .find_map(|line| line.pointer("/fields/address")?.as_str()?.parse().ok())
+                .find_map(|line| line.pointer("/address")?.as_str()?.parse().ok())
                 .ok_or_else(|| format!("no address in\n{life}"))
         })
         .await
