@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use super::{OWNER, REPO, WORKFLOW};
 use crate::world::World;
 
-/// How many webhooks can be under way without one waiting for another.
-pub(super) const LANES: u32 = 200;
+/// So many lanes at least, and at most.
+const LANES: std::ops::RangeInclusive<u32> = 200..=4_000;
 /// The deployment of the burst, and the event that starts it.
 pub(super) const BURST: &str = "burst";
 pub(super) const BURST_EVENT: &str = "bench-burst";
@@ -19,10 +19,16 @@ pub(super) fn event_of(lane: u32) -> String {
     format!("bench-lane-{lane}")
 }
 
+/// How many lanes so many webhooks need. A lane that gets two while its job runs would go straight to the newer version,
+/// as it should, and the older would never be called for: so each webhook has a lane of its own, as far as that goes.
+pub(super) fn lanes_for(webhooks: u32) -> u32 {
+    webhooks.clamp(*LANES.start(), *LANES.end())
+}
+
 /// Applies everything.
-pub(super) async fn apply(world: &World, targets: u32) -> anyhow::Result<()> {
+pub(super) async fn apply(world: &World, lanes: u32, targets: u32) -> anyhow::Result<()> {
     world.client.apply(&world.fill(&common())).await?;
-    let lanes = (0..LANES).map(lane);
+    let lanes = (0..lanes).map(lane);
     let resources = (0..targets).map(|number| resource(&format!("target-{number}")));
     let documents: Vec<String> = lanes.chain(resources).collect();
     for some in documents.chunks(DOCUMENTS) {

@@ -54,10 +54,12 @@ pub(crate) async fn run(args: &BenchArgs, supervisor: Supervisor, stage: Stage) 
     tell("starting NATS, Redis, all services and a pretended GitHub");
     let world = build(args, &supervisor, &stage).await?;
     let bus = connect(&world).await?;
-    tell(&format!("applying a catalog of {} lanes and {} targets", catalog::LANES, args.targets));
-    catalog::apply(&world, args.targets).await?;
+    let loaded = Load::at(args.rate, args.seconds);
+    let lanes = catalog::lanes_for(loaded.samples);
+    tell(&format!("applying a catalog of {lanes} lanes and {} targets", args.targets));
+    catalog::apply(&world, lanes, args.targets).await?;
 
-    let mut ours = ours::Ours::new(&world);
+    let mut ours = ours::Ours::new(&world, lanes);
     tell("warming up");
     let warm_up = Load { every: Duration::from_millis(20), samples: WARM_UP_SAMPLES };
     ours.latency(warm_up).await.context("warming up")?;
@@ -65,7 +67,6 @@ pub(crate) async fn run(args: &BenchArgs, supervisor: Supervisor, stage: Stage) 
     let raw = raw::Raw::start(&bus, sizes, &supervisor).await?;
     raw.latency(warm_up).await.context("warming up the bare bus")?;
 
-    let loaded = Load::at(args.rate, args.seconds);
     tell("idle: one webhook every 50 ms");
     let idle = (raw.latency(Load::idle()).await?, ours.latency(Load::idle()).await?);
     tell(&format!("under load: {} webhooks a second for {} s", args.rate, args.seconds));

@@ -29,17 +29,18 @@ pub(super) struct Ours<'a> {
     sent: u32,
     /// How many jobs there should be.
     jobs_expected: usize,
+    lanes: u32,
     payload: Option<Value>,
 }
 
 impl<'a> Ours<'a> {
-    pub(super) fn new(world: &'a World) -> Self {
-        Self { world, sent: 0, jobs_expected: 0, payload: None }
+    pub(super) fn new(world: &'a World, lanes: u32) -> Self {
+        Self { world, sent: 0, jobs_expected: 0, lanes, payload: None }
     }
 
     /// From before a webhook is sent until the platform has the call it leads to.
     pub(super) async fn latency(&mut self, load: Load) -> anyhow::Result<Latency> {
-        let (first, payload) = (self.sent, self.payload().await?);
+        let (first, lanes, payload) = (self.sent, self.lanes, self.payload().await?);
         self.sent += load.samples;
         self.jobs_expected += usize::try_from(load.samples)?;
         let github = self.world.github.clone();
@@ -47,7 +48,7 @@ impl<'a> Ours<'a> {
             let (github, mut payload) = (github.clone(), payload.clone());
             let number = first + index;
             payload["after"] = tag(number).into();
-            async move { send(&github, &catalog::event_of(number % catalog::LANES), &payload).await }
+            async move { send(&github, &catalog::event_of(number % lanes), &payload).await }
         });
         let began = began.await?;
         let expected = self.jobs_expected;
