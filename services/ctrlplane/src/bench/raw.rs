@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use service::Supervisor;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::Load;
 use super::pace::paced;
@@ -30,6 +31,8 @@ const STREAM_AGE_MAX: Duration = Duration::from_secs(3_600);
 /// The four hops, working.
 pub(super) struct Raw {
     pipeline: Arc<Pipeline>,
+    /// Ends the hops.
+    over: CancellationToken,
     next: Mutex<u64>,
 }
 
@@ -49,17 +52,19 @@ impl Raw {
             arrived: Mutex::default(),
             news: Notify::new(),
         });
+        let over = supervisor.token().child_token();
         for hop in 0..HOPS {
             let consumer = pipeline.prepare(hop).await.with_context(|| stream_of(hop))?;
-            let (pipeline, drain) = (Arc::clone(&pipeline), supervisor.token());
+            let (pipeline, over) = (Arc::clone(&pipeline), over.clone());
             supervisor.spawn(&format!("raw-hop-{hop}"), async move {
                 tokio::select! {
-                    () = drain.cancelled() => Ok(()),
-                    ended = pipeline.work(hop, consumer) => ended,
+                    () = over.cancelled() => Ok(()),
+                    // A hop that lost its consumer because it is over is no failure.
+                    ended = pipeline.work(hop, consumer) => if over.is_cancelled() { Ok(()) } else { ended },
                 }
             });
         }
-        Ok(Self { pipeline, next: Mutex::new(0) })
+        Ok(Self { pipeline, over, next: Mutex::new(0) })
     }
 
     /// From before the first publish until the fourth hop has the message.
@@ -87,8 +92,9 @@ impl Raw {
         Ok(f64::from(count) / took.as_secs_f64().max(f64::EPSILON))
     }
 
-    /// Removes the streams; another run makes them anew.
+    /// Ends the hops and removes the streams; another run makes them anew.
     pub(super) async fn remove(&self) {
+        self.over.cancel();
         for hop in 0..HOPS {
             if let Err(error) = self.pipeline.jetstream.delete_stream(stream_of(hop)).await {
                 tracing::warn!(%error, stream = stream_of(hop), "stays");

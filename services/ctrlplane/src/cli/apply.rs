@@ -1,5 +1,6 @@
 //! `ctrlplane apply`: the catalog from files.
 
+use domain::entity::Kind;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -33,7 +34,9 @@ pub(super) async fn run(session: &Session, args: &ApplyArgs) -> Result<(), Failu
 
 /// `kind/name`, as `delete` and `get` take them apart again.
 fn name(result: &Value) -> String {
-    plain(&format!("{}/{}", text_at(result, "/kind").to_lowercase(), text_at(result, "/name")))
+    let kind = text_at(result, "/kind");
+    let kind = Kind::parse(&kind).map_or(kind, |known| known.token().to_owned());
+    plain(&format!("{kind}/{}", text_at(result, "/name")))
 }
 
 fn told(result: &Value, args: &ApplyArgs) -> String {

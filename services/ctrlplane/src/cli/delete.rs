@@ -1,8 +1,9 @@
 //! `ctrlplane delete`: one thing by kind and name, or everything that files declare, the last first.
 
-use domain::entity::Kind;
-use serde::Deserialize as _;
-use serde_json::{Value, json};
+use domain::entity::{Entity, Kind};
+use domain::manifest::{self, Defaults, File};
+use domain::token::Slug;
+use serde_json::json;
 
 use super::api::ApiError;
 use super::args::DeleteArgs;
@@ -17,6 +18,9 @@ use super::words::plain;
 #[derive(Debug, PartialEq, Eq)]
 struct Declared {
     kind: Kind,
+    /// By what it is asked for.
+    asked: String,
+    /// By what people know it.
     name: String,
     workspace: Option<String>,
 }
@@ -24,9 +28,14 @@ struct Declared {
 pub(super) async fn run(session: &Session, args: &DeleteArgs) -> Result<(), Failure> {
     let mut declared = match (&args.kind, &args.name) {
         (Some(kind), Some(name)) => {
-            vec![Declared { kind: parse_kind(kind)?, name: name.clone(), workspace: None }]
+            vec![Declared {
+                kind: parse_kind(kind)?,
+                asked: name.clone(),
+                name: name.clone(),
+                workspace: None,
+            }]
         }
-        _ => all(&files::collect(&args.files)?)?,
+        _ => all(&files::collect(&args.files)?, session.given_workspace())?,
     };
     if declared.is_empty() {
         return Err(Failure::Usage("the files declare nothing".to_owned()));
@@ -36,7 +45,7 @@ pub(super) async fn run(session: &Session, args: &DeleteArgs) -> Result<(), Fail
     let mut told = Vec::new();
     for one in &declared {
         let gone = delete(session, one, args).await?;
-        let name = plain(&format!("{}/{}", one.kind.name().to_lowercase(), one.name));
+        let name = plain(&format!("{}/{}", one.kind.token(), one.name));
         let action = if gone { "deleted" } else { "absent" };
         match session.format {
             Format::Table => output::line(&format!("{name} {action}"))?,
@@ -60,7 +69,7 @@ async fn delete(session: &Session, one: &Declared, args: &DeleteArgs) -> Result<
         (None, Kind::Workspace) => one.name.as_str(),
         (None, _) => session.workspace().await?.as_str(),
     };
-    let path = ["workspaces", workspace, "catalog", one.kind.token(), &one.name];
+    let path = ["workspaces", workspace, "catalog", one.kind.token(), &one.asked];
     let cascade = if args.cascade { "true" } else { "false" };
     match session.api.delete(&path, &[("cascade", cascade)]).await {
         Ok(_) => Ok(true),
@@ -70,56 +79,44 @@ async fn delete(session: &Session, one: &Declared, args: &DeleteArgs) -> Result<
 }
 
 /// Everything the files declare.
-fn all(sources: &[Source]) -> Result<Vec<Declared>, Failure> {
-    let mut declared = Vec::new();
-    for source in sources {
-        for (n, document) in serde_yaml_ng::Deserializer::from_str(&source.text).enumerate() {
-            let place = || format!("{}: document {}", source.name, n + 1);
-            let value = Value::deserialize(document)
-                .map_err(|error| Failure::Refused(format!("{}: {error}", place())))?;
-            let documents = match value {
-                Value::Null => continue,
-                Value::Array(items) => items,
-                one => vec![one],
-            };
-            for document in documents {
-                declared
-                    .push(read(&document).map_err(|why| Failure::Refused(format!("{}: {why}", place())))?);
-            }
+///
+/// # Errors
+/// Every mistake in them, each with its place.
+fn all(sources: &[Source], workspace: Option<&Slug>) -> Result<Vec<Declared>, Failure> {
+    let files: Vec<File<'_>> =
+        sources.iter().map(|source| File { name: &source.name, text: &source.text }).collect();
+    match manifest::parse(&files, &Defaults { workspace, now: bus::clock::now() }) {
+        Ok(documents) => Ok(documents.into_iter().map(|document| Declared::of(&document.entity)).collect()),
+        Err(errors) => {
+            let lines: Vec<String> = errors.iter().map(|error| plain(&error.to_string())).collect();
+            Err(Failure::Refused(format!("{}\nnothing was deleted", lines.join("\n"))))
         }
     }
-    // A workspace declared in the files is that of documents that name none, as for `apply`.
-    let mut workspaces = declared.iter().filter(|one| one.kind == Kind::Workspace);
-    if let (Some(only), None) = (workspaces.next(), workspaces.next()) {
-        let only = only.name.clone();
-        for one in declared.iter_mut().filter(|one| one.workspace.is_none()) {
-            one.workspace = Some(only.clone());
-        }
-    }
-    Ok(declared)
 }
 
-fn read(document: &Value) -> Result<Declared, String> {
-    let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    let kind = text("/kind").ok_or("has no kind")?;
-    let kind = Kind::parse(&kind).ok_or_else(|| format!("there is no kind {kind:?}"))?;
-    let name = match kind {
-        Kind::Version => {
-            let tag = text("/spec/tag").or_else(|| text("/metadata/name")).ok_or("has no spec.tag")?;
-            format!("{}:{tag}", text("/spec/deployment").ok_or("has no spec.deployment")?)
+impl Declared {
+    fn of(entity: &Entity) -> Self {
+        let meta = entity.meta();
+        let name = match entity {
+            Entity::Resource(resource) => resource.spec.identifier.clone(),
+            Entity::Workspace(_)
+            | Entity::System(_)
+            | Entity::Environment(_)
+            | Entity::JobAgent(_)
+            | Entity::Deployment(_)
+            | Entity::Policy(_)
+            | Entity::TriggerSource(_)
+            | Entity::Trigger(_)
+            | Entity::Version(_)
+            | Entity::Approval(_) => meta.name.clone(),
+        };
+        Self {
+            kind: entity.kind(),
+            asked: meta.id.to_string(),
+            name,
+            workspace: Some(meta.workspace.to_string()),
         }
-        Kind::Resource => text("/spec/identifier").or_else(|| text("/metadata/name")).ok_or("has no name")?,
-        Kind::Workspace
-        | Kind::System
-        | Kind::Environment
-        | Kind::JobAgent
-        | Kind::Deployment
-        | Kind::Policy
-        | Kind::TriggerSource
-        | Kind::Trigger
-        | Kind::Approval => text("/metadata/name").ok_or("has no metadata.name")?,
-    };
-    Ok(Declared { kind, name, workspace: text("/metadata/workspace") })
+    }
 }
 
 #[cfg(test)]
@@ -127,7 +124,7 @@ mod tests {
     use super::*;
 
     fn names(text: &str) -> Result<Vec<String>, Failure> {
-        let declared = all(&[Source { name: "a.yaml".into(), text: text.into() }])?;
+        let declared = all(&[Source { name: "a.yaml".into(), text: text.into() }], None)?;
         Ok(declared
             .into_iter()
             .map(|one| format!("{}/{} {}", one.kind.token(), one.name, one.workspace.unwrap_or_default()))
@@ -136,17 +133,16 @@ mod tests {
 
     #[test]
     fn every_document_names_something() {
-        let text = "# first\nkind: Workspace\nmetadata: { name: acme }\n---\nkind: Version\nmetadata: {}\n\
-                    spec: { deployment: web, tag: v1 }\n---\n---\n- kind: Resource\n  metadata: { name: EU, workspace: b }\n  \
+        let text = "kind: Workspace\nmetadata: { name: acme }\n---\nkind: Version\n\
+                    spec: { deployment: web, tag: v1 }\n---\nkind: Resource\nmetadata: { name: EU, workspace: b }\n\
                     spec: { identifier: eu-1 }\n";
-        assert_eq!(names(text).unwrap(), ["workspace/acme acme", "version/web:v1 acme", "resource/eu-1 b"]);
+        assert_eq!(names(text).unwrap(), ["workspace/acme acme", "version/v1 acme", "resource/eu-1 b"]);
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused() {
-        for text in ["kind: Pod\nmetadata: {name: a}", "metadata: {name: a}", "kind: System", "a: [", "text"]
-        {
-            assert!(matches!(names(text), Err(Failure::Refused(why)) if why.contains("a.yaml")), "{text}");
+    fn what_cannot_be_read_is_refused_with_its_place() {
+        for text in ["kind: Pod\nmetadata: {name: a}", "kind: System", "a: ["] {
+            assert!(matches!(names(text), Err(Failure::Refused(why)) if why.contains("a.yaml:")), "{text}");
         }
     }
 }

@@ -49,9 +49,7 @@ pub(super) async fn run(session: &Session, args: &DescribeArgs) -> Result<(), Fa
             output::json(&json!({ "entity": entity, "targets": targets, "jobs": jobs, "versions": versions }))
         }
         Format::Yaml => output::print(&session.manifest(kind, &id).await?),
-        Format::Name => {
-            output::line(&format!("{}/{}", kind.name().to_lowercase(), text_at(&entity, "/meta/name")))
-        }
+        Format::Name => output::line(&format!("{}/{}", kind.token(), text_at(&entity, "/meta/name"))),
         Format::Table => {
             let mut text = plain(&session.manifest(kind, &id).await?);
             text.push_str(&facts(&entity));

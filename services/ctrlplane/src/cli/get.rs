@@ -73,7 +73,7 @@ async fn workspaces(session: &Session) -> Result<(), Failure> {
             for one in all {
                 table.row([text_at(one, "/slug"), text_at(one, "/name"), age(one, "/createdAt", now)]);
             }
-            shown(&table, "workspaces")
+            shown(&table)
         }
     }
 }
@@ -108,7 +108,7 @@ async fn list(session: &Session, kind: Kind, args: &GetArgs) -> Result<(), Failu
         }
         Format::Table | Format::Yaml => {
             let names = Lookups::load(session, kind).await?;
-            shown(&table(kind, &all, &names, bus::clock::now()), kind.token())
+            shown(&table(kind, &all, &names, bus::clock::now()))
         }
     }
 }
@@ -123,7 +123,7 @@ async fn one(session: &Session, kind: Kind, name: &str) -> Result<(), Failure> {
         Format::Name => output::line(&Lookups::load(session, kind).await?.full_name(kind, &entity)),
         Format::Table | Format::Yaml => {
             let names = Lookups::load(session, kind).await?;
-            shown(&table(kind, std::slice::from_ref(&entity), &names, bus::clock::now()), kind.token())
+            shown(&table(kind, std::slice::from_ref(&entity), &names, bus::clock::now()))
         }
     }
 }
@@ -138,7 +138,7 @@ async fn targets(session: &Session, deployment: Option<&str>) -> Result<(), Fail
         Format::Name => {
             output::print(&all.iter().map(|one| format!("{}\n", text_at(one, "/key"))).collect::<String>())
         }
-        Format::Table => shown(&targets_table(&all), "release targets"),
+        Format::Table => shown(&targets_table(&all)),
     }
 }
 
@@ -160,10 +160,10 @@ pub(super) fn targets_table(all: &[Value]) -> Table {
     table
 }
 
-fn shown(table: &Table, what: &str) -> Result<(), Failure> {
+fn shown(table: &Table) -> Result<(), Failure> {
     let text = table.render();
     if text.is_empty() {
-        eprintln!("no {what}");
+        eprintln!("there is none");
     }
     output::print(&text)
 }
@@ -224,7 +224,7 @@ impl Lookups {
             | Kind::TriggerSource
             | Kind::Trigger => text_at(entity, "/meta/name"),
         };
-        plain(&format!("{}/{name}", kind.name().to_lowercase()))
+        plain(&format!("{}/{name}", kind.token()))
     }
 }
 

@@ -1,0 +1,260 @@
+//! The command line against a real API on real servers: what people type, what they read, and the exit codes.
+
+use std::path::Path;
+use std::process::Output;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{Api, Settings};
+use bus::topology::{Service as Who, needs_of};
+use bus::{Base, Bus, ConnectOptions, Provision};
+use domain::id::{DeploymentId, EnvironmentId, JobId, ReleaseId, ResourceId, VersionId, derive};
+use domain::job::{JobFact, JobRef, JobView};
+use domain::subject;
+use domain::target::TargetKey;
+use domain::token::Slug;
+use servers::TestServers;
+use service::{CommonSettings, Plan, Secrets, Supervisor, start};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+
+const WITHIN: Duration = Duration::from_secs(30);
+const KEY: &str = "a-key-for-this-test";
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/github.yaml");
+
+struct World {
+    url: String,
+    bus: Bus,
+    servers: TestServers,
+    supervisor: Supervisor,
+}
+
+impl World {
+    async fn start() -> Self {
+        let servers = TestServers::start().await;
+        let key_file = servers.dir.path().join("key");
+        std::fs::write(&key_file, KEY).expect("written");
+        let mut settings = Settings::default();
+        settings.auth.bootstrap_key_file = Some(key_file);
+        let mut common = CommonSettings::listening_on(0);
+        common.nats.url = servers.nats.url();
+        common.redis.url = servers.redis.url();
+        let options = ConnectOptions {
+            url: servers.nats.url(),
+            name: "test".to_owned(),
+            user: None,
+            password: None,
+            credentials_file: None,
+            provision: Provision::Create,
+        };
+        let bus = Bus::connect(&options).await.expect("connected");
+        bus.ensure(&needs_of(Who::Admin)).await.expect("everything is there");
+        let supervisor = Supervisor::new("test");
+        let plan = Plan { settings, common, secrets: Arc::new(Secrets::new(None, [])) };
+        let started = start::<Api>(&supervisor, plan).await.expect("it starts");
+        let url = format!("http://{}", started.address.expect("it listens"));
+        tokio::time::timeout(WITHIN, async {
+            while !started.readiness.is_ready() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+        .expect("it gets ready");
+        Self { url, bus, servers, supervisor }
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ctrlplane"));
+        command
+            .args(line.split_whitespace())
+            .env_clear()
+            .env("HOME", self.servers.dir.path())
+            .env("CTRLPLANE_URL", &self.url)
+            .env("CTRLPLANE_API_KEY", KEY)
+            .current_dir(self.servers.dir.path())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs it and expects the exit code; tells stdout and stderr.
+    async fn run(&self, line: &str, code: i32) -> (String, String) {
+        let output = tokio::time::timeout(WITHIN, self.command(line).output())
+            .await
+            .expect("in time")
+            .expect("started");
+        let Output { status, stdout, stderr } = output;
+        let (stdout, stderr) =
+            (String::from_utf8(stdout).expect("text"), String::from_utf8(stderr).expect("text"));
+        assert_eq!(status.code(), Some(code), "{line}\n{stdout}\n{stderr}");
+        (stdout, stderr)
+    }
+
+    async fn end(self) {
+        self.supervisor.finish(WITHIN).await.expect("drained");
+        self.bus.drain().await;
+    }
+
+    /// A job of the example, with its status published as the syncer does.
+    async fn job(&self, number: u32, fact: Option<JobFact>) -> JobView {
+        let acme: Slug = "acme".parse().expect("a slug");
+        let (tag, deployment) = (format!("v{number}"), DeploymentId::of(&acme, "web"));
+        let release = ReleaseId(derive(&["release", &tag]));
+        let job = JobRef {
+            workspace: acme.clone(),
+            id: JobId::of(release, 1),
+            target: TargetKey {
+                deployment,
+                environment: EnvironmentId::of(&acme, "staging"),
+                resource: ResourceId::of(&acme, "staging-eu-1"),
+            },
+            version: VersionId::of(deployment, &tag),
+            tag,
+            release,
+            attempt: 1,
+            deployment: "web".parse().expect("a slug"),
+            environment: "staging".parse().expect("a slug"),
+        };
+        let jobs = self.bus.jobs();
+        jobs.record(&job, JobFact::Requested { catalog_revision: 1 }, Base::Look, None)
+            .await
+            .expect("recorded");
+        if let Some(fact) = fact {
+            jobs.record(&job, fact, Base::Look, None).await.expect("recorded");
+        }
+        let known = jobs.load(&acme, job.id).await.expect("loaded").expect("there");
+        let view = JobView::of(&known.state, known.sequence);
+        let subject = subject::status(
+            &view.workspace,
+            view.platform.as_ref(),
+            &view.deployment,
+            &view.environment,
+            view.id,
+        );
+        self.bus.publish_json(subject, &view, None).await.expect("published");
+        view
+    }
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> String {
+    let path = dir.join(name);
+    std::fs::write(&path, text).expect("written");
+    path.display().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_is_applied_looked_at_and_deleted() {
+    let world = World::start().await;
+    let (dry, _) = world.run(&format!("apply -f {EXAMPLE} --dry-run"), 0).await;
+    assert!(dry.contains("deployment/web created (dry run)") && dry.contains("+  slug: web"), "{dry}");
+    let (applied, _) = world.run(&format!("apply -f {EXAMPLE}"), 0).await;
+    assert!(applied.lines().all(|line| line.ends_with(" created")), "{applied}");
+    assert!(applied.contains("job-agent/github created\n"), "{applied}");
+    let (again, _) = world.run(&format!("apply -f {EXAMPLE}"), 0).await;
+    assert!(again.lines().all(|line| line.ends_with(" unchanged")), "{again}");
+    let (table, _) = world.run("get environments", 0).await;
+    assert!(table.starts_with("NAME") && table.contains("staging     shop"), "{table}");
+    let (names, _) = world.run("get resources -o name", 0).await;
+    assert_eq!(names, "resource/eu-1\nresource/staging-eu-1\nresource/us-1\n");
+    // What is read back as files changes nothing.
+    let (files, _) = world.run("get deployments -o yaml", 0).await;
+    let path = write(world.servers.dir.path(), "back.yaml", &files);
+    let (back, _) = world.run(&format!("apply -f {path} -w acme"), 0).await;
+    assert_eq!(back, "deployment/web unchanged\n");
+    let (described, _) = world.run("describe trigger-source github", 0).await;
+    assert!(described.contains("# webhooks go to /webhooks/acme/github"), "{described}");
+    let (deleted, _) = world.run("delete policy production-gate", 0).await;
+    assert_eq!(deleted, "policy/production-gate deleted\n");
+    let (deleted, _) = world.run(&format!("delete -f {EXAMPLE}"), 0).await;
+    assert!(deleted.contains("policy/production-gate absent\n"), "{deleted}");
+    assert!(deleted.ends_with("workspace/acme deleted\n"), "{deleted}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_wrong_is_told_by_place_and_exit_code() {
+    let world = World::start().await;
+    let dir = world.servers.dir.path();
+    let bad = write(
+        dir,
+        "bad.yaml",
+        "kind: Workspace\nmetadata: { name: acme }\n---\nkind: System\nmetadata: { nam: x }\n",
+    );
+    let (_, said) = world.run(&format!("apply -f {bad}"), 1).await;
+    assert!(said.starts_with(&format!("{bad}:5: metadata.nam: ")), "{said}");
+    assert!(said.contains("did you mean `name`?") && said.contains("nothing was written"), "{said}");
+    let (_, said) = world.run("get deployments", 1).await;
+    assert!(said.contains("no workspace"), "{said}");
+    std::fs::create_dir(dir.join("empty")).expect("made");
+    let (_, said) = world.run("apply -f empty", 2).await;
+    assert!(said.contains("no *.yaml"), "{said}");
+    let (_, said) = world.run("get pods", 2).await;
+    assert!(said.contains("there is no kind"), "{said}");
+    let (_, said) = world.run("get workspaces --url http://127.0.0.1:1", 5).await;
+    assert!(said.contains("does not answer"), "{said}");
+    let (_, said) = world.run("get workspaces --key wrong-key", 1).await;
+    assert!(said.contains("does not know this API key") && !said.contains("wrong-key"), "{said}");
+    world.run(&format!("apply -f {EXAMPLE}"), 0).await;
+    let (_, said) = world.run("get policy nope", 1).await;
+    assert!(said.contains("there is no"), "{said}");
+    world.run("version create web v1 --config sha=abc", 0).await;
+    let (_, said) = world.run("version create web v1", 1).await;
+    assert!(said.contains("upsert"), "{said}");
+    let (said, _) = world.run("approve web v1 production --reason fine", 0).await;
+    assert!(said.contains("v1 approved for production"), "{said}");
+    let (said, _) = world.run("version reject web v1", 0).await;
+    assert_eq!(said, "version/web:v1 rejected\n");
+    let (versions, _) = world.run("get versions", 0).await;
+    assert!(versions.contains("web         v1   rejected"), "{versions}");
+    // Nobody evaluates here: the version gets nowhere.
+    world.run("version create web v2 --wait --timeout 1s", 4).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_followed_live_and_ctrl_c_is_the_end() {
+    let world = World::start().await;
+    world.run(&format!("apply -f {EXAMPLE}"), 0).await;
+    let first = world.job(1, None).await;
+    let mut watching =
+        world.command("jobs --watch").stdout(std::process::Stdio::piped()).spawn().expect("started");
+    let mut lines = BufReader::new(watching.stdout.take().expect("piped")).lines();
+    let mut next = async || {
+        let line = tokio::time::timeout(WITHIN, lines.next_line()).await.expect("in time").expect("read");
+        line.expect("one more line")
+    };
+    let line = next().await;
+    assert!(line.contains("pending") && line.contains("web v1 → staging staging-eu-1"), "{line}");
+    let ended = JobFact::CancelRequested { by: "ann".to_owned(), reason: domain::job::CancelReason::User };
+    let cancelled = world.job(1, Some(ended)).await;
+    let line = next().await;
+    assert!(line.contains(cancelled.status.as_str()) && line.contains(&first.id.to_string()[..8]), "{line}");
+    let second = world.job(2, None).await;
+    let line = next().await;
+    assert!(line.contains("web v2"), "nothing is told twice: {line}");
+    let pid = watching.id().expect("it runs").to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status().await.expect("kill runs");
+    assert!(sent.success());
+    let status = tokio::time::timeout(WITHIN, watching.wait()).await.expect("in time").expect("it ends");
+    assert_eq!(status.code(), Some(0));
+    let (told, _) = world.run(&format!("job {}", second.id), 0).await;
+    assert!(told.contains("status:      pending") && told.contains("History"), "{told}");
+    world.run(&format!("cancel {}", second.id), 0).await;
+    world.run(&format!("open {}", second.id), 1).await;
+    let (rebuilt, _) = world
+        .run(
+            &format!(
+                "projections rebuild --nats {} --redis {}",
+                world.servers.nats.url(),
+                world.servers.redis.url()
+            ),
+            0,
+        )
+        .await;
+    assert!(rebuilt.contains("the views are rebuilt from 4 facts"), "{rebuilt}");
+    let (table, _) = world.run("jobs", 0).await;
+    assert_eq!(table.lines().count(), 3, "{table}");
+    world.run("cancel ffffffff", 1).await;
+    let (none, said) = world.run("dead list", 0).await;
+    assert!(none.is_empty() && said.contains("no dead letters"), "{none}{said}");
+    world.end().await;
+}
