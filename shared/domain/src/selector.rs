@@ -1,9 +1,15 @@
 //! Selectors and conditions: CEL, compiled once. What cannot be evaluated is an error, and callers fail closed.
 
-use cel::{Context, Program, Value as Cel};
-use serde::Serialize;
+mod check;
+mod value;
+
+pub use value::{ScopeValue, value_of};
+
+use cel::common::value::CowVal;
+use cel::context::VariableResolver;
+use cel::{Context, Env, Program, Value as Cel};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Longest accepted expression, in bytes: the parser recurses, and CEL has no evaluation budget.
 pub const EXPRESSION_BYTES_MAX: usize = 4096;
@@ -20,22 +26,10 @@ pub struct Selector {
 #[error("{0}")]
 pub struct SelectorError(pub String);
 
-/// The variables an expression sees. Values are made once, with [`value_of`], and shared.
+/// The variables an expression sees. Values are made once, with [`value_of`], and shared: making a scope copies none.
 #[derive(Clone, Default)]
 pub struct Scope {
     variables: Vec<(&'static str, ScopeValue)>,
-}
-
-/// A value of a scope, converted once.
-#[derive(Clone)]
-pub struct ScopeValue(Cel);
-
-/// Converts a value for use in scopes.
-///
-/// # Errors
-/// When it has no CEL form (a map with keys that are not strings or numbers).
-pub fn value_of(value: &impl Serialize) -> Result<ScopeValue, SelectorError> {
-    cel::to_value(value).map(ScopeValue).map_err(|error| SelectorError(error.to_string()))
 }
 
 impl Scope {
@@ -47,12 +41,22 @@ impl Scope {
     }
 }
 
+impl VariableResolver for Scope {
+    fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        let found = self.variables.iter().find(|(name, _)| *name == variable);
+        found.map(|(_, value)| CowVal::Borrowed(value.as_val()))
+    }
+}
+
+/// The functions there are. Building it is far dearer than most evaluations.
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
 impl Selector {
-    /// Compiles the expression, and holds it to the variables it may use: a misspelt one is refused here, when
-    /// somebody is there to read it, and not at evaluation.
+    /// Compiles the expression, and holds it to the variables and functions it may use: a misspelt one is refused
+    /// here, when somebody is there to read it, and not at evaluation.
     ///
     /// # Errors
-    /// When it is too long, does not parse, or uses another variable.
+    /// When it is too long, does not parse, uses another variable or function, or nests too many loops.
     pub fn compile(source: &str, variables: &[&str]) -> Result<Self, SelectorError> {
         if source.trim().is_empty() {
             return Err(SelectorError("an expression is empty; write `true` to select everything".into()));
@@ -60,22 +64,11 @@ impl Selector {
         if source.len() > EXPRESSION_BYTES_MAX {
             return Err(SelectorError(format!("an expression may have {EXPRESSION_BYTES_MAX} bytes")));
         }
-        let program =
-            Program::compile(source).map_err(|error| SelectorError(one_line(&error.to_string())))?;
-        let mut unknown: Vec<String> = program
-            .references()
-            .variables()
-            .into_iter()
-            .filter(|name| !variables.contains(name) && !is_bound(source, name))
-            .map(str::to_owned)
-            .collect();
-        unknown.sort();
-        if let Some(name) = unknown.first() {
-            return Err(SelectorError(format!(
-                "there is no variable `{name}` here; there are {}",
-                variables.join(", ")
-            )));
-        }
+        let program = ENVIRONMENT.compile(source).map_err(|errors| {
+            let messages: Vec<String> = errors.errors.iter().map(|error| one_line(&error.msg)).collect();
+            SelectorError(format!("`{source}` is no expression: {}", messages.join("; ")))
+        })?;
+        check::names(program.expression(), variables)?;
         Ok(Self { source: source.into(), program: Arc::new(program) })
     }
 
@@ -89,33 +82,26 @@ impl Selector {
     /// # Errors
     /// When it cannot be evaluated (a field that is not there), or is not a boolean.
     pub fn matches(&self, scope: &Scope) -> Result<bool, SelectorError> {
-        let mut context = Context::default();
-        for (name, value) in &scope.variables {
-            context.add_variable_from_value(*name, value.0.clone());
-        }
+        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
+        context.set_variable_resolver(scope);
         match self.program.execute(&context) {
             Ok(Cel::Bool(yes)) => Ok(yes),
             Ok(other) => {
-                Err(SelectorError(format!("`{}` is no boolean but {}", self.source, kind_of(&other))))
+                Err(SelectorError(format!("`{}` is no boolean but {}", self.source, other.type_of())))
             }
             Err(error) => Err(SelectorError(format!("`{}`: {}", self.source, one_line(&error.to_string())))),
         }
     }
 }
 
-/// Whether a macro binds the name: `list.exists(name, …)`. The compiler counts such a name as a reference, too.
-fn is_bound(source: &str, name: &str) -> bool {
-    source.match_indices(name).any(|(at, _)| {
-        source[..at].trim_end().ends_with('(') && source[at + name.len()..].trim_start().starts_with(',')
-    })
-}
-
-fn kind_of(value: &Cel) -> String {
-    value.type_of().to_string()
-}
-
+/// In one line, and not without end: errors of CEL print the values they are about.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    const CHARS_MAX: usize = 300;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
 }
 
 impl fmt::Debug for Selector {
@@ -130,7 +116,8 @@ mod tests {
     use serde_json::json;
 
     fn check(source: &str) -> Result<bool, SelectorError> {
-        let resource = value_of(&json!({ "name": "eu-1", "metadata": { "region": "eu" }, "n": 3 }))?;
+        let resource = value_of(&json!({ "name": "eu-1", "metadata": { "region": "eu" }, "n": 3,
+            "tags": ["x", "y"], "nothing": null, "at": "2026-02-01T00:00:00Z" }))?;
         Selector::compile(source, &["resource"])?.matches(&Scope::default().with("resource", resource))
     }
 
@@ -146,6 +133,12 @@ mod tests {
             ("resource.name in ['eu-1', 'eu-2']", true),
             ("resource.name.matches('^eu-[0-9]$')", true),
             ("['a','b'].exists(x, x == 'b')", true),
+            ("['a','b'].exists(x, ['b'].exists(y, x == y))", true),
+            ("resource.n + 1 == 4 && resource.n == 3.0", true),
+            ("resource.tags.exists(tag, tag == 'x') && size(resource.tags) == 2", true),
+            ("type(resource.name) == string && resource.nothing == null", true),
+            ("timestamp(resource.at) > timestamp('2026-01-01T00:00:00Z')", true),
+            ("has(resource.zone) ? resource.zone == 'a' : true", true),
         ] {
             assert_eq!(check(source), Ok(yes), "{source}");
         }
@@ -160,11 +153,34 @@ mod tests {
             "resource.name",
             "resourc.name == 'a'",
             "1 + 1",
+            "x == 'a' || ['b'].exists(x, x == 'b')",
+            "resource.name.startWith('eu')",
+            "[1].all(a, [1].all(b, [1].all(c, true)))",
+            "resource",
+            "optional.off(1).hasValue()",
         ] {
             assert!(check(source).is_err(), "{source}");
         }
         assert!(check(&format!("'{}' == ''", "x".repeat(5000))).is_err());
         let unknown = check("resourc.name == 'a'").unwrap_err().to_string();
         assert!(unknown.contains("`resourc`") && unknown.contains("resource"), "{unknown}");
+    }
+
+    #[test]
+    fn an_error_says_what_is_wrong_in_one_short_line() {
+        for (source, said) in [
+            ("resourc.name == 'a'", "there is no variable `resourc` here; there is resource"),
+            ("resource.name.startWith('a')", "there is no function `startWith`; did you mean `startsWith`?"),
+            ("resource.metadata.zone == 'a'", "zone"),
+            ("resource.name ==", "is no expression"),
+            ("[1].all(a, [1].all(b, [1].all(c, true)))", "loops"),
+            ("resource.metadata + 1 == 2", "`resource.metadata + 1 == 2`"),
+        ] {
+            let message = check(source).unwrap_err().to_string();
+            assert!(
+                message.contains(said) && message.len() < 600 && !message.contains('\n'),
+                "{source}: {message}"
+            );
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! One document to one entity: names become ids, what may be left out is filled in.
 
-use super::hint::did_you_mean;
 use super::node::{Content, Node, object};
 use super::path::Path;
 use super::{Problem, typed};
@@ -10,6 +9,7 @@ use crate::id::{
     ApprovalId, DeploymentId, EnvironmentId, JobAgentId, PolicyId, ResourceId, SystemId, TriggerId,
     TriggerSourceId, VersionId, WorkspaceId,
 };
+use crate::near::did_you_mean;
 use crate::token::Slug;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -80,7 +80,7 @@ impl Draft {
         let mut problems = Vec::new();
         let workspace = self.place.clone();
         self.resolve(&mut spec, &mut problems);
-        let entity = match self.kind {
+        match self.kind {
             Kind::Workspace => {
                 let id = WorkspaceId::of(&workspace).0;
                 self.record(spec, problems, |_| Ok((id, None))).map(Entity::Workspace)
@@ -118,8 +118,7 @@ impl Draft {
                     Ok((id, Some(format!("approval by {}", spec.user))))
                 })
                 .map(Entity::Approval),
-        };
-        entity
+        }
     }
 
     /// Names become ids, and what may be left out is filled in.

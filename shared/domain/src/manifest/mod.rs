@@ -4,7 +4,6 @@
 //! texts come in with their names.
 
 mod convert;
-mod hint;
 mod node;
 mod path;
 mod secrets;

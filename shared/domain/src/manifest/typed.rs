@@ -1,8 +1,8 @@
 //! From a JSON value to a type, with every error at its field, not only the first.
 
 use super::Problem;
-use super::hint::did_you_mean;
 use super::path::Path;
+use crate::near::did_you_mean;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;

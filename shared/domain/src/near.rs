@@ -1,7 +1,7 @@
 //! "Did you mean": the known word nearest to an unknown one.
 
 /// A sentence with the nearest of the known words, or with all of them when none is near and they are few.
-pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     const FEW: usize = 16;
     let known: Vec<&str> = known.into_iter().collect();
     let lower = word.to_ascii_lowercase();

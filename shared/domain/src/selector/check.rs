@@ -1,0 +1,130 @@
+//! Holds an expression to names that are there, and to an amount of work.
+
+use super::SelectorError;
+use crate::near::did_you_mean;
+use cel::IdedExpr;
+use cel::common::ast::{EntryExpr, Expr};
+
+/// How deep loops (`exists`, `all`, `map`, `filter`) may nest: each level multiplies the work.
+const LOOPS_MAX: usize = 2;
+
+/// The functions of CEL's standard library.
+const FUNCTIONS: [&str; 36] = [
+    "bool",
+    "bytes",
+    "contains",
+    "double",
+    "duration",
+    "dyn",
+    "endsWith",
+    "getDate",
+    "getDayOfMonth",
+    "getDayOfWeek",
+    "getDayOfYear",
+    "getFullYear",
+    "getHours",
+    "getMilliseconds",
+    "getMinutes",
+    "getMonth",
+    "getSeconds",
+    "hasValue",
+    "int",
+    "matches",
+    "none",
+    "of",
+    "ofNonZeroValue",
+    "or",
+    "orValue",
+    "size",
+    "startsWith",
+    "string",
+    "timestamp",
+    "type",
+    "uint",
+    "value",
+    "has",
+    "optional.none",
+    "optional.of",
+    "optional.ofNonZeroValue",
+];
+
+/// Names that are there without being variables: types, and the namespace of optional values.
+const TYPES: [&str; 11] =
+    ["bool", "bytes", "double", "int", "list", "map", "null_type", "optional", "string", "type", "uint"];
+
+/// Whether the expression uses only these variables and functions that exist, and loops within bounds.
+pub(super) fn names(expression: &IdedExpr, variables: &[&str]) -> Result<(), SelectorError> {
+    Walk { variables, bound: Vec::new(), loops: 0 }.expression(expression)
+}
+
+struct Walk<'a> {
+    variables: &'a [&'a str],
+    /// What the loops around bind.
+    bound: Vec<&'a str>,
+    loops: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn expression(&mut self, expression: &'a IdedExpr) -> Result<(), SelectorError> {
+        match &expression.expr {
+            Expr::Unspecified | Expr::Literal(_) => Ok(()),
+            Expr::Ident(name) => self.variable(name),
+            Expr::Select(select) => self.expression(&select.operand),
+            Expr::Call(call) => {
+                function(&call.func_name)?;
+                call.target
+                    .iter()
+                    .map(AsRef::as_ref)
+                    .chain(&call.args)
+                    .try_for_each(|part| self.expression(part))
+            }
+            Expr::List(list) => list.elements.iter().try_for_each(|element| self.expression(element)),
+            Expr::Map(map) => map.entries.iter().try_for_each(|entry| self.entry(&entry.expr)),
+            Expr::Struct(made) => Err(SelectorError(format!("there is no type `{}`", made.type_name))),
+            Expr::Comprehension(each) => {
+                self.expression(&each.iter_range)?;
+                self.expression(&each.accu_init)?;
+                if self.loops == LOOPS_MAX {
+                    return Err(SelectorError(format!("at most {LOOPS_MAX} loops may nest")));
+                }
+                let before = self.bound.len();
+                self.bound.extend([each.iter_var.as_str(), each.accu_var.as_str()]);
+                self.bound.extend(each.iter_var2.as_deref());
+                self.loops += 1;
+                let body = [&each.loop_cond, &each.loop_step, &each.result];
+                let checked = body.into_iter().try_for_each(|part| self.expression(part));
+                self.loops -= 1;
+                self.bound.truncate(before);
+                checked
+            }
+        }
+    }
+
+    fn entry(&mut self, entry: &'a EntryExpr) -> Result<(), SelectorError> {
+        match entry {
+            EntryExpr::StructField(field) => self.expression(&field.value),
+            EntryExpr::MapEntry(entry) => {
+                self.expression(&entry.key)?;
+                self.expression(&entry.value)
+            }
+        }
+    }
+
+    fn variable(&self, name: &str) -> Result<(), SelectorError> {
+        if self.variables.contains(&name) || self.bound.contains(&name) || TYPES.contains(&name) {
+            return Ok(());
+        }
+        let are = if self.variables.len() == 1 { "is" } else { "are" };
+        let known = self.variables.join(", ");
+        Err(SelectorError(format!("there is no variable `{name}` here; there {are} {known}")))
+    }
+}
+
+fn function(name: &str) -> Result<(), SelectorError> {
+    let is_operator = !name.starts_with(|c: char| c.is_ascii_alphabetic());
+    if is_operator || FUNCTIONS.contains(&name) {
+        return Ok(());
+    }
+    let hint = did_you_mean(name, FUNCTIONS).map(|hint| format!("; {hint}")).unwrap_or_default();
+    Err(SelectorError(format!("there is no function `{name}`{hint}")))
+}
