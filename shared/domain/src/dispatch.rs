@@ -22,6 +22,19 @@ pub const AGENT_ONLY_KEYS: &[&str] =
 /// Variables an agent selector sees.
 pub const AGENT_SELECTOR_VARIABLES: &[&str] = &["jobAgent", "resource", "environment", "deployment"];
 
+/// Names the templates of a config see.
+pub const CONTEXT_NAMES: &[&str] = &[
+    "workspace",
+    "deployment",
+    "environment",
+    "resource",
+    "version",
+    "release",
+    "variables",
+    "jobAgent",
+    "job",
+];
+
 /// Why a job cannot be dispatched: it ends so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

@@ -1,5 +1,6 @@
 //! Templates in config: minijinja, strict about unknown names, bounded in work. No files, no side effects.
 
+use crate::near::did_you_mean;
 use minijinja::value::{Serde, Value as Jinja};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value};
@@ -31,6 +32,27 @@ fn environment() -> &'static Environment<'static> {
 /// When it does not parse.
 pub fn check(text: &str) -> Result<(), TemplateError> {
     environment().template_from_str(text).map(|_| ()).map_err(|error| say(text, &error))
+}
+
+/// Whether the text is a template over these names: a misspelt one is refused when it is written.
+///
+/// # Errors
+/// When it does not parse, or speaks of another name.
+pub fn check_names(text: &str, names: &[&str]) -> Result<(), TemplateError> {
+    let template = environment().template_from_str(text).map_err(|error| say(text, &error))?;
+    let mut used: Vec<String> = template.undeclared_variables(false).into_iter().collect();
+    used.sort();
+    let is_known = |name: &String| {
+        names.contains(&name.as_str()) || environment().globals().any(|(global, _)| global == name)
+    };
+    match used.iter().find(|name| !is_known(name)) {
+        None => Ok(()),
+        Some(unknown) => {
+            let hint = did_you_mean(unknown, names.iter().copied()).map(|hint| format!("; {hint}"));
+            let hint = hint.unwrap_or_default();
+            Err(TemplateError(format!("`{}`: there is no `{unknown}` here{hint}", shown(text))))
+        }
+    }
 }
 
 /// Checks every string inside a value.
@@ -124,15 +146,35 @@ fn evaluate(expression: &str, context: &Jinja) -> Result<Value, TemplateError> {
 }
 
 fn render(text: &str, context: &Jinja) -> Result<String, TemplateError> {
-    let rendered = environment().render_str(text, context).map_err(|error| say(text, &error))?;
+    let rendered = environment().render_str(text, context).map_err(|error| match error.kind() {
+        ErrorKind::UndefinedError => unknown_in(text, context).unwrap_or_else(|| say(text, &error)),
+        _ => say(text, &error),
+    })?;
     if rendered.len() > RENDERED_BYTES_MAX {
         return Err(TemplateError(format!("the rendered text has more than {RENDERED_BYTES_MAX} bytes")));
     }
     Ok(rendered)
 }
 
+/// Which name of the template is not in the context.
+fn unknown_in(text: &str, context: &Jinja) -> Option<TemplateError> {
+    let template = environment().template_from_str(text).ok()?;
+    let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+    names.sort();
+    let is_there = |name: &String| {
+        name.split('.')
+            .try_fold(context.clone(), |value, part| value.get_attr(part).ok())
+            .is_some_and(|v| !v.is_undefined())
+    };
+    let unknown = names.iter().find(|name| !is_there(name))?;
+    Some(TemplateError(format!("`{}`: {unknown} is not known here", shown(text))))
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
 fn say(text: &str, error: &Error) -> TemplateError {
-    let shown: String = text.chars().take(80).collect();
     let what = if error.kind() == ErrorKind::UndefinedError {
         "names something that is not known here".to_owned()
     } else if error.kind() == ErrorKind::OutOfFuel {
@@ -140,7 +182,7 @@ fn say(text: &str, error: &Error) -> TemplateError {
     } else {
         error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
     };
-    TemplateError(format!("`{shown}` {what}"))
+    TemplateError(format!("`{}` {what}", shown(text)))
 }
 
 #[cfg(test)]
@@ -173,6 +215,28 @@ mod tests {
         for template in ["{{ version.nothing }}", "a {{ nothing }} b", "{{ version.nothing.more }}"] {
             let error = render_value(&json!({ "x": { "y": template } }), &context()).unwrap_err().to_string();
             assert!(error.contains("nothing") && error.starts_with("x.y"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_long_template_still_says_which_name() {
+        let long = format!("{}{{{{ version.nothing }}}}", "x".repeat(200));
+        let error = render_str(&long, &context()).unwrap_err().to_string();
+        assert!(error.contains("nothing"), "{error}");
+    }
+
+    #[test]
+    fn names_are_checked_before_anything_is_rendered() {
+        for good in ["x", "{{ version.any }}", "{% for a in range(3) %}{{ a }}{{ loop.index }}{% endfor %}"] {
+            assert_eq!(check_names(good, &["version"]), Ok(()), "{good}");
+        }
+        for (bad, said) in [
+            ("{{ versoin.tag }}", "there is no `versoin` here; did you mean `version`?"),
+            ("a {{ x | upper }}", "there is no `x` here; there are version"),
+            ("{{ version", "syntax error"),
+        ] {
+            let error = check_names(bad, &["version"]).unwrap_err().to_string();
+            assert!(error.contains(said) || said == "syntax error", "{error}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What an entity must be beyond its types: expressions compile, templates parse, numbers are in range, no secrets.
 
 use super::{Problem, secrets};
-use crate::dispatch::{AGENT_ONLY_KEYS, AGENT_SELECTOR_VARIABLES};
+use crate::dispatch::{AGENT_ONLY_KEYS, AGENT_SELECTOR_VARIABLES, CONTEXT_NAMES};
 use crate::entity::{
     Approval, Deployment, Entity, Environment, JobAgent, Meta, Policy, PolicyRule, Resource, Trigger,
     TriggerAction, TriggerSource, Version, Workspace,
@@ -79,7 +79,7 @@ impl Found {
 
     fn job_agent(&mut self, spec: &JobAgent) {
         self.secrets("spec.config", &spec.config);
-        self.templates("spec.config", &spec.config);
+        self.templates("spec.config", &spec.config, CONTEXT_NAMES);
         self.at_least_one("spec.maxConcurrent", spec.max_concurrent);
     }
 
@@ -162,14 +162,14 @@ impl Found {
             TriggerAction::CreateVersion(action) => {
                 let at = |field: &str| format!("spec.then.createVersion.{field}");
                 self.text(&at("tag"), &action.tag);
-                self.template(&at("tag"), &action.tag);
+                self.template(&at("tag"), &action.tag, TRIGGER_VARIABLES);
                 if let Some(name) = &action.name {
-                    self.template(&at("name"), name);
+                    self.template(&at("name"), name, TRIGGER_VARIABLES);
                 }
-                self.templates(&at("config"), &action.config);
+                self.templates(&at("config"), &action.config, TRIGGER_VARIABLES);
                 self.secrets(&at("config"), &action.config);
                 for (key, text) in &action.metadata {
-                    self.template(&at(&format!("metadata.{key}")), text);
+                    self.template(&at(&format!("metadata.{key}")), text, TRIGGER_VARIABLES);
                 }
             }
         }
@@ -191,7 +191,7 @@ impl Found {
     /// A config that is laid over an agent's.
     fn layer(&mut self, field: &str, config: &Map<String, Value>) {
         self.secrets(field, config);
-        self.templates(field, config);
+        self.templates(field, config, CONTEXT_NAMES);
         for key in AGENT_ONLY_KEYS.iter().filter(|key| config.contains_key(**key)) {
             let hint = Some("it decides where the agent's credentials go");
             self.say(format!("{field}.{key}"), format!("only the job agent itself may set `{key}`"), hint);
@@ -204,27 +204,27 @@ impl Found {
         }
     }
 
-    fn templates(&mut self, field: &str, map: &Map<String, Value>) {
+    fn templates(&mut self, field: &str, map: &Map<String, Value>, names: &[&str]) {
         for (key, value) in map {
-            self.templates_of(&format!("{field}.{key}"), value);
+            self.templates_of(&format!("{field}.{key}"), value, names);
         }
     }
 
-    fn templates_of(&mut self, field: &str, value: &Value) {
+    fn templates_of(&mut self, field: &str, value: &Value, names: &[&str]) {
         match value {
-            Value::String(text) => self.template(field, text),
+            Value::String(text) => self.template(field, text, names),
             Value::Array(items) => {
                 for (n, item) in items.iter().enumerate() {
-                    self.templates_of(&format!("{field}[{n}]"), item);
+                    self.templates_of(&format!("{field}[{n}]"), item, names);
                 }
             }
-            Value::Object(map) => self.templates(field, map),
+            Value::Object(map) => self.templates(field, map, names),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
-    fn template(&mut self, field: &str, text: &str) {
-        if let Err(error) = template::check(text) {
+    fn template(&mut self, field: &str, text: &str, names: &[&str]) {
+        if let Err(error) = template::check_names(text, names) {
             self.say(field, error.to_string(), None);
         }
     }
