@@ -30,7 +30,8 @@ struct Selected {
     selector: Result<Selector, SelectorError>,
     value: Result<ScopeValue, SelectorError>,
     resources: BTreeSet<ResourceId>,
-    problem: Option<SelectionProblem>,
+    /// Of which resources it cannot be told, and why; a resource that changes or goes takes its problem along.
+    untold: BTreeMap<ResourceId, String>,
 }
 
 impl Selection {
@@ -40,13 +41,10 @@ impl Selection {
             selector: Selector::compile(&environment.spec.resource_selector, &["resource"]),
             value: value_of(&environment_context(environment)),
             resources: BTreeSet::new(),
-            problem: None,
+            untold: BTreeMap::new(),
         };
-        if let Err(error) = &selected.selector {
-            selected.problem = Some(SelectionProblem { of: id.0, resource: None, why: error.to_string() });
-        }
         for (resource, value) in &self.resources {
-            selected.consider(id, *resource, value);
+            selected.consider(*resource, value);
         }
         self.environments.insert(id, selected);
     }
@@ -58,8 +56,8 @@ impl Selection {
     pub(super) fn put_resource(&mut self, resource: &Record<Resource>) {
         let id = ResourceId(resource.meta.id);
         let value = value_of(&resource_context(resource));
-        for (environment, selected) in &mut self.environments {
-            selected.consider(*environment, id, &value);
+        for selected in self.environments.values_mut() {
+            selected.consider(id, &value);
         }
         self.resources.insert(id, value);
     }
@@ -67,7 +65,7 @@ impl Selection {
     pub(super) fn remove_resource(&mut self, id: ResourceId) {
         self.resources.remove(&id);
         for selected in self.environments.values_mut() {
-            selected.resources.remove(&id);
+            selected.forget(id);
         }
     }
 
@@ -75,11 +73,11 @@ impl Selection {
     pub(super) fn of(
         &self,
         deployment: &Record<Deployment>,
-        environment: EnvironmentId,
+        environment_id: EnvironmentId,
     ) -> (Vec<ResourceId>, Option<SelectionProblem>) {
-        let Some(selected) = self.environments.get(&environment) else { return (Vec::new(), None) };
+        let Some(selected) = self.environments.get(&environment_id) else { return (Vec::new(), None) };
         let Some(source) = &deployment.spec.resource_selector else {
-            return (selected.resources.iter().copied().collect(), selected.problem.clone());
+            return (selected.resources.iter().copied().collect(), selected.problem(environment_id));
         };
         let problem = |resource, why: &SelectorError| {
             Some(SelectionProblem { of: deployment.meta.id, resource, why: why.to_string() })
@@ -93,7 +91,7 @@ impl Selection {
             Err(why) => return (Vec::new(), problem(None, why)),
         };
         let mut resources = Vec::new();
-        let mut found = selected.problem.clone();
+        let mut found = selected.problem(environment_id);
         for id in &selected.resources {
             let Some(Ok(value)) = self.resources.get(id) else { continue };
             let scope =
@@ -109,12 +107,8 @@ impl Selection {
 }
 
 impl Selected {
-    fn consider(
-        &mut self,
-        id: EnvironmentId,
-        resource: ResourceId,
-        value: &Result<ScopeValue, SelectorError>,
-    ) {
+    fn consider(&mut self, resource: ResourceId, value: &Result<ScopeValue, SelectorError>) {
+        self.forget(resource);
         let Ok(selector) = &self.selector else { return };
         let matched = match value {
             Ok(value) => selector.matches(&Scope::default().with("resource", value.clone())),
@@ -123,15 +117,26 @@ impl Selected {
         match matched {
             Ok(true) => {
                 self.resources.insert(resource);
-                return;
             }
             Ok(false) => {}
             Err(why) => {
-                let first = SelectionProblem { of: id.0, resource: Some(resource.0), why: why.to_string() };
-                self.problem.get_or_insert(first);
+                self.untold.insert(resource, why.to_string());
             }
         }
+    }
+
+    fn forget(&mut self, resource: ResourceId) {
         self.resources.remove(&resource);
+        self.untold.remove(&resource);
+    }
+
+    /// Why not all can be told, by the first of which it cannot.
+    fn problem(&self, id: EnvironmentId) -> Option<SelectionProblem> {
+        let (resource, why) = match &self.selector {
+            Err(why) => (None, why.to_string()),
+            Ok(_) => self.untold.first_key_value().map(|(resource, why)| (Some(resource.0), why.clone()))?,
+        };
+        Some(SelectionProblem { of: id.0, resource, why })
     }
 }
 

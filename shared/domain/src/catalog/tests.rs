@@ -144,6 +144,33 @@ fn a_selector_that_cannot_be_evaluated_selects_nothing_and_says_so() {
 }
 
 #[test]
+fn a_problem_goes_with_the_resource_it_was_about() {
+    let staging = EnvironmentId::of(&acme(), "staging");
+    let zoned = json!({ "systems": [crate::id::SystemId::of(&acme(), "shop")],
+        "resourceSelector": "resource.config.zone == 'a'" });
+    let mut catalog = shop();
+    put(&mut catalog, staging.0, "Environment", "staging", json!({}), zoned);
+    let problems =
+        |catalog: &Catalog| catalog.workspace(&acme()).unwrap().selection_problems(deployment()).len();
+    assert_eq!(problems(&catalog), 1);
+    for name in ["s-1", "p-1"] {
+        let zoned = json!({ "identifier": name, "config": { "zone": "b" } });
+        put(
+            &mut catalog,
+            ResourceId::of(&acme(), name).0,
+            "Resource",
+            name,
+            json!({ "stage": "production" }),
+            zoned,
+        );
+        assert_eq!(problems(&catalog), 1, "p-2 has no zone");
+    }
+    let last = CatalogKey { workspace: acme(), kind: Kind::Resource, id: ResourceId::of(&acme(), "p-2").0 };
+    catalog.apply(&last.to_string(), None, 90);
+    assert_eq!(problems(&catalog), 0);
+}
+
+#[test]
 fn what_cannot_be_read_is_kept_as_broken_and_does_not_stop_the_fold() {
     let mut catalog = shop();
     let key = CatalogKey {
