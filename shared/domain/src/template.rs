@@ -146,10 +146,11 @@ fn evaluate(expression: &str, context: &Jinja) -> Result<Value, TemplateError> {
 }
 
 fn render(text: &str, context: &Jinja) -> Result<String, TemplateError> {
-    let rendered = environment().render_str(text, context).map_err(|error| match error.kind() {
-        ErrorKind::UndefinedError => unknown_in(text, context).unwrap_or_else(|| say(text, &error)),
-        _ => say(text, &error),
-    })?;
+    let failed = |error: Error| match unknown_in(text, context) {
+        Some(unknown) if error.kind() == ErrorKind::UndefinedError => unknown,
+        Some(_) | None => say(text, &error),
+    };
+    let rendered = environment().render_str(text, context).map_err(failed)?;
     if rendered.len() > RENDERED_BYTES_MAX {
         return Err(TemplateError(format!("the rendered text has more than {RENDERED_BYTES_MAX} bytes")));
     }
