@@ -291,11 +291,11 @@ fn cells(kind: Kind, entity: &Value, names: &Lookups) -> Vec<String> {
 }
 
 fn agents(spec: &Value) -> String {
-    match &spec["jobAgents"] {
-        Value::Array(agents) if !agents.is_empty() => {
-            agents.iter().map(|agent| text_at(agent, "/ref")).collect::<Vec<_>>().join(",")
-        }
-        _ => short(&text_at(spec, "/jobAgentSelector"), SENTENCE_CHARS),
+    let listed: Vec<String> =
+        spec["jobAgents"].as_array().into_iter().flatten().map(|agent| text_at(agent, "/ref")).collect();
+    match listed.is_empty() {
+        true => short(&text_at(spec, "/jobAgentSelector"), SENTENCE_CHARS),
+        false => listed.join(","),
     }
 }
 

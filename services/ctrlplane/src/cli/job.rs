@@ -13,11 +13,13 @@ use super::names::Names;
 use super::output::{self, Format};
 use super::session::Session;
 use super::table::Table;
-use super::words::{one_line, plain, stamp, text_at, time_at};
+use super::words::{one_line, plain, short, stamp, text_at, time_at};
 
 /// A beginning of an id is looked for among so many newest jobs.
 const LOOK_AMONG: u32 = 5_000;
 const PREFIX_CHARS_MIN: usize = 4;
+/// A cause takes no more of the history's width.
+const BY_CHARS: usize = 60;
 
 /// `ctrlplane job`
 pub(super) async fn show(session: &Session, args: &JobArgs) -> Result<(), Failure> {
@@ -121,7 +123,7 @@ fn told(job: &JobView, answer: &Value, resource: &str) -> String {
             time_at(entry, "/at").map(stamp).unwrap_or_default(),
             text_at(entry, "/fact"),
             text_at(entry, "/status"),
-            by,
+            short(&by, BY_CHARS),
             lag,
             text_at(entry, "/message"),
         ]);

@@ -22,7 +22,7 @@ pub(super) fn short(text: &str, chars: usize) -> String {
 
 /// The text on one line.
 pub(super) fn one_line(text: &str) -> String {
-    text.split_whitespace().map(plain).collect::<Vec<_>>().join(" ")
+    plain(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// How long ago, or how soon, in its largest unit.

@@ -1,0 +1,71 @@
+//! docs/catalog.md and the examples are true: they are read as manifests, and no field is left untold.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use domain::entity::{Entity, Kind};
+use domain::manifest::{Defaults, File, parse};
+use serde_json::Value;
+
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The manifests of a text; panics with their mistakes.
+fn entities(name: &str, text: &str) -> Vec<Entity> {
+    let acme = "acme".parse().expect("a slug");
+    let defaults =
+        Defaults { workspace: Some(&acme), now: "2026-01-01T00:00:00Z".parse().expect("an instant") };
+    match parse(&[File { name, text }], &defaults) {
+        Ok(documents) => documents.into_iter().map(|document| document.entity).collect(),
+        Err(errors) => panic!("{}", errors.iter().map(|error| format!("{error}\n")).collect::<String>()),
+    }
+}
+
+#[test]
+fn every_example_is_read_and_every_kind_has_one() {
+    let page = read("docs/catalog.md");
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let shown: Vec<Entity> = blocks.flat_map(|block| entities("docs/catalog.md", block)).collect();
+    let kinds: BTreeSet<Kind> = shown.iter().map(Entity::kind).collect();
+    assert_eq!(kinds, Kind::ALL.iter().copied().collect(), "kinds with an example");
+    let example = entities("docs/examples/github.yaml", &read("docs/examples/github.yaml"));
+    assert!(example.iter().any(|entity| entity.kind() == Kind::Deployment));
+}
+
+#[test]
+fn no_field_is_left_untold() {
+    let schema: Value = serde_json::from_str(&read("schemas/entity.json")).expect("a schema");
+    let page = read("docs/catalog.md");
+    // What manifests do not have: ids and times are the system's.
+    let ours = ["meta", "spec", "id", "createdAt", "updatedAt"];
+    let mut fields = BTreeSet::new();
+    properties(&schema, &mut fields);
+    fields.retain(|field| !ours.contains(&field.as_str()));
+    assert!(fields.contains("minimumSoakTimeMinutes"), "the schema was understood: {fields:?}");
+    let untold: Vec<&String> = fields
+        .iter()
+        .filter(|field| !page.split(|c: char| !c.is_alphanumeric()).any(|word| word == field.as_str()))
+        .collect();
+    assert!(untold.is_empty(), "docs/catalog.md does not tell of {untold:?}");
+}
+
+/// The names of all properties in a schema.
+fn properties(schema: &Value, found: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(map) => {
+            for (key, value) in map {
+                if let (true, Value::Object(fields)) = (key == "properties", value) {
+                    found.extend(fields.keys().cloned());
+                }
+                properties(value, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| properties(item, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
