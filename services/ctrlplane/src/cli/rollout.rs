@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use domain::Timestamp;
 use domain::decision::{JobOnTarget, TargetState, VersionOnTarget};
 use domain::id::VersionId;
 use domain::job::JobStatus;
@@ -15,7 +16,7 @@ use super::failure::Failure;
 use super::feed::{Feed, News};
 use super::output;
 use super::session::Session;
-use super::words::{one_line, text_at};
+use super::words::{one_line, text_at, time_at};
 
 /// How often targets are looked at without a reason: approvals and windows make no job.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -38,6 +39,7 @@ struct Target {
     current: Option<VersionOnTarget>,
     active: Option<JobOnTarget>,
     last: Option<JobOnTarget>,
+    decided_at: Timestamp,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -86,7 +88,9 @@ pub(super) async fn wait(session: &Session, version: &Value, within: Duration) -
     if deployment.is_empty() {
         return Err(wrong("deploymentId"));
     }
-    let mut rollout = Rollout { session, id, deployment, told: BTreeMap::new(), standings: BTreeMap::new() };
+    let since = time_at(version, "/updatedAt").ok_or_else(|| wrong("updatedAt"))?;
+    let mut rollout =
+        Rollout { session, id, since, deployment, told: BTreeMap::new(), standings: BTreeMap::new() };
     match tokio::time::timeout(within, rollout.follow()).await {
         Ok(ended) => ended,
         Err(_elapsed) => {
@@ -98,6 +102,8 @@ pub(super) async fn wait(session: &Session, version: &Value, within: Duration) -
 struct Rollout<'a> {
     session: &'a Session,
     id: VersionId,
+    /// What was decided before knew nothing of it.
+    since: Timestamp,
     deployment: String,
     told: BTreeMap<String, Standing>,
     standings: BTreeMap<String, Standing>,
@@ -160,7 +166,7 @@ impl Rollout<'_> {
             })?;
             let name = |named: &Named| one_line(named.name.as_deref().unwrap_or("?"));
             let key = format!("{} {}", name(&target.environment), name(&target.resource));
-            if let Some(standing) = standing(&target, self.id, &order) {
+            if let Some(standing) = standing(&target, self.id, self.since, &order) {
                 standings.insert(key, standing);
             }
         }
@@ -225,7 +231,12 @@ fn words(standing: &Standing) -> String {
 }
 
 /// How the version stands on the target; `None` where the target is gone.
-fn standing(target: &Target, version: VersionId, order: &HashMap<VersionId, usize>) -> Option<Standing> {
+fn standing(
+    target: &Target,
+    version: VersionId,
+    since: Timestamp,
+    order: &HashMap<VersionId, usize>,
+) -> Option<Standing> {
     let is_newer = |other: VersionId| match (order.get(&other), order.get(&version)) {
         (Some(other), Some(mine)) => other < mine,
         (Some(_) | None, Some(_) | None) => false,
@@ -251,6 +262,9 @@ fn standing(target: &Target, version: VersionId, order: &HashMap<VersionId, usiz
     ];
     if let Some((_, tag)) = there.into_iter().flatten().find(|(other, _)| is_newer(*other)) {
         return Some(Standing::Overtaken(one_line(tag)));
+    }
+    if target.decided_at < since {
+        return Some(Standing::Moving);
     }
     Some(match target.state {
         TargetState::Waiting => Standing::Waiting(one_line(&target.summary)),
@@ -296,25 +310,29 @@ mod tests {
         VersionId(derive(&["version", tag]))
     }
 
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + chrono::TimeDelta::minutes(minute)
+    }
+
     /// A target in that state; then `current`, `desired`, `active` and `last`, the last with its status.
     fn target(state: &str, versions: [&str; 4]) -> Target {
-        let at = "2026-01-01T00:00:00Z";
         let release = derive(&["release"]);
         let version = |tag: &str| {
             (!tag.is_empty())
-                .then(|| json!({ "version": id(tag), "tag": tag, "release": release, "since": at }))
+                .then(|| json!({ "version": id(tag), "tag": tag, "release": release, "since": at(0) }))
         };
         let job = |text: &str| {
             let (tag, status) = text.split_once(' ').unwrap_or((text, "pending"));
             (!tag.is_empty()).then(|| {
                 json!({ "job": release, "release": release, "version": id(tag), "tag": tag, "attempt": 1,
-                    "status": status, "at": at })
+                    "status": status, "at": at(0) })
             })
         };
         let [current, desired, active, last] = versions;
         serde_json::from_value(json!({
             "environment": { "name": "staging" }, "resource": { "name": null }, "state": state, "summary": "so it is",
             "current": version(current), "desired": version(desired), "active": job(active), "last": job(last),
+            "decidedAt": at(1),
         }))
         .unwrap()
     }
@@ -340,12 +358,18 @@ mod tests {
             ("upToDate", ["v3", "v3", "", ""], Standing::Overtaken("v3".to_owned())),
         ] {
             assert_eq!(
-                standing(&target(state, versions), id("v2"), &order),
+                standing(&target(state, versions), id("v2"), at(1), &order),
                 Some(expected),
                 "{state} {versions:?}"
             );
         }
-        assert_eq!(standing(&target("gone", ["v1", "", "", ""]), id("v2"), &order), None);
+        let early = standing(&target("blocked", ["v1", "v1", "", ""]), id("v2"), at(2), &order);
+        assert_eq!(
+            early,
+            Some(Standing::Moving),
+            "what was decided before the version came says nothing of it"
+        );
+        assert_eq!(standing(&target("gone", ["v1", "", "", ""]), id("v2"), at(1), &order), None);
     }
 
     #[test]
