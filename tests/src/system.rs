@@ -101,6 +101,7 @@ impl System {
         for service in SERVICES {
             for replica in 0..options.replicas {
                 let mut environment = environment.clone();
+                environment.extend(settings_of(service));
                 if options.nats_config.is_some() {
                     environment.insert("CTRLPLANE_NATS__USER".into(), service.into());
                     environment.insert("CTRLPLANE_NATS__PASSWORD".into(), password_of(service));
@@ -224,17 +225,26 @@ pub(crate) fn password_of(service: &str) -> String {
     format!("password-of-{service}")
 }
 
+/// Settings of one service that make the tests quick.
+fn settings_of(service: &str) -> Vec<(String, String)> {
+    let settings: &[(&str, &str)] = match service {
+        "agent-github-actions" => &[("CTRLPLANE_SEARCH_LAG_SECONDS", "1")],
+        "status-syncer" => &[("CTRLPLANE_SWEEP__FAST_SECONDS", "1"), ("CTRLPLANE_SWEEP__SLOW_SECONDS", "2")],
+        _ => &[],
+    };
+    settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
 fn environment(servers: &TestServers, secrets: &Path, options: &Options) -> BTreeMap<String, String> {
     let mut environment: BTreeMap<String, String> = [
         ("CTRLPLANE_NATS__URL", servers.nats.url()),
         ("CTRLPLANE_REDIS__URL", servers.redis.url()),
         ("CTRLPLANE_HTTP__BIND", "127.0.0.1:0".to_owned()),
         ("CTRLPLANE_LOG__FORMAT", "json".to_owned()),
-        ("CTRLPLANE_LOG__FILTER", "info".to_owned()),
+        ("CTRLPLANE_LOG__FILTER", std::env::var("CTRLPLANE_TEST_LOG").unwrap_or_else(|_| "info".to_owned())),
         ("CTRLPLANE_SECRETS__DIR", secrets.display().to_string()),
         ("CTRLPLANE_AUTH__BOOTSTRAP_KEY_FILE", secrets.join("admin-key").display().to_string()),
         ("CTRLPLANE_NATS__ACK_WAIT_SECONDS", ACK_WAIT.as_secs().to_string()),
-        ("CTRLPLANE_SEARCH_LAG_SECONDS", "1".to_owned()),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))

@@ -36,9 +36,13 @@ impl Handler for Dispatcher {
         match &event.fact {
             JobFact::Requested { catalog_revision } => {
                 self.see_catalog(*catalog_revision).await?;
+                // The hot path does not read. A repeated delivery does: the job may be long past this.
+                if delivery.attempt > 1 {
+                    return self.dispatch_if_due(job).await;
+                }
                 self.dispatch(job, Base::After(delivery.sequence), None).await
             }
-            JobFact::RetryRequested { .. } => self.dispatch_again(job).await,
+            JobFact::RetryRequested { .. } => self.dispatch_if_due(job).await,
             JobFact::CancelRequested { .. } => self.cancel(job).await,
             JobFact::Finished(_) => self.free(job, delivery).await,
             JobFact::Held { .. }
@@ -131,8 +135,8 @@ impl Dispatcher {
                 }
                 _ => Ok(()),
             },
-            // Cancelled or finished meanwhile: its slot, if any, is freed by that fact.
-            Recorded::Refused(..) => Ok(()),
+            // Cancelled or finished meanwhile. That fact may have been worked before the slot was taken: give it back.
+            Recorded::Refused(..) => self.give_back(job).await,
         }
     }
 
@@ -162,13 +166,20 @@ impl Dispatcher {
         Ok(())
     }
 
-    async fn dispatch_again(&self, job: &JobRef) -> Result<(), Failure> {
+    /// Dispatches the job if its history says that this is what comes next.
+    async fn dispatch_if_due(&self, job: &JobRef) -> Result<(), Failure> {
         let known = self.known(job).await?;
-        if !matches!(known.state.phase, Phase::Requested | Phase::Dispatched) {
-            return Ok(());
+        match &known.state.phase {
+            Phase::Requested | Phase::Held { .. } | Phase::Dispatched => {
+                let rerun_of = known.state.external.clone();
+                self.dispatch(job, Base::Known(Box::new(known)), rerun_of).await
+            }
+            Phase::Triggering { .. }
+            | Phase::Unknown { .. }
+            | Phase::Running { .. }
+            | Phase::Cancelling(_)
+            | Phase::Finished { .. } => Ok(()),
         }
-        let rerun_of = known.state.external.clone();
-        self.dispatch(job, Base::Known(Box::new(known)), rerun_of).await
     }
 
     /// Passes a wish to end on to the agent; ends the job itself where no agent can have called a platform.
@@ -193,6 +204,19 @@ impl Dispatcher {
                 Ok(())
             }
         }
+    }
+
+    /// Gives back the slot of a job that took one too late, unless the job is on its way all the same.
+    async fn give_back(&self, job: &JobRef) -> Result<(), Failure> {
+        if !self.known(job).await?.state.is_finished() {
+            return Ok(());
+        }
+        for (agent, limit) in self.limited_agents(&job.workspace) {
+            for promoted in self.queue.release(&job.workspace, agent, &[job.id], limit).await? {
+                self.see_to(&job.workspace, promoted).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Frees the slot of an ended job and dispatches those who got one by that.
