@@ -6,7 +6,7 @@ use async_nats::HeaderMap;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use bytes::Bytes;
 use domain::id::JobId;
-use domain::job::{Admission, JobEvent, JobFact, JobRef, JobState, Refusal, admit, evolve};
+use domain::job::{Admission, JobEvent, JobFact, JobRef, JobState, Refusal, admit, evolve, settled};
 use domain::subject;
 use domain::token::Slug;
 use tokio::time::Instant;
@@ -127,22 +127,22 @@ impl JobLog {
             traceparent: telemetry::current_traceparent(),
             fact,
         };
-        let payload: Bytes = serde_json::to_vec(&event)
-            .map_err(|error| BusError::Corrupt { what: subject.clone(), why: error.to_string() })?
-            .into();
         let mut look = match base {
             Base::New => judge(None, &event.fact),
-            Base::After(sequence) => Verdict::AppendAfter(sequence),
+            Base::After(sequence) => Verdict::AppendAfter(sequence, event.fact.clone()),
             Base::Known(known) => judge(Some(*known), &event.fact),
             Base::Look => judge(self.load(&job.workspace, job.id).await?, &event.fact),
         };
         let give_up = Instant::now() + RECORD_WITHIN;
         let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(100));
         loop {
-            let base = match look {
-                Verdict::AppendAfter(sequence) => sequence,
+            let (base, fact) = match look {
+                Verdict::AppendAfter(sequence, fact) => (sequence, fact),
                 Verdict::Settled(settled) => return Ok(settled),
             };
+            let payload: Bytes = serde_json::to_vec(&JobEvent { fact, ..event.clone() })
+                .map_err(|error| BusError::Corrupt { what: subject.clone(), why: error.to_string() })?
+                .into();
             match self.append(&subject, &payload, base, give_up).await? {
                 Some(sequence) => return Ok(Recorded::Appended { sequence }),
                 None if Instant::now() >= give_up => return Err(BusError::Contended { what: subject }),
@@ -203,13 +203,17 @@ impl JobLog {
 }
 
 enum Verdict {
-    AppendAfter(u64),
+    /// After this sequence; the fact as it reads on top of the history.
+    AppendAfter(u64, JobFact),
     Settled(Recorded),
 }
 
 fn judge(known: Option<Known>, fact: &JobFact) -> Verdict {
     match admit(known.as_ref().map(|known| &known.state), fact) {
-        Admission::Append => Verdict::AppendAfter(known.map_or(0, |known| known.sequence)),
+        Admission::Append => match known {
+            Some(known) => Verdict::AppendAfter(known.sequence, settled(&known.state, fact.clone())),
+            None => Verdict::AppendAfter(0, fact.clone()),
+        },
         Admission::AlreadySo => match known {
             Some(known) => Verdict::Settled(Recorded::AlreadySo(Box::new(known))),
             None => Verdict::Settled(Recorded::Refused(Refusal::NoSuchJob, None)),

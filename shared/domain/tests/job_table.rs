@@ -6,6 +6,7 @@ mod jobs;
 
 use domain::job::{
     ActiveStatus, Admission, CancelReason, JobFact, JobStatus, Phase, Source, TerminalStatus, admit, evolve,
+    settled,
 };
 use jobs::{active, at, cancelled, dispatch, event, external, finished, history, look, over};
 
@@ -97,8 +98,16 @@ fn a_cancelled_run_says_why() {
     ] {
         let running = history("running");
         let wished = evolve(Some(running), &event(10, JobFact::CancelRequested { by: "x".into(), reason }));
-        let ended = evolve(Some(wished), &event(11, cancelled(1, 70)));
+        let ended = evolve(Some(wished.clone()), &event(11, cancelled(1, 70)));
         assert_eq!((ended.status(), ended.reason), (status, Some(said)));
+        let JobFact::Finished(told) = settled(&wished, cancelled(1, 70)) else {
+            panic!("an end stays an end")
+        };
+        assert_eq!(
+            (JobStatus::from(told.status), told.reason),
+            (status, Some(said)),
+            "the fact alone says it"
+        );
     }
 }
 

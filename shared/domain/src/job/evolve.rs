@@ -21,6 +21,40 @@ pub fn fold<'a>(events: impl IntoIterator<Item = &'a JobEvent>) -> Option<JobSta
     events.into_iter().fold(None, |state, event| Some(evolve(state, event)))
 }
 
+/// The fact as it is to be recorded on top of the state. An end says how the job ended, wishes considered, so that the
+/// last fact of a job alone tells it: whoever reads only last facts needs no others.
+pub fn settled(state: &JobState, fact: JobFact) -> JobFact {
+    match fact {
+        JobFact::Finished(mut snapshot) => {
+            (snapshot.status, snapshot.reason) = ending(snapshot.status, snapshot.reason, wish(&state.phase));
+            JobFact::Finished(snapshot)
+        }
+        JobFact::Requested { .. }
+        | JobFact::Held { .. }
+        | JobFact::Dispatched(_)
+        | JobFact::TriggerStarted { .. }
+        | JobFact::Triggered { .. }
+        | JobFact::TriggerUnknown { .. }
+        | JobFact::Observed(_)
+        | JobFact::CancelRequested { .. }
+        | JobFact::CancelSent { .. }
+        | JobFact::RetryRequested { .. } => fact,
+    }
+}
+
+fn wish(phase: &Phase) -> Option<CancelReason> {
+    match phase {
+        Phase::Cancelling(cancelling) => Some(cancelling.reason),
+        Phase::Requested
+        | Phase::Held { .. }
+        | Phase::Dispatched
+        | Phase::Triggering { .. }
+        | Phase::Unknown { .. }
+        | Phase::Running { .. }
+        | Phase::Finished { .. } => None,
+    }
+}
+
 fn born(event: &JobEvent) -> JobState {
     JobState {
         job: event.job.clone(),
@@ -132,16 +166,7 @@ fn apply(state: &mut JobState, event: &JobEvent) {
             state.completed_at = None;
         }
         JobFact::Finished(snapshot) => {
-            let cancelled_for = match &state.phase {
-                Phase::Cancelling(cancelling) => Some(cancelling.reason),
-                Phase::Requested
-                | Phase::Held { .. }
-                | Phase::Dispatched
-                | Phase::Triggering { .. }
-                | Phase::Unknown { .. }
-                | Phase::Running { .. }
-                | Phase::Finished { .. } => None,
-            };
+            let cancelled_for = wish(&state.phase);
             seen(state, snapshot, event);
             let (status, reason) = ending(snapshot.status, snapshot.reason, cancelled_for);
             state.reason = reason;

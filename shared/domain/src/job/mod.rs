@@ -14,7 +14,7 @@ pub use event::{
     CancelReason, Dispatch, ExternalRef, HeldWhy, JobEvent, JobFact, JobRef, Links, OrderKey, RawStatus,
     Snapshot, SnapshotStatus, Source,
 };
-pub use evolve::{evolve, fold};
+pub use evolve::{evolve, fold, settled};
 pub use state::{Assigned, Cancelling, JobState, Phase};
 pub use status::{ActiveStatus, JobStatus, Reason, TerminalStatus};
 pub use view::JobView;
