@@ -118,7 +118,9 @@ async fn play(system: &mut System, line: &str, step: &Step) {
         if Instant::now() >= give_up {
             let jobs = system.client.jobs().await;
             let logs = system.logs();
-            panic!("{line:?} did not come true within {WITHIN:?}.\nseen last: {seen}\njobs: {jobs:#?}\n{logs}");
+            panic!(
+                "{line:?} did not come true within {WITHIN:?}.\nseen last: {seen}\njobs: {jobs:#?}\n{logs}"
+            );
         }
         tokio::time::sleep(PAUSE).await;
     }

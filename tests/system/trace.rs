@@ -62,7 +62,9 @@ async fn every_service_says_how_it_is_and_drains_when_asked() {
     tell(&mut system, "push v1\nv1 is successful in staging on stage-1").await;
     for process in &system.processes {
         let base = format!("http://{}", process.address().await);
-        for (path, contains) in [("/livez", "alive"), ("/readyz", "\"ready\":true"), ("/metrics", "")] {
+        for (path, contains) in
+            [("/livez", "alive"), ("/readyz", "\"ready\":true"), ("/metrics", "ctrlplane_build_info{")]
+        {
             let answer = reqwest::get(format!("{base}{path}")).await.unwrap();
             assert_eq!(answer.status(), 200, "{} {path}", process.service());
             let text = answer.text().await.unwrap();

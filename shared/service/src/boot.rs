@@ -92,6 +92,8 @@ pub async fn start<S: Service>(parent: &Supervisor, plan: Plan<S::Settings>) -> 
         readiness: readiness.clone(),
         routes,
     };
+    ::metrics::gauge!("ctrlplane_build_info", "service" => S::NAME, "version" => env!("CARGO_PKG_VERSION"))
+        .set(1.0);
     supervisor.spawn("run", S::run(boot));
     Ok(Started { address, readiness, supervisor })
 }
