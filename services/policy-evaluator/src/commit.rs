@@ -46,6 +46,10 @@ pub(crate) async fn commit(
         return Ok(Committed::LookAgain);
     }
     if let Some(job) = &request {
+        // An older job may have begun to run again since the decision was made: then this one waits for it.
+        if memory.facts().jobs_of(&target).any(|other| !other.is_over() && other.job.id != job.id) {
+            return Ok(Committed::LookAgain);
+        }
         ask_for(bus, memory, job, write.catalog_revision, cause.clone()).await?;
     }
     if let Some(job) = &supersede {

@@ -2,7 +2,7 @@
 //! to what should run, what must be asked for, and why nothing more happens.
 
 use super::facts::Facts;
-use super::history::{Active, History, Tried};
+use super::history::{Active, History, Tried, on_target};
 use super::review::{Floor, Review, review};
 use super::summary::{Picture, Step, describe};
 use super::view::{DeploymentView, Place};
@@ -93,11 +93,20 @@ impl<'a> DeploymentView<'a> {
 
     fn step(&self, place: &Place<'_>, history: &History<'_>, review: &Review<'_>) -> Step {
         let chosen = review.chosen.map(|(_, release)| release);
+        let supersede = match place.deployment.spec.on_new_version {
+            OnNewVersion::Wait => false,
+            OnNewVersion::Supersede => true,
+        };
+        if let Some(behind) = history.active.as_ref().and_then(Active::behind) {
+            let makes_way = chosen.is_some_and(|release| release != behind.job.release);
+            return if supersede && makes_way { Step::Supersede } else { Step::Behind };
+        }
         match (&history.active, chosen) {
             (Some(active), Some(release)) if active.on_target.release != release => {
-                match place.deployment.spec.on_new_version {
-                    OnNewVersion::Wait => Step::WaitForActive,
-                    OnNewVersion::Supersede => Step::Supersede,
+                if supersede {
+                    Step::Supersede
+                } else {
+                    Step::WaitForActive
                 }
             }
             (Some(_), _) => Step::Active,
@@ -127,10 +136,11 @@ impl<'a> DeploymentView<'a> {
         let mut supersede = None;
         // A yes is still needed only while its job is not asked for.
         let yes_until = match step {
-            Step::WaitForActive | Step::Supersede => review.chosen_until,
+            Step::WaitForActive | Step::Supersede | Step::Behind => review.chosen_until,
             Step::Active | Step::Request | Step::Keep | Step::TriedBadly(..) => None,
         };
         let next_look = review.next_look.into_iter().chain(yes_until).min();
+        let running = history.active.as_ref().and_then(|active| active.running).map(|running| &running.job);
         let next = review.chosen.map(|(version, release)| (version, release, history.next_attempt(release)));
         let active = match (&step, history.active, next) {
             (Step::Request, _, Some((version, release, attempt))) => {
@@ -139,12 +149,13 @@ impl<'a> DeploymentView<'a> {
                 request = Some(job);
                 Some(active)
             }
-            (_, Some(Active { on_target, known: None, .. }), _) => {
+            (_, Some(Active { on_target, running: None }), _) => {
                 request = Some(place.job_again(&on_target));
                 Some(on_target)
             }
-            (_, Some(Active { on_target, known: Some(job), cancelling }), _) => {
-                supersede = (step == Step::Supersede && !cancelling).then_some(job);
+            (_, Some(Active { on_target, running: Some(running) }), _) => {
+                let makes_way = step == Step::Supersede && !running.is_cancelling();
+                supersede = makes_way.then(|| running.job.clone());
                 Some(on_target)
             }
             (_, None, _) => None,
@@ -155,6 +166,7 @@ impl<'a> DeploymentView<'a> {
             desired: desired.as_ref(),
             current: history.current.as_ref(),
             active: active.as_ref(),
+            running,
             considered: &review.considered,
             rejected: history
                 .current
@@ -222,7 +234,10 @@ impl<'a> DeploymentView<'a> {
         previous: Option<&TargetDecision>,
         cause: Option<String>,
     ) -> Outcome {
-        let active = history.active.filter(|active| active.known.is_some()).map(|active| active.on_target);
+        let active = history.active.and_then(|active| match active.behind() {
+            Some(behind) => Some(on_target(behind)),
+            None => active.running.map(|_| active.on_target),
+        });
         let decision = TargetDecision {
             workspace: previous
                 .map_or_else(|| self.workspace().clone(), |previous| previous.workspace.clone()),

@@ -154,6 +154,11 @@ impl JobStanding {
         matches!(self.standing, Standing::Over { .. })
     }
 
+    /// Whether it is active, and the last thing that happened to it is a wish that it end.
+    pub fn is_cancelling(&self) -> bool {
+        matches!(self.standing, Standing::Active { cancelling: true })
+    }
+
     /// Whether it ended well.
     pub fn succeeded(&self) -> bool {
         matches!(self.standing, Standing::Over { status: TerminalStatus::Successful, .. })

@@ -5,7 +5,7 @@
 use super::facts::{Facts, JobStanding, Standing};
 use crate::decision::{JobOnTarget, TargetDecision, VersionOnTarget};
 use crate::id::ReleaseId;
-use crate::job::{JobRef, JobStatus, Reason};
+use crate::job::{JobStatus, Reason};
 use crate::target::TargetKey;
 
 /// What happened on one target.
@@ -15,19 +15,25 @@ pub(super) struct History<'a> {
     /// The version that runs: the last that was brought here with success.
     pub(super) current: Option<VersionOnTarget>,
     /// The job on its way.
-    pub(super) active: Option<Active>,
+    pub(super) active: Option<Active<'a>>,
     /// The job that ended last.
     pub(super) last: Option<JobOnTarget>,
 }
 
 /// The job on its way.
-pub(super) struct Active {
+pub(super) struct Active<'a> {
     /// As the decision shows it.
     pub(super) on_target: JobOnTarget,
-    /// Absent where it was decided and the facts do not know it yet.
-    pub(super) known: Option<JobRef>,
-    /// Whether the last thing that happened to it is a wish that it end.
-    pub(super) cancelling: bool,
+    /// The job that the facts show to be active. Absent where none is, because the one on its way was decided and
+    /// they do not know it yet; another one where such a job must wait, since one runs at a time.
+    pub(super) running: Option<&'a JobStanding>,
+}
+
+impl<'a> Active<'a> {
+    /// The job that must end before the one that was decided can be asked for.
+    pub(super) fn behind(&self) -> Option<&'a JobStanding> {
+        self.running.filter(|running| running.job.id != self.on_target.job)
+    }
 }
 
 /// How the last job of a release stands that is not active.
@@ -134,33 +140,27 @@ fn version_of(job: &JobStanding) -> VersionOnTarget {
     }
 }
 
-fn active(jobs: &[&JobStanding], previous: Option<&TargetDecision>, facts: &Facts) -> Option<Active> {
+fn active<'a>(
+    jobs: &[&'a JobStanding],
+    previous: Option<&TargetDecision>,
+    facts: &'a Facts,
+) -> Option<Active<'a>> {
+    let running = jobs.iter().rev().find(|job| !job.is_over()).copied();
     let decided = previous.and_then(|previous| previous.active.as_ref());
     if let Some(decided) = decided {
         match facts.job(decided.job) {
-            None => {
-                return Some(Active { on_target: decided.clone(), known: None, cancelling: false });
+            None => return Some(Active { on_target: decided.clone(), running }),
+            Some(known) if !known.is_over() => {
+                let on_target = JobOnTarget { at: decided.at, ..on_target(known) };
+                return Some(Active { on_target, running: Some(known) });
             }
-            Some(known) if !known.is_over() => return Some(on_its_way(known, Some(decided))),
             Some(_) => {}
         }
     }
-    jobs.iter().rev().find(|job| !job.is_over()).map(|job| on_its_way(job, None))
+    running.map(|job| Active { on_target: on_target(job), running: Some(job) })
 }
 
-fn on_its_way(job: &JobStanding, decided: Option<&JobOnTarget>) -> Active {
-    let mut on_target = on_target(job);
-    if let Some(decided) = decided {
-        on_target.at = decided.at;
-    }
-    Active {
-        on_target,
-        known: Some(job.job.clone()),
-        cancelling: matches!(job.standing, Standing::Active { cancelling: true }),
-    }
-}
-
-fn on_target(job: &JobStanding) -> JobOnTarget {
+pub(super) fn on_target(job: &JobStanding) -> JobOnTarget {
     let (status, reason) = job.status();
     JobOnTarget {
         job: job.job.id,

@@ -3,7 +3,7 @@
 use super::review::{Obstacle, obstacles};
 use crate::decision::{ConsideredVersion, JobOnTarget, TargetState, VersionOnTarget};
 use crate::id::VersionId;
-use crate::job::{JobStatus, Reason};
+use crate::job::{JobRef, JobStatus, Reason};
 
 /// What happens now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub(super) enum Step {
     Active,
     /// A job must end first.
     WaitForActive,
+    /// A job was decided and is not asked for yet: another one runs.
+    Behind,
     /// A job must make way.
     Supersede,
     /// A job is asked for.
@@ -28,6 +30,8 @@ pub(super) struct Picture<'a> {
     pub(super) desired: Option<&'a VersionOnTarget>,
     pub(super) current: Option<&'a VersionOnTarget>,
     pub(super) active: Option<&'a JobOnTarget>,
+    /// The job that the facts show to be active.
+    pub(super) running: Option<&'a JobRef>,
     pub(super) considered: &'a [ConsideredVersion],
     /// Whether the version that runs was rejected.
     pub(super) rejected: bool,
@@ -36,7 +40,9 @@ pub(super) struct Picture<'a> {
 pub(super) fn describe(picture: &Picture<'_>) -> (TargetState, String) {
     let newer = newest_held_back(picture);
     let state = match picture.step {
-        Step::Active | Step::WaitForActive | Step::Supersede | Step::Request => TargetState::Deploying,
+        Step::Active | Step::WaitForActive | Step::Behind | Step::Supersede | Step::Request => {
+            TargetState::Deploying
+        }
         Step::TriedBadly(..) => TargetState::Failed,
         Step::Keep => match (&newer, picture.current, picture.rejected) {
             (Some((Obstacle::Waits, _)), ..) => TargetState::Waiting,
@@ -56,13 +62,19 @@ pub(super) fn describe(picture: &Picture<'_>) -> (TargetState, String) {
 
 fn now(picture: &Picture<'_>) -> String {
     let desired = picture.desired.map_or("nothing", |desired| desired.tag.as_str());
-    let active = picture.active.map_or("a job", |active| active.tag.as_str());
+    let decided = picture.active.map(|active| (active.tag.as_str(), active.attempt));
+    let running = picture.running.map(|running| (running.tag.as_str(), running.attempt));
+    let (active, attempt) = running.or(decided).unwrap_or(("a job", 1));
     match picture.step {
         Step::Active | Step::Request => match picture.active {
             Some(active) => format!("{} is on its way (attempt {})", active.tag, active.attempt),
             None => format!("{desired} is on its way"),
         },
         Step::WaitForActive => format!("{desired} comes when the job of {active} is over"),
+        Step::Behind => {
+            let waiting = decided.map_or(desired, |(tag, _)| tag);
+            format!("{waiting} comes when the job of {active} (attempt {attempt}) is over")
+        }
         Step::Supersede => format!("{desired} comes when the job of {active} is cancelled"),
         Step::TriedBadly(status, reason) => {
             let why = reason.map(|reason| format!(", {}", words_of(reason))).unwrap_or_default();

@@ -100,7 +100,7 @@ fn explained(decision: &TargetDecision, now: crate::Timestamp) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_decision_explains_itself_and_is_stable(steps in steps()) {

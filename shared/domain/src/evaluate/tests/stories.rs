@@ -237,6 +237,68 @@ fn a_job_that_was_decided_and_never_requested_is_requested_again() {
 }
 
 #[test]
+fn a_job_that_was_decided_waits_while_an_older_one_runs_again() {
+    let world = check(
+        "env production 1
+         version v1
+         look production-0 = deploying want v1 run - request v1#1
+         end production-0 successful
+         version v2
+         crash production-0 = deploying want v2 run v1 request v2#1
+         again production-0
+         look production-0 = deploying want v2 run v1
+         look production-0 = deploying want v2 run v1",
+    );
+    let decision = &world.decisions["production-0"];
+    assert_eq!(decision.summary, "v2 comes when the job of v1 (attempt 1) is over");
+    assert_eq!(decision.active.as_ref().map(|active| active.tag.as_str()), Some("v2"));
+    for end in ["successful", "failure"] {
+        let story = "env production 1
+         version v1
+         look production-0 = deploying want v1 run - request v1#1
+         end production-0 successful
+         version v2
+         crash production-0 = deploying want v2 run v1 request v2#1
+         again production-0
+         look production-0 = deploying want v2 run v1
+         version v3
+         look production-0 = deploying want v3 run v1
+         end production-0 END
+         look production-0 = deploying want v3 run v1 request v2#1
+         end production-0 successful
+         look production-0 = deploying want v3 run v2 request v3#1";
+        check(&story.replace("END", end));
+    }
+    check(
+        "env production 1
+         supersede
+         version v1
+         look production-0 = deploying want v1 run - request v1#1
+         end production-0 successful
+         version v2
+         crash production-0 = deploying want v2 run v1 request v2#1
+         again production-0
+         look production-0 = deploying want v2 run v1 supersede v1#1
+         look production-0 = deploying want v2 run v1
+         end production-0 cancelled superseded
+         look production-0 = deploying want v2 run v1 request v2#1",
+    );
+    let gone = check(
+        "env production 1
+         version v1
+         look production-0 = deploying want v1 run - request v1#1
+         end production-0 failure
+         version v2
+         crash production-0 = deploying want v2 run - request v2#1
+         again production-0
+         delete resource production-0
+         look production-0 = gone want - run -",
+    );
+    let active = gone.decisions["production-0"].active.as_ref();
+    assert_eq!(active.map(|active| active.tag.as_str()), Some("v1"), "what runs, runs");
+}
+
+#[test]
 fn changed_variables_make_a_new_release() {
     check(
         "env staging 1
