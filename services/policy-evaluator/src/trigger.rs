@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bus::topology::CATALOG;
 use bus::{Bucket, Bus, BusError, CasError, Delivery, Failure, Handler, TriggerEvent, crash_point};
 use domain::entity::{Entity, Record, Trigger};
-use domain::trigger_rule;
+use domain::trigger_rule::{self, Rule};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -40,8 +40,11 @@ impl Handler for TriggerWorker {
         let payload: Value = serde_json::from_slice(&payload)
             .map_err(|error| Failure::Reject(format!("the payload is not JSON: {error}")))?;
         let mut wrong = Vec::new();
-        for rule in &rules {
-            match trigger_rule::apply(rule, &event.attributes, &payload, delivery.published_at) {
+        let seen = trigger_rule::Event::new(&event.attributes, &payload);
+        let made: Vec<_> =
+            rules.iter().map(|rule| trigger_rule::apply(rule, &seen, delivery.published_at)).collect();
+        for (rule, made) in rules.iter().map(|rule| &rule.trigger).zip(made) {
+            match made {
                 Ok(Some(entity)) => self.create(rule, &entity).await?,
                 Ok(None) => {
                     tracing::debug!(trigger = rule.meta.name, "the event does not meet the condition")
@@ -66,17 +69,11 @@ impl Handler for TriggerWorker {
 }
 
 impl TriggerWorker {
-    fn rules_for(&self, event: &TriggerEvent) -> Vec<Record<Trigger>> {
+    fn rules_for(&self, event: &TriggerEvent) -> Vec<Arc<Rule>> {
         let attributes = &event.attributes;
         let catalog = self.memory.catalog();
         let Some(ws) = catalog.workspace(&attributes.workspace) else { return Vec::new() };
-        ws.triggers()
-            .filter(|rule| {
-                rule.spec.source == attributes.triggersource.as_str()
-                    && rule.spec.event == attributes.event_type
-            })
-            .cloned()
-            .collect()
+        ws.rules_for(attributes.triggersource.as_str(), &attributes.event_type)
     }
 
     /// An entity that is there already was made by this event before, or by somebody who was faster: it stays.

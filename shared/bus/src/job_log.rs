@@ -129,7 +129,7 @@ impl JobLog {
         };
         let mut look = match base {
             Base::New => judge(None, &event.fact),
-            Base::After(sequence) => Verdict::AppendAfter(sequence, event.fact.clone()),
+            Base::After(sequence) => Verdict::AppendAfter(sequence, Box::new(event.fact.clone())),
             Base::Known(known) => judge(Some(*known), &event.fact),
             Base::Look => judge(self.load(&job.workspace, job.id).await?, &event.fact),
         };
@@ -140,7 +140,7 @@ impl JobLog {
                 Verdict::AppendAfter(sequence, fact) => (sequence, fact),
                 Verdict::Settled(settled) => return Ok(settled),
             };
-            let payload: Bytes = serde_json::to_vec(&JobEvent { fact, ..event.clone() })
+            let payload: Bytes = serde_json::to_vec(&JobEvent { fact: *fact, ..event.clone() })
                 .map_err(|error| BusError::Corrupt { what: subject.clone(), why: error.to_string() })?
                 .into();
             match self.append(&subject, &payload, base, give_up).await? {
@@ -204,15 +204,17 @@ impl JobLog {
 
 enum Verdict {
     /// After this sequence; the fact as it reads on top of the history.
-    AppendAfter(u64, JobFact),
+    AppendAfter(u64, Box<JobFact>),
     Settled(Recorded),
 }
 
 fn judge(known: Option<Known>, fact: &JobFact) -> Verdict {
     match admit(known.as_ref().map(|known| &known.state), fact) {
         Admission::Append => match known {
-            Some(known) => Verdict::AppendAfter(known.sequence, settled(&known.state, fact.clone())),
-            None => Verdict::AppendAfter(0, fact.clone()),
+            Some(known) => {
+                Verdict::AppendAfter(known.sequence, Box::new(settled(&known.state, fact.clone())))
+            }
+            None => Verdict::AppendAfter(0, Box::new(fact.clone())),
         },
         Admission::AlreadySo => match known {
             Some(known) => Verdict::Settled(Recorded::AlreadySo(Box::new(known))),

@@ -33,43 +33,66 @@ pub enum RuleError {
     Tag(String, usize),
 }
 
-/// What the trigger makes of the event; nothing when its condition does not hold. The same event makes the same
+/// A trigger with its condition compiled: once, when it is declared, and not at every event.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// The trigger.
+    pub trigger: Record<Trigger>,
+    when: Option<Result<Selector, SelectorError>>,
+}
+
+/// An event as conditions and templates see it; made once for all rules.
+pub struct Event<'a> {
+    attributes: &'a TriggerAttributes,
+    payload: &'a Value,
+    scope: Result<Scope, SelectorError>,
+}
+
+impl Rule {
+    /// The rule of a trigger. A condition that does not compile fails every event it is about.
+    pub fn new(trigger: Record<Trigger>) -> Self {
+        let when = trigger.spec.when.as_ref().map(|when| Selector::compile(when, TRIGGER_VARIABLES));
+        Self { trigger, when }
+    }
+
+    fn holds(&self, event: &Event<'_>) -> Result<bool, RuleError> {
+        let Some(when) = &self.when else { return Ok(true) };
+        let judged = match (when, &event.scope) {
+            (Ok(selector), Ok(scope)) => selector.matches(scope),
+            (Err(why), _) | (_, Err(why)) => Err(why.clone()),
+        };
+        judged.map_err(|why| RuleError::When(self.trigger.meta.name.clone(), why))
+    }
+}
+
+impl<'a> Event<'a> {
+    /// The event with its payload.
+    pub fn new(attributes: &'a TriggerAttributes, payload: &'a Value) -> Self {
+        let scope = || {
+            Ok(Scope::default()
+                .with("event", value_of(payload)?)
+                .with("type", value_of(&attributes.event_type)?)
+                .with("source", value_of(&attributes.source)?)
+                .with("subject", value_of(&attributes.subject)?))
+        };
+        Self { attributes, payload, scope: scope() }
+    }
+}
+
+/// What the rule makes of the event; nothing when its condition does not hold. The same event makes the same
 /// version: its id comes of deployment and tag.
 ///
 /// # Errors
 /// When condition or templates fail.
-pub fn apply(
-    trigger: &Record<Trigger>,
-    attributes: &TriggerAttributes,
-    event: &Value,
-    created_at: Timestamp,
-) -> Result<Option<Entity>, RuleError> {
-    if !holds(trigger, attributes, event)? {
+pub fn apply(rule: &Rule, event: &Event<'_>, created_at: Timestamp) -> Result<Option<Entity>, RuleError> {
+    if !rule.holds(event)? {
         return Ok(None);
     }
-    match &trigger.spec.then {
+    match &rule.trigger.spec.then {
         TriggerAction::CreateVersion(action) => {
-            version(trigger, action, attributes, event, created_at).map(Some)
+            version(&rule.trigger, action, event.attributes, event.payload, created_at).map(Some)
         }
     }
-}
-
-fn holds(
-    trigger: &Record<Trigger>,
-    attributes: &TriggerAttributes,
-    event: &Value,
-) -> Result<bool, RuleError> {
-    let Some(when) = &trigger.spec.when else { return Ok(true) };
-    let judged = Selector::compile(when, TRIGGER_VARIABLES).and_then(|selector| {
-        selector.matches(
-            &Scope::default()
-                .with("event", value_of(event)?)
-                .with("type", value_of(&attributes.event_type)?)
-                .with("source", value_of(&attributes.source)?)
-                .with("subject", value_of(&attributes.subject)?),
-        )
-    });
-    judged.map_err(|why| RuleError::When(trigger.meta.name.clone(), why))
 }
 
 fn version(

@@ -48,7 +48,7 @@ fn common() -> String {
     let agent = format!(
         "  type: github-app\n  config:\n    baseUrl: <GITHUB_URL>\n    appId: \"<APP_ID>\"\n    \
          privateKeySecret: <APP_KEY_SECRET>\n    owner: {OWNER}\n    repo: {REPO}\n    workflow: {WORKFLOW}\n    \
-         rateLimit: {{ writesPerMinute: 10000000 }}\n    \
+         rateLimit: {{ writesPerMinute: 0 }}\n    \
          inputs: {{ resource: \"{{{{ resource.identifier }}}}\", version: \"{{{{ version.tag }}}}\" }}\n"
     );
     document(&mut text, "JobAgent", "github", &agent);

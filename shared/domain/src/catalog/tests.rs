@@ -270,7 +270,10 @@ fn an_event_makes_the_version_its_trigger_describes() {
     .unwrap();
     let event = json!({ "ref": "refs/heads/main", "after": "abcdef", "sender": { "login": "ann" } });
     let at = attributes.time;
-    let apply = |when, tag| trigger_rule::apply(&trigger(when, tag), &attributes, &event, at);
+    let apply = |when, tag| {
+        let rule = trigger_rule::Rule::new(trigger(when, tag));
+        trigger_rule::apply(&rule, &trigger_rule::Event::new(&attributes, &event), at)
+    };
 
     let Some(Entity::Version(version)) =
         apply("event.ref == 'refs/heads/main'", "{{ event.after[:3] }}").unwrap()

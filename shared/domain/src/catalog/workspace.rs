@@ -12,9 +12,10 @@ use crate::id::{
 };
 use crate::target::TargetKey;
 use crate::token::Slug;
+use crate::trigger_rule::Rule;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::OnceLock;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
 /// Everything one tenant has declared.
@@ -27,7 +28,11 @@ pub struct WorkspaceCatalog {
     approvals: BTreeMap<(VersionId, EnvironmentId), BTreeSet<Uuid>>,
     selection: Selection,
     targets: BTreeMap<DeploymentId, OnceLock<Targets>>,
+    rules: HashMap<Occasion, BTreeMap<Uuid, Arc<Rule>>>,
 }
+
+/// The name of a trigger source, and the type of an event from it.
+type Occasion = (String, String);
 
 /// Orders versions: by creation, then by id, the newest first.
 type NewestFirst = (Reverse<crate::Timestamp>, Reverse<Uuid>);
@@ -84,6 +89,7 @@ impl WorkspaceCatalog {
             approvals: BTreeMap::new(),
             selection: Selection::default(),
             targets: BTreeMap::new(),
+            rules: HashMap::new(),
         }
     }
 
@@ -143,6 +149,12 @@ impl WorkspaceCatalog {
             Some(Entity::TriggerSource(source)) => Some(source),
             _ => None,
         }
+    }
+
+    /// The rules about an event type from a trigger source, by id.
+    pub fn rules_for(&self, source: &str, event: &str) -> Vec<Arc<Rule>> {
+        let of = self.rules.get(&(source.to_owned(), event.to_owned()));
+        of.map(|rules| rules.values().cloned().collect()).unwrap_or_default()
     }
 
     /// Values that cannot be read, with the reason. What depends on them must fail closed.
@@ -251,11 +263,11 @@ impl WorkspaceCatalog {
                 self.targets.insert(DeploymentId(deployment.meta.id), OnceLock::new());
             }
             Entity::System(_) => self.forget_targets(),
-            Entity::Workspace(_)
-            | Entity::JobAgent(_)
-            | Entity::Policy(_)
-            | Entity::TriggerSource(_)
-            | Entity::Trigger(_) => {}
+            Entity::Trigger(trigger) => {
+                let of = self.rules.entry(occasion(trigger)).or_default();
+                of.insert(trigger.meta.id, Arc::new(Rule::new(trigger.clone())));
+            }
+            Entity::Workspace(_) | Entity::JobAgent(_) | Entity::Policy(_) | Entity::TriggerSource(_) => {}
         }
         self.affected_by(entity)
     }
@@ -289,11 +301,12 @@ impl WorkspaceCatalog {
                 self.targets.remove(&DeploymentId(deployment.meta.id));
             }
             Entity::System(_) => self.forget_targets(),
-            Entity::Workspace(_)
-            | Entity::JobAgent(_)
-            | Entity::Policy(_)
-            | Entity::TriggerSource(_)
-            | Entity::Trigger(_) => {}
+            Entity::Trigger(trigger) => {
+                if let Some(of) = self.rules.get_mut(&occasion(trigger)) {
+                    of.remove(&trigger.meta.id);
+                }
+            }
+            Entity::Workspace(_) | Entity::JobAgent(_) | Entity::Policy(_) | Entity::TriggerSource(_) => {}
         }
         affected
     }
@@ -320,6 +333,10 @@ impl WorkspaceCatalog {
             }
         }
     }
+}
+
+fn occasion(trigger: &Record<Trigger>) -> Occasion {
+    (trigger.spec.source.clone(), trigger.spec.event.clone())
 }
 
 fn wider(one: Affected, other: Affected) -> Affected {
