@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use bus::{Base, Known, Recorded, crash_point};
+use domain::decision::{JobOnTarget, TargetDecision};
 use domain::entity::Kind;
 use domain::id::{DeploymentId, EnvironmentId, JobId, ResourceId, VersionId};
 use domain::job::{CancelReason, JobEvent, JobFact, JobState, JobStatus, JobView, Refusal, evolve};
@@ -140,6 +141,12 @@ async fn wished(
     };
     let known = app.bus.jobs().load(&workspace, id).await?.ok_or_else(|| missing(id))?;
     let (job, before) = (known.state.job.clone(), known.sequence);
+    if let JobFact::RetryRequested { .. } = fact
+        && let Some(decision) = app.decisions.get(&workspace, &job.target)
+        && let Some(problem) = target_is_taken(&decision, id)
+    {
+        return Err(problem);
+    }
     crash_point("api.wish.before");
     let recorded = app.bus.jobs().record(&job, fact, Base::Known(Box::new(known)), Some(cause)).await;
     crash_point("api.wish.after");
@@ -156,6 +163,16 @@ async fn wished(
         Recorded::Refused(refusal, known) => return Err(refused(action, refusal, known.as_deref())),
     };
     Ok((StatusCode::ACCEPTED, Json(json!({ "id": id, "message": message, "sequence": sequence }))))
+}
+
+/// One job runs on a target at a time: a finished one does not run again beside another.
+fn target_is_taken(decision: &TargetDecision, retried: JobId) -> Option<Problem> {
+    let active = decision.active.as_ref().filter(|active| active.job != retried)?;
+    let JobOnTarget { job, tag, attempt, .. } = active;
+    Some(Problem::conflict(format!(
+        "retry is not possible: job {job} of {tag} (attempt {attempt}) is active on the same target; \
+         cancel it or wait until it is over"
+    )))
 }
 
 fn refused(action: &str, refusal: Refusal, known: Option<&Known>) -> Problem {
@@ -262,4 +279,45 @@ fn parse_id(text: &str) -> Result<JobId, Problem> {
 
 fn missing(job: JobId) -> Problem {
     Problem::not_found(format_args!("job {job}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse;
+    use domain::id::derive;
+
+    #[test]
+    fn a_job_is_not_retried_beside_another_one_on_its_target() {
+        let job = |name: &str| JobId(derive(&[name]));
+        let decision = |active: Option<&str>| -> TargetDecision {
+            let at = "2026-01-01T00:00:00Z";
+            let id = derive(&["id"]);
+            let active = active.map(|name| {
+                json!({
+                    "job": job(name), "release": id, "version": id, "tag": "v2", "attempt": 3,
+                    "status": "pending", "at": at,
+                })
+            });
+            let target = TargetKey {
+                deployment: DeploymentId(id),
+                environment: EnvironmentId(id),
+                resource: ResourceId(id),
+            };
+            let decision = json!({
+                "workspace": "acme", "target": target, "state": "deploying", "summary": "v2 is on its way",
+                "active": active, "decidedAt": at,
+            });
+            serde_json::from_value(decision).unwrap()
+        };
+        let refused = target_is_taken(&decision(Some("other")), job("retried")).expect("another is active");
+        let told = json!(refused)["detail"].to_string();
+        assert!(told.contains(&format!("job {} of v2 (attempt 3)", job("other"))), "{told}");
+        assert_eq!(refused.into_response().status(), StatusCode::CONFLICT);
+        assert!(
+            target_is_taken(&decision(Some("retried")), job("retried")).is_none(),
+            "the job itself says why"
+        );
+        assert!(target_is_taken(&decision(None), job("retried")).is_none());
+    }
 }
