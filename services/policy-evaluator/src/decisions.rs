@@ -188,6 +188,7 @@ mod tests {
                 rules: vec![rule],
             }],
             next_look: next_look.map(at),
+            catalog_revision: 0,
             decided_at: at(0),
             cause: None,
         }

@@ -111,7 +111,8 @@ impl Evaluator {
     }
 
     /// Decides on the targets. What needs no write is settled here; what would only be said in other words
-    /// is put off, where the last words are young.
+    /// is put off, where the last words are young. So is what somebody decided who has seen more of the catalog:
+    /// an older intent must not replace a newer one.
     fn decide(&self, targets: &[TargetKey], cause: &str, left: &mut Unsettled<'_>) -> Vec<Write> {
         let started = Instant::now();
         let mut writes = Vec::new();
@@ -120,10 +121,20 @@ impl Evaluator {
         let decisions = self.memory.decisions();
         let Some(ws) = catalog.workspace(left.workspace) else { return writes };
         let now = clock::now();
-        let view = DeploymentView::of(ws, &facts, left.deployment, now);
+        // Up to there everything is taken in, also what left nothing to be folded.
+        let revision = catalog.revision().max(self.memory.reached.catalog.sequence());
+        let view = DeploymentView::of(ws, &facts, left.deployment, now).at_revision(revision);
+        let mut behind = None;
         for target in targets {
             let known = decisions.get(target);
             let previous = known.and_then(|known| known.decision.as_deref());
+            if let Some(seen) = previous.map(|previous| previous.catalog_revision)
+                && seen > revision
+            {
+                behind = Some(seen).max(behind);
+                left.put_off(*target);
+                continue;
+            }
             let outcome = view.decide(target, previous, Some(cause.to_owned()));
             let same = previous.is_some_and(|previous| same_decision(previous, &outcome.decision));
             if same && outcome.request.is_none() && outcome.supersede.is_none() {
@@ -143,9 +154,17 @@ impl Evaluator {
                 outcome,
                 decision_changed: !same,
                 revision: known.map(|known| known.revision),
-                catalog_revision: catalog.revision(),
+                catalog_revision: revision,
                 facts_seen: facts.sequence(),
             });
+        }
+        if let Some(seen) = behind {
+            metrics::counter!("evaluator_behind_the_catalog_total").increment(1);
+            tracing::warn!(
+                seen,
+                revision,
+                "some was decided on a newer catalog than this replica has; it waits"
+            );
         }
         metrics::counter!("evaluator_targets_evaluated_total").increment(targets.len() as u64);
         metrics::histogram!("evaluator_decide_seconds").record(started.elapsed().as_secs_f64());

@@ -39,6 +39,9 @@ pub struct TargetDecision {
     /// The next instant at which anything can change by time alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_look: Option<Timestamp>,
+    /// The revision of the catalog that this was decided on. Who knows only an older one must not decide anew.
+    #[serde(default)]
+    pub catalog_revision: u64,
     /// When this was decided.
     pub decided_at: Timestamp,
     /// What made the evaluator look: the hint's cause.

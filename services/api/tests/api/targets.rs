@@ -51,6 +51,7 @@ fn decision() -> TargetDecision {
             rules: vec![rule],
         }],
         next_look: None,
+        catalog_revision: 0,
         decided_at: at,
         cause: Some("a version".into()),
     }

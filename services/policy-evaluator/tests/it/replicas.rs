@@ -1,9 +1,11 @@
 //! Several replicas, and a replica that starts again.
 
 use crate::rig::{Rig, STEP, target, until};
-use bus::topology::{EVALUATE, JOBS, evaluator_hints};
+use bus::topology::{EVALUATE, JOBS, TARGETS, evaluator_hints};
 use domain::decision::TargetState;
+use domain::entity::VersionStatus;
 use domain::job::TerminalStatus;
+use domain::subject;
 use futures::StreamExt;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,6 +78,35 @@ async fn without_hints_every_target_is_still_looked_at() {
     rig.version("v1").await;
     rig.requested("v1", &target("staging", 0)).await;
     drop(tokio::time::timeout(STEP, replica.stop()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_decided_on_a_newer_catalog_stays_until_this_replica_has_seen_as_much() {
+    let rig = Rig::start().await;
+    rig.environment("staging", 2).await;
+    let replica = rig.replica().await;
+    let (ahead, other) = (target("staging", 0), target("staging", 1));
+    let mut decision = rig.decided("it is looked at", &ahead, |_| true).await;
+    rig.decided("it is looked at", &other, |_| true).await;
+    // As another replica would decide that has seen changes which this one has not.
+    let seen = rig.version_as("building", VersionStatus::Building).await + 10;
+    decision.catalog_revision = seen;
+    let key = subject::target_key(&decision.workspace, &ahead);
+    let value = serde_json::to_vec(&decision).unwrap();
+    rig.bus.bucket(&TARGETS).put(&key, value.into()).await.unwrap();
+
+    assert!(rig.version("v1").await < seen);
+    let job = rig.requested("v1", &other).await;
+    rig.end(&job, TerminalStatus::Successful).await;
+    let later = rig.decided("v1 runs", &other, |decision| decision.state == TargetState::UpToDate).await;
+    assert!((1..seen).contains(&later.catalog_revision), "{later:?}");
+    assert_eq!(rig.decision(&ahead).await.as_ref(), Some(&decision), "it must not be touched");
+
+    while rig.version_as("building", VersionStatus::Building).await < seen {}
+    rig.requested("v1", &ahead).await;
+    let decision = rig.decision(&ahead).await.unwrap();
+    assert!(decision.catalog_revision >= seen, "{decision:?}");
+    replica.stop().await;
 }
 
 /// Waits until no hint is left to be worked.

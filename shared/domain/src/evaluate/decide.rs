@@ -38,7 +38,7 @@ pub fn decide_target(
     DeploymentView::of(ws, facts, target.deployment, now).decide(target, previous, cause)
 }
 
-/// Whether two decisions say the same, whenever and for whatever cause they were made.
+/// Whether two decisions say the same, whenever, for whatever cause and on whichever revision they were made.
 pub fn same_decision(one: &TargetDecision, other: &TargetDecision) -> bool {
     let TargetDecision {
         workspace,
@@ -51,6 +51,7 @@ pub fn same_decision(one: &TargetDecision, other: &TargetDecision) -> bool {
         last,
         considered,
         next_look,
+        catalog_revision: _,
         decided_at: _,
         cause: _,
     } = one;
@@ -185,6 +186,7 @@ impl<'a> DeploymentView<'a> {
             last: history.last,
             considered: review.considered,
             next_look,
+            catalog_revision: self.catalog_revision,
             decided_at: self.now,
             cause,
         };
@@ -250,6 +252,7 @@ impl<'a> DeploymentView<'a> {
             last: history.last,
             considered: Vec::new(),
             next_look: None,
+            catalog_revision: self.catalog_revision,
             decided_at: self.now,
             cause,
         };

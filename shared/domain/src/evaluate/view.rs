@@ -31,6 +31,8 @@ pub struct DeploymentView<'a> {
     ws: &'a WorkspaceCatalog,
     pub(super) facts: &'a Facts,
     pub(super) now: Timestamp,
+    /// What decisions say they saw.
+    pub(super) catalog_revision: u64,
     deployment: Option<&'a Record<Deployment>>,
     versions: Vec<&'a Record<Version>>,
     targets: BTreeMap<EnvironmentId, BTreeSet<TargetKey>>,
@@ -62,12 +64,18 @@ impl<'a> DeploymentView<'a> {
             ws,
             facts,
             now,
+            catalog_revision: 0,
             deployment: ws.deployment(deployment),
             versions: ws.versions_of(deployment).collect(),
             targets,
             asker: Asker::default(),
             remembered: RefCell::default(),
         }
+    }
+
+    /// Tells which revision of the catalog this is, for decisions to say so; without it they say 0.
+    pub fn at_revision(self, catalog_revision: u64) -> Self {
+        Self { catalog_revision, ..self }
     }
 
     pub(super) fn workspace(&self) -> &Slug {
