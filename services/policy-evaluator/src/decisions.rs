@@ -181,6 +181,7 @@ mod tests {
             current: None,
             active: None,
             last: None,
+            attempts: Vec::new(),
             considered: vec![ConsideredVersion {
                 version: VersionId(derive(&["v"])),
                 tag: "v".into(),

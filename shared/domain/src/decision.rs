@@ -33,6 +33,10 @@ pub struct TargetDecision {
     /// The last job that ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<JobOnTarget>,
+    /// How often the releases of which a job ended here were tried, the last that ended first. It outlives the facts,
+    /// so that a release that comes back gets a job of its own. At most sixteen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<ReleaseAttempts>,
     /// The candidate versions that were looked at, newest first, with each rule's verdict. At most ten.
     #[serde(default)]
     pub considered: Vec<ConsideredVersion>,
@@ -104,6 +108,16 @@ pub struct JobOnTarget {
     pub reason: Option<Reason>,
     /// When it was decided, or ended.
     pub at: Timestamp,
+}
+
+/// How often a release was tried on a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseAttempts {
+    /// The release.
+    pub release: ReleaseId,
+    /// The number of its last job that ended, from 1.
+    pub attempt: u32,
 }
 
 /// What the rules say to one version.

@@ -44,6 +44,7 @@ fn decision() -> TargetDecision {
             at,
         }),
         last: None,
+        attempts: Vec::new(),
         considered: vec![ConsideredVersion {
             version: job.version,
             tag: job.tag,

@@ -49,6 +49,7 @@ pub fn same_decision(one: &TargetDecision, other: &TargetDecision) -> bool {
         current,
         active,
         last,
+        attempts,
         considered,
         next_look,
         catalog_revision: _,
@@ -57,7 +58,7 @@ pub fn same_decision(one: &TargetDecision, other: &TargetDecision) -> bool {
     } = one;
     (workspace, target, state, summary) == (&other.workspace, &other.target, &other.state, &other.summary)
         && (desired, current, active, last) == (&other.desired, &other.current, &other.active, &other.last)
-        && (considered, next_look) == (&other.considered, &other.next_look)
+        && (attempts, considered, next_look) == (&other.attempts, &other.considered, &other.next_look)
 }
 
 impl<'a> DeploymentView<'a> {
@@ -141,6 +142,7 @@ impl<'a> DeploymentView<'a> {
             Step::Active | Step::Request | Step::Keep | Step::TriedBadly(..) => None,
         };
         let next_look = review.next_look.into_iter().chain(yes_until).min();
+        let attempts = history.attempts();
         let running = history.active.as_ref().and_then(|active| active.running).map(|running| &running.job);
         let next = review.chosen.map(|(version, release)| (version, release, history.next_attempt(release)));
         let active = match (&step, history.active, next) {
@@ -184,6 +186,7 @@ impl<'a> DeploymentView<'a> {
             current: history.current,
             active,
             last: history.last,
+            attempts,
             considered: review.considered,
             next_look,
             catalog_revision: self.catalog_revision,
@@ -236,6 +239,7 @@ impl<'a> DeploymentView<'a> {
         previous: Option<&TargetDecision>,
         cause: Option<String>,
     ) -> Outcome {
+        let attempts = history.attempts();
         let active = history.active.and_then(|active| match active.behind() {
             Some(behind) => Some(on_target(behind)),
             None => active.running.map(|_| active.on_target),
@@ -250,6 +254,7 @@ impl<'a> DeploymentView<'a> {
             current: history.current,
             active,
             last: history.last,
+            attempts,
             considered: Vec::new(),
             next_look: None,
             catalog_revision: self.catalog_revision,

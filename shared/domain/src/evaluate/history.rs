@@ -3,10 +3,13 @@
 //! The facts say it; where the stream has forgotten, or has not yet heard, the previous decision does.
 
 use super::facts::{Facts, JobStanding, Standing};
-use crate::decision::{JobOnTarget, TargetDecision, VersionOnTarget};
+use crate::decision::{JobOnTarget, ReleaseAttempts, TargetDecision, VersionOnTarget};
 use crate::id::ReleaseId;
 use crate::job::{JobStatus, Reason};
 use crate::target::TargetKey;
+
+/// How many releases a decision remembers the attempts of.
+const RELEASES_MAX: usize = 16;
 
 /// What happened on one target.
 pub(super) struct History<'a> {
@@ -57,14 +60,35 @@ impl<'a> History<'a> {
     /// The number of the next job of a release.
     pub(super) fn next_attempt(&self, release: ReleaseId) -> u32 {
         let known = self.jobs.iter().map(|job| (job.job.release, job.job.attempt));
-        let remembered = self
-            .previous
-            .into_iter()
-            .flat_map(|previous| [&previous.active, &previous.last])
-            .flatten()
-            .map(|job| (job.release, job.attempt));
-        let used = known.chain(remembered).filter(|(of, _)| *of == release).map(|(_, attempt)| attempt).max();
+        let decided = self.previous.and_then(|previous| previous.active.as_ref());
+        let decided = decided.map(|job| (job.release, job.attempt));
+        let ended = self.attempts().into_iter().map(|ended| (ended.release, ended.attempt));
+        let used = known
+            .chain(decided)
+            .chain(ended)
+            .filter(|(of, _)| *of == release)
+            .map(|(_, attempt)| attempt)
+            .max();
         used.map_or(1, |used| used.saturating_add(1))
+    }
+
+    /// The releases of which a job ended here, the last that ended first, with the numbers of their last jobs.
+    pub(super) fn attempts(&self) -> Vec<ReleaseAttempts> {
+        let known = self.jobs.iter().rev().filter(|job| job.is_over());
+        let known = known.map(|job| (job.job.release, job.job.attempt));
+        let last = self.previous.and_then(|previous| previous.last.as_ref());
+        let last = last.map(|job| (job.release, job.attempt));
+        let remembered = self.previous.into_iter().flat_map(|previous| &previous.attempts);
+        let remembered = remembered.map(|tried| (tried.release, tried.attempt));
+        let mut attempts: Vec<ReleaseAttempts> = Vec::new();
+        for (release, attempt) in known.chain(last).chain(remembered) {
+            if let Some(listed) = attempts.iter_mut().find(|listed| listed.release == release) {
+                listed.attempt = listed.attempt.max(attempt);
+            } else if attempts.len() < RELEASES_MAX {
+                attempts.push(ReleaseAttempts { release, attempt });
+            }
+        }
+        attempts
     }
 
     /// Whether the last job of the release speaks against another. Being superseded does not:

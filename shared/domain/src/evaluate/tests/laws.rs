@@ -44,7 +44,7 @@ fn steps() -> impl Strategy<Value = Vec<String>> {
         2 => (0..3, environment, prop::sample::select(RULES.to_vec()))
             .prop_map(|(n, environment, rule)| format!("policy p{n} on {environment}: {rule}")),
         2 => prop::sample::select(vec!["+1s", "+2m", "+2h"]).prop_map(str::to_owned),
-        1 => Just("supersede".to_owned()),
+        1 => prop::sample::select(vec!["supersede", "forget"]).prop_map(str::to_owned),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -76,6 +76,7 @@ fn world(steps: &[String]) -> World {
 fn explained(decision: &TargetDecision, now: crate::Timestamp) {
     assert!(!decision.summary.is_empty());
     assert!(decision.considered.len() <= 10);
+    assert!(decision.attempts.len() <= 16);
     let mut waits = false;
     for considered in &decision.considered {
         assert_eq!(considered.allowed, considered.rules.iter().all(|rule| rule.verdict.allows()));

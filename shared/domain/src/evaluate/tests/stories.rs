@@ -1,6 +1,7 @@
 //! Decisions told as stories; the vocabulary is in `story`.
 
 use super::story::check;
+use crate::decision::TargetDecision;
 
 #[test]
 fn the_first_version_goes_everywhere_it_may() {
@@ -108,6 +109,60 @@ fn a_deleted_version_is_replaced_only_by_what_came_after_it() {
          version v3
          look staging-0 = deploying want v3 run v2 request v3#1",
     );
+}
+
+#[test]
+fn a_release_that_comes_back_after_the_stream_forgot_it_gets_a_job_of_its_own() {
+    check(
+        "env staging 1
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 successful
+         look staging-0 = upToDate want v1 run v1
+         forget
+         version v2
+         look staging-0 = deploying want v2 run v1 request v2#1
+         end staging-0 successful
+         look staging-0 = upToDate want v2 run v2
+         forget
+         version v3
+         look staging-0 = deploying want v3 run v2 request v3#1
+         end staging-0 successful
+         look staging-0 = upToDate want v3 run v3
+         forget
+         version v3 rejected
+         version v2 rejected
+         look staging-0 = deploying want v1 run v3 request v1#2
+         end staging-0 successful
+         look staging-0 = upToDate want v1 run v1
+         forget
+         version v2
+         look staging-0 = deploying want v2 run v1 request v2#2",
+    );
+}
+
+#[test]
+fn the_attempts_of_the_last_sixteen_releases_are_remembered() {
+    let mut story = String::from("env staging 1\n");
+    for n in 1..=20 {
+        let run = if n == 1 { "-".to_owned() } else { format!("v{}", n - 1) };
+        story.push_str(&format!(
+            "version v{n}
+             look staging-0 = deploying want v{n} run {run} request v{n}#1
+             end staging-0 successful
+             look staging-0 = upToDate want v{n} run v{n}
+             forget\n"
+        ));
+    }
+    let decision = &check(&story).decisions["staging-0"];
+    assert_eq!(decision.attempts.len(), 16);
+    let current = decision.current.as_ref().unwrap().release;
+    assert_eq!((decision.attempts[0].release, decision.attempts[0].attempt), (current, 1), "newest first");
+    let mut before = serde_json::to_value(decision).unwrap();
+    let fields = before.as_object_mut().unwrap();
+    assert!(fields.remove("attempts").is_some() && fields.remove("catalogRevision").is_some());
+    let before: TargetDecision = serde_json::from_value(before).unwrap();
+    assert!(before.attempts.is_empty() && before.catalog_revision == 0, "older decisions can be read");
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! crash staging-0 = …                    decides and stores, but dies before recording what it asks for
 //! end staging-0 successful [reason]      the active job ends
 //! again staging-0                        the last job runs again
+//! forget                                 the stream forgets the jobs that are over
 //! delete version v1 | delete resource staging-0 | delete policy gate
 //! ```
 
@@ -116,6 +117,7 @@ impl World {
             ["end", target, status] => self.end(target, status, None),
             ["end", target, status, reason] => self.end(target, status, Some(reason)),
             ["again", target] => self.again(target),
+            ["forget"] => self.facts.forget_over_before(self.now + TimeDelta::seconds(1)),
             [time] if time.starts_with('+') => self.now += duration(&time[1..]),
             other => panic!("not a step: {other:?}"),
         }
