@@ -1,24 +1,13 @@
 //! From a believed delivery to a stored event: claims its id for the days in which it may come again, then stores it.
 //! It does not know who sent it or how that was proved.
 
+use crate::claims::{Claimed, Claims};
 use crate::envelope::{Incoming, event_token};
-use bus::topology::{DELIVERIES, TRIGGERS};
-use bus::{Bucket, Bus, BusError, CasError, PublishError, TriggerEvent, clock, crash_point};
-use chrono::TimeDelta;
-use domain::Timestamp;
+use bus::{Bus, BusError, PublishError, TriggerEvent, clock, crash_point};
 use domain::subject;
 use domain::token::Slug;
 use domain::trigger::TriggerAttributes;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// For so long the stream itself surely knows a message id: its window (one hour) less a margin for slow clocks.
-const STREAM_REMEMBERS: TimeDelta = TimeDelta::minutes(50);
-/// A claim is followed by its message within this, or the message is not there: the longest a publish can take, and a margin.
-const STORED_WITHIN: TimeDelta = TimeDelta::minutes(5);
-/// Chances to win a claim against other replicas.
-const RACES_MAX: usize = 16;
 
 /// Where an event goes.
 #[derive(Debug, Clone)]
@@ -54,21 +43,10 @@ pub enum NotStored {
     Contended,
 }
 
-/// A delivery id that came in, in the `deliveries` bucket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Claim {
-    /// When it was claimed; the message was stored right after, if at all.
-    at: Timestamp,
-    /// A sequence of `TRIGGERS` before which the message cannot be.
-    after: u64,
-}
-
 /// The way into `TRIGGERS`.
 pub struct Intake {
     bus: Bus,
-    claims: Bucket,
-    /// The highest sequence of `TRIGGERS` this replica has seen.
-    seen: AtomicU64,
+    claims: Claims,
 }
 
 impl Intake {
@@ -77,8 +55,7 @@ impl Intake {
     /// # Errors
     /// When the bus does not answer.
     pub async fn new(bus: Bus) -> Result<Self, BusError> {
-        let seen = AtomicU64::new(bus.last_sequence(&TRIGGERS).await?);
-        Ok(Self { claims: bus.bucket(&DELIVERIES), bus, seen })
+        Ok(Self { claims: Claims::new(bus.clone()).await?, bus })
     }
 
     /// Stores the event, unless it is there already. When this returns, it is durable.
@@ -94,8 +71,9 @@ impl Intake {
         let id = delivery_key(door, &incoming.delivery_id);
         let event_subject = subject::trigger(&door.workspace, &door.source, &token_of(&incoming.event_type));
         crash_point("trigger-ingester.claim.before");
-        if self.is_stored(&id, &event_subject).await? {
-            return Ok(Stored::Before);
+        match self.claims.claim(&id, &event_subject).await? {
+            Claimed::Stored => return Ok(Stored::Before),
+            Claimed::ToPublish => {}
         }
         crash_point("trigger-ingester.claim.after");
         let event = self.event(door, incoming, traceparent).fit(&self.bus, &id).await?;
@@ -103,7 +81,7 @@ impl Intake {
         crash_point("trigger-ingester.publish.before");
         let published = self.bus.publish(event_subject, headers, body, Some(&id)).await?;
         crash_point("trigger-ingester.publish.after");
-        self.seen.fetch_max(published.sequence, Ordering::Relaxed);
+        self.claims.saw(published.sequence);
         Ok(if published.duplicate { Stored::Before } else { Stored::New })
     }
 
@@ -125,52 +103,6 @@ impl Intake {
             traceparent: extensions.get("traceparent").cloned().or(traceparent),
         };
         TriggerEvent::new(attributes, data)
-    }
-
-    /// Claims the id. `true`: it had been claimed, and its message is in the stream.
-    ///
-    /// A fresh claim, or one so young that the stream itself still knows the message id, is followed by a publish
-    /// with that id: the stream drops it if it is there. An older one is looked up: a crash may have come between
-    /// the claim and the message.
-    async fn is_stored(&self, id: &str, event_subject: &str) -> Result<bool, NotStored> {
-        for _ in 0..RACES_MAX {
-            let now = clock::now();
-            let mine = Claim { at: now, after: self.seen.load(Ordering::Relaxed) };
-            match self.claims.create_json(id, &mine).await {
-                Ok(_) => return Ok(false),
-                Err(CasError::Conflict) => {}
-                Err(CasError::Bus(error)) => return Err(error.into()),
-            }
-            let Some(entry) = self.claims.get(id).await? else { continue };
-            let claim: Claim = serde_json::from_slice(&entry.value)
-                .map_err(|error| BusError::Corrupt { what: format!("claim {id}"), why: error.to_string() })?;
-            if now < claim.at + STREAM_REMEMBERS {
-                return Ok(false);
-            }
-            if self.is_in_stream(id, event_subject, &claim).await? {
-                return Ok(true);
-            }
-            match self.claims.update_json(id, &mine, entry.revision).await {
-                Ok(_) => return Ok(false),
-                Err(CasError::Conflict) => {}
-                Err(CasError::Bus(error)) => return Err(error.into()),
-            }
-        }
-        Err(NotStored::Contended)
-    }
-
-    async fn is_in_stream(&self, id: &str, event_subject: &str, claim: &Claim) -> Result<bool, BusError> {
-        let mut sequence = claim.after;
-        while let Some(stored) = self.bus.next_of_subject(&TRIGGERS, event_subject, sequence + 1).await? {
-            if stored.message_id.as_deref() == Some(id) {
-                return Ok(true);
-            }
-            if stored.published_at > claim.at + STORED_WITHIN {
-                return Ok(false);
-            }
-            sequence = stored.sequence;
-        }
-        Ok(false)
     }
 }
 

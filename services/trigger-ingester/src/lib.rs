@@ -3,6 +3,8 @@
 //! Knows signatures and envelopes, not what an event means. `verify`, `envelope` and `sources` are pure: no clock,
 //! no network, no store.
 
+mod body;
+mod claims;
 pub mod envelope;
 mod intake;
 mod routes;
@@ -52,12 +54,17 @@ impl Service for TriggerIngester {
             () = drain.cancelled() => return Ok(()),
             there = reached.wait_for(|reached| reached.caught_up) => { there.context("following the catalog")?; }
         }
-        let intake = Intake::new(bus.clone()).await.context("reading where the stream of triggers ends")?;
-        let doors = routes::Doors { catalog, secrets: boot.secrets.clone(), intake: Arc::new(intake) };
+        let intake = Intake::new(bus).await.context("reading where the stream of triggers ends")?;
+        let doors = routes::Doors {
+            catalog,
+            secrets: boot.secrets.clone(),
+            intake: Arc::new(intake),
+            bodies: Arc::default(),
+        };
         boot.routes.mount(routes::router(doors))?;
         caught_up.set(true, "caught up");
+        // The bus stays for the deliveries in hand. Nothing of ours waits in it: every publish was confirmed.
         drain.cancelled().await;
-        bus.drain().await;
         Ok(())
     }
 }

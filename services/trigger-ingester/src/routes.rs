@@ -1,26 +1,30 @@
 //! The doors: one path per trigger source. Verified, stored, then answered; nothing in between is promised.
 
-use crate::intake::{Door, Intake, Stored};
-use crate::sources::{Accepted, accept};
-use axum::body::{Body, to_bytes};
+use crate::body::{Bodies, Unread};
+use crate::envelope::Incoming;
+use crate::intake::{Door, Intake, NotStored, Stored};
+use crate::sources::{Accepted, Refusal, accept};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use bus::catalog::CatalogFold;
-use bus::{PAYLOAD_BYTES_MAX, clock};
-use bytes::Bytes;
+use bus::clock;
 use domain::entity::{SourceKind, TriggerSource};
 use domain::token::Slug;
 use secrecy::SecretString;
 use serde_json::json;
 use service::Secrets;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 /// Asked of a sender when we cannot store right now.
 const RETRY_AFTER_SECONDS: u32 = 5;
+/// A delivery is stored within this or refused: GitHub waits ten seconds for its answer.
+const STORED_WITHIN: Duration = Duration::from_secs(8);
 
 /// What the doors need.
 #[derive(Clone)]
@@ -28,6 +32,7 @@ pub(crate) struct Doors {
     pub(crate) catalog: Arc<CatalogFold>,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) intake: Arc<Intake>,
+    pub(crate) bodies: Arc<Bodies>,
 }
 
 /// The routes.
@@ -38,9 +43,8 @@ pub(crate) fn router(doors: Doors) -> Router {
 /// Why a delivery is turned away.
 enum Turned {
     NoSuchDoor,
-    TooLarge,
-    Broken,
-    Refused(crate::sources::Refusal),
+    Unread(Unread),
+    Refused(Refusal),
     Misconfigured(String),
     NotStored(String),
 }
@@ -64,33 +68,29 @@ async fn take(doors: &Doors, workspace: &str, source: &str, request: Request) ->
     let (door, config) = doors.find(workspace, source).ok_or(Turned::NoSuchDoor)?;
     let secrets = doors.secrets_of(&config)?;
     let (parts, body) = request.into_parts();
-    let body = read(&parts.headers, body).await?;
-    let accepted = accept(&config, &parts.headers, &body, &secrets, clock::now()).map_err(Turned::Refused)?;
+    let body = doors.bodies.read(&parts.headers, body).await.map_err(Turned::Unread)?;
+    let accepted =
+        accept(&config, &parts.headers, body.bytes(), &secrets, clock::now()).map_err(Turned::Refused)?;
     let Accepted::Events(events) = accepted else { return Ok((0, 0)) };
+    match timeout(STORED_WITHIN, store(doors, &door, events)).await {
+        Ok(stored) => stored.map_err(|error| Turned::NotStored(error.to_string())),
+        Err(_elapsed) => Err(Turned::NotStored("the bus takes too long".to_owned())),
+    }
+}
+
+/// One event after the other. When one is not stored the sender comes again with all, and those before it are known.
+async fn store(doors: &Doors, door: &Door, events: Vec<Incoming>) -> Result<(u32, u32), NotStored> {
     let (mut new, mut before) = (0, 0);
     for event in events {
         let event_type = event.event_type.clone();
-        let stored = doors.intake.store(&door, event, telemetry::current_traceparent()).await;
-        match stored.map_err(|error| Turned::NotStored(error.to_string()))? {
+        let stored = doors.intake.store(door, event, telemetry::current_traceparent()).await?;
+        match stored {
             Stored::New => new += 1,
             Stored::Before => before += 1,
         }
-        info!(workspace = %door.workspace, source = %door.source, event = event_type, "event stored");
+        info!(workspace = %door.workspace, source = %door.source, event = event_type, ?stored, "event taken in");
     }
     Ok((new, before))
-}
-
-/// The whole body, if it is not too large. A length that is announced is believed before a byte is read.
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Turned> {
-    let announced = headers.get(axum::http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if announced.and_then(|text| text.parse::<usize>().ok()).is_some_and(|bytes| bytes > PAYLOAD_BYTES_MAX) {
-        return Err(Turned::TooLarge);
-    }
-    to_bytes(body, PAYLOAD_BYTES_MAX).await.map_err(|error| {
-        let too_large = std::error::Error::source(&error)
-            .is_some_and(|source| source.to_string().contains("length limit exceeded"));
-        if too_large { Turned::TooLarge } else { Turned::Broken }
-    })
 }
 
 /// The handshake of CloudEvents webhooks (HTTP webhook spec §4): who may send here, and how fast.
@@ -108,6 +108,7 @@ async fn handshake(
             let answer = [
                 ("webhook-allowed-origin", origin.clone()),
                 ("webhook-allowed-rate", HeaderValue::from_static("*")),
+                ("allow", HeaderValue::from_static("POST")),
             ];
             (StatusCode::NO_CONTENT, answer).into_response()
         }
@@ -147,8 +148,7 @@ impl IntoResponse for Turned {
     fn into_response(self) -> Response {
         let (status, reason) = match &self {
             Turned::NoSuchDoor => (StatusCode::NOT_FOUND, "no such trigger source".to_owned()),
-            Turned::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "a payload may have 25 MiB".to_owned()),
-            Turned::Broken => (StatusCode::BAD_REQUEST, "the body broke off".to_owned()),
+            Turned::Unread(unread) => (unread.status(), unread.to_string()),
             Turned::Refused(refusal) => (refusal.status(), refusal.to_string()),
             Turned::Misconfigured(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "this trigger source is not ready".to_owned())
@@ -159,7 +159,7 @@ impl IntoResponse for Turned {
         };
         match &self {
             Turned::Misconfigured(why) | Turned::NotStored(why) => warn!(%status, why, "delivery not stored"),
-            Turned::NoSuchDoor | Turned::TooLarge | Turned::Broken | Turned::Refused(_) => {
+            Turned::NoSuchDoor | Turned::Unread(_) | Turned::Refused(_) => {
                 info!(%status, reason, "delivery turned away");
             }
         }
@@ -167,7 +167,7 @@ impl IntoResponse for Turned {
         let mut response =
             (status, Json(json!({ "title": reason, "status": status.as_u16() }))).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(axum::http::header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         }
         response
     }
