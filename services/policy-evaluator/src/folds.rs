@@ -84,9 +84,10 @@ impl Folds {
     /// The deployments a change of the catalog concerns, as far as they are declared or were decided on.
     fn affected(&self, applied: &Applied) -> Vec<(Slug, DeploymentId)> {
         let Some(key) = &applied.key else { return Vec::new() };
-        match applied.affected {
-            Affected::None => Vec::new(),
-            Affected::Deployment(deployment) => vec![(key.workspace.clone(), deployment)],
+        match &applied.affected {
+            Affected::Deployments(these) => {
+                these.iter().map(|deployment| (key.workspace.clone(), *deployment)).collect()
+            }
             Affected::Workspace => {
                 let catalog = self.memory.catalog();
                 let declared = catalog.workspace(&key.workspace).into_iter().flat_map(|ws| ws.deployments());

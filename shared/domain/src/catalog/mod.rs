@@ -13,7 +13,7 @@ pub use workspace::WorkspaceCatalog;
 use crate::entity::{CatalogKey, Entity, Kind};
 use crate::id::DeploymentId;
 use crate::token::Slug;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything declared, by workspace.
 #[derive(Debug, Default)]
@@ -36,14 +36,34 @@ pub struct Applied {
 }
 
 /// Which deployments a change concerns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Affected {
-    /// None.
-    None,
-    /// This one.
-    Deployment(DeploymentId),
+    /// These; often none.
+    Deployments(BTreeSet<DeploymentId>),
     /// All of the workspace.
     Workspace,
+}
+
+impl Affected {
+    /// No deployment.
+    pub fn none() -> Self {
+        Self::Deployments(BTreeSet::new())
+    }
+
+    /// This deployment.
+    pub fn deployment(id: DeploymentId) -> Self {
+        Self::Deployments(BTreeSet::from([id]))
+    }
+
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Deployments(mut these), Self::Deployments(those)) => {
+                these.extend(those);
+                Self::Deployments(these)
+            }
+            (Self::Workspace, _) | (_, Self::Workspace) => Self::Workspace,
+        }
+    }
 }
 
 impl Catalog {
@@ -68,7 +88,7 @@ impl Catalog {
         self.revision = self.revision.max(revision);
         let Ok(key) = key.parse::<CatalogKey>() else {
             let broken = Some("the key is none of the catalog".to_owned());
-            return Applied { key: None, kind: None, affected: Affected::None, broken };
+            return Applied { key: None, kind: None, affected: Affected::none(), broken };
         };
         let workspace = self
             .workspaces

@@ -69,6 +69,14 @@ impl Selection {
         }
     }
 
+    /// The environments a resource is in, or of which that cannot be told.
+    pub(super) fn environments_of(&self, resource: ResourceId) -> BTreeSet<EnvironmentId> {
+        let concerned = self.environments.iter().filter(|(_, selected)| {
+            selected.resources.contains(&resource) || selected.untold.contains_key(&resource)
+        });
+        concerned.map(|(id, _)| *id).collect()
+    }
+
     /// The resources of an environment which the deployment selects, too; and what could not be told.
     pub(super) fn of(
         &self,

@@ -103,7 +103,7 @@ fn a_target_is_what_both_select_and_follows_every_change() {
 
     let narrow = web(json!({ "resourceSelector": "resource.name != 'p-2'" }));
     let applied = put(&mut catalog, deployment().0, "Deployment", "web", json!({}), narrow);
-    assert_eq!(applied.affected, Affected::Deployment(deployment()));
+    assert_eq!(applied.affected, Affected::deployment(deployment()));
     assert_eq!(resources(&catalog, "production"), [ResourceId::of(&acme(), "p-1")]);
 
     let moved = json!({ "identifier": "p-1" });
@@ -119,9 +119,24 @@ fn a_target_is_what_both_select_and_follows_every_change() {
     assert_eq!(resources(&catalog, "staging").len(), 2);
 
     let key = CatalogKey { workspace: acme(), kind: Kind::Resource, id: ResourceId::of(&acme(), "s-1").0 };
-    assert_eq!(catalog.apply(&key.to_string(), None, 99).affected, Affected::Workspace);
+    assert_eq!(catalog.apply(&key.to_string(), None, 99).affected, Affected::deployment(deployment()));
     assert_eq!(resources(&catalog, "staging"), [ResourceId::of(&acme(), "p-1")]);
     assert_eq!(catalog.revision(), 99);
+}
+
+#[test]
+fn a_resource_concerns_the_deployments_that_can_reach_it_and_no_others() {
+    let mut catalog = shop();
+    let elsewhere = web(json!({ "slug": "other", "systems": [crate::id::SystemId::of(&acme(), "other")] }));
+    put(&mut catalog, DeploymentId::of(&acme(), "other").0, "Deployment", "other", json!({}), elsewhere);
+    let mut change = |stage: &str| {
+        let spec = json!({ "identifier": "s-1" });
+        let id = ResourceId::of(&acme(), "s-1").0;
+        put(&mut catalog, id, "Resource", "s-1", json!({ "stage": stage }), spec).affected
+    };
+    assert_eq!(change("production"), Affected::deployment(deployment()));
+    assert_eq!(change("nowhere"), Affected::deployment(deployment()), "it leaves an environment");
+    assert_eq!(change("nowhere else"), Affected::none());
 }
 
 #[test]

@@ -223,21 +223,22 @@ impl WorkspaceCatalog {
         let before = self.unindex(&key);
         let after = self.index(&entity);
         self.entities.insert((key.kind, key.id), (entity, revision));
-        wider(before, after)
+        self.forget_targets(key.kind, before.and(after))
     }
 
     pub(super) fn put_broken(&mut self, key: &CatalogKey, why: String) -> Affected {
         let before = self.unindex(key);
         self.entities.remove(&(key.kind, key.id));
         self.broken.insert((key.kind, key.id), why);
-        wider(before, Affected::Workspace)
+        self.forget_targets(key.kind, before.and(Affected::Workspace))
     }
 
     pub(super) fn remove(&mut self, key: &CatalogKey) -> Affected {
-        let broken = self.broken.remove(&(key.kind, key.id)).map_or(Affected::None, |_| Affected::Workspace);
+        let broken =
+            self.broken.remove(&(key.kind, key.id)).map_or(Affected::none(), |_| Affected::Workspace);
         let before = self.unindex(key);
         self.entities.remove(&(key.kind, key.id));
-        wider(before, broken)
+        self.forget_targets(key.kind, before.and(broken))
     }
 
     fn index(&mut self, entity: &Entity) -> Affected {
@@ -253,28 +254,29 @@ impl WorkspaceCatalog {
             }
             Entity::Environment(environment) => {
                 self.selection.put_environment(environment);
-                self.forget_targets();
             }
             Entity::Resource(resource) => {
                 self.selection.put_resource(resource);
-                self.forget_targets();
             }
             Entity::Deployment(deployment) => {
                 self.targets.insert(DeploymentId(deployment.meta.id), OnceLock::new());
             }
-            Entity::System(_) => self.forget_targets(),
             Entity::Trigger(trigger) => {
                 let of = self.rules.entry(occasion(trigger)).or_default();
                 of.insert(trigger.meta.id, Arc::new(Rule::new(trigger.clone())));
             }
-            Entity::Workspace(_) | Entity::JobAgent(_) | Entity::Policy(_) | Entity::TriggerSource(_) => {}
+            Entity::Workspace(_)
+            | Entity::System(_)
+            | Entity::JobAgent(_)
+            | Entity::Policy(_)
+            | Entity::TriggerSource(_) => {}
         }
         self.affected_by(entity)
     }
 
     fn unindex(&mut self, key: &CatalogKey) -> Affected {
         let Some((entity, _)) = self.entities.get(&(key.kind, key.id)).cloned() else {
-            return Affected::None;
+            return Affected::none();
         };
         let affected = self.affected_by(&entity);
         match &entity {
@@ -291,60 +293,90 @@ impl WorkspaceCatalog {
             }
             Entity::Environment(environment) => {
                 self.selection.remove_environment(EnvironmentId(environment.meta.id));
-                self.forget_targets();
             }
             Entity::Resource(resource) => {
                 self.selection.remove_resource(ResourceId(resource.meta.id));
-                self.forget_targets();
             }
             Entity::Deployment(deployment) => {
                 self.targets.remove(&DeploymentId(deployment.meta.id));
             }
-            Entity::System(_) => self.forget_targets(),
             Entity::Trigger(trigger) => {
                 if let Some(of) = self.rules.get_mut(&occasion(trigger)) {
                     of.remove(&trigger.meta.id);
                 }
             }
-            Entity::Workspace(_) | Entity::JobAgent(_) | Entity::Policy(_) | Entity::TriggerSource(_) => {}
+            Entity::Workspace(_)
+            | Entity::System(_)
+            | Entity::JobAgent(_)
+            | Entity::Policy(_)
+            | Entity::TriggerSource(_) => {}
         }
         affected
     }
 
-    fn forget_targets(&mut self) {
-        for cell in self.targets.values_mut() {
-            *cell = OnceLock::new();
+    fn affected_by(&self, entity: &Entity) -> Affected {
+        match entity {
+            Entity::Version(version) => Affected::deployment(version.spec.deployment),
+            Entity::Deployment(deployment) => Affected::deployment(DeploymentId(deployment.meta.id)),
+            Entity::Approval(approval) => match self.version(approval.spec.version) {
+                Some(version) => Affected::deployment(version.spec.deployment),
+                None => Affected::none(),
+            },
+            Entity::Environment(environment) => {
+                Affected::Deployments(self.deployments_in(&environment.spec.systems))
+            }
+            Entity::Resource(resource) => {
+                let environments = self.selection.environments_of(ResourceId(resource.meta.id));
+                let systems: Vec<SystemId> = environments
+                    .into_iter()
+                    .filter_map(|id| self.environment(id))
+                    .flat_map(|environment| environment.spec.systems.iter().copied())
+                    .collect();
+                Affected::Deployments(self.deployments_in(&systems))
+            }
+            Entity::System(_) | Entity::Policy(_) => Affected::Workspace,
+            Entity::Workspace(_) | Entity::JobAgent(_) | Entity::TriggerSource(_) | Entity::Trigger(_) => {
+                Affected::none()
+            }
         }
     }
 
-    fn affected_by(&self, entity: &Entity) -> Affected {
-        match entity {
-            Entity::Version(version) => Affected::Deployment(version.spec.deployment),
-            Entity::Deployment(deployment) => Affected::Deployment(DeploymentId(deployment.meta.id)),
-            Entity::Approval(approval) => match self.version(approval.spec.version) {
-                Some(version) => Affected::Deployment(version.spec.deployment),
-                None => Affected::None,
-            },
-            Entity::Environment(_) | Entity::System(_) | Entity::Resource(_) | Entity::Policy(_) => {
-                Affected::Workspace
-            }
-            Entity::Workspace(_) | Entity::JobAgent(_) | Entity::TriggerSource(_) | Entity::Trigger(_) => {
-                Affected::None
+    fn deployments_in(&self, systems: &[SystemId]) -> BTreeSet<DeploymentId> {
+        if systems.is_empty() {
+            return BTreeSet::new();
+        }
+        self.deployments()
+            .filter(|deployment| deployment.spec.systems.iter().any(|system| systems.contains(system)))
+            .map(|deployment| DeploymentId(deployment.meta.id))
+            .collect()
+    }
+
+    /// The targets of what a change of selection concerns are selected again when somebody asks for them.
+    fn forget_targets(&mut self, kind: Kind, affected: Affected) -> Affected {
+        match kind {
+            Kind::System | Kind::Environment | Kind::Resource | Kind::Deployment => {}
+            Kind::Workspace
+            | Kind::JobAgent
+            | Kind::Policy
+            | Kind::TriggerSource
+            | Kind::Trigger
+            | Kind::Version
+            | Kind::Approval => return affected,
+        }
+        match &affected {
+            Affected::Workspace => self.targets.values_mut().for_each(|cell| *cell = OnceLock::new()),
+            Affected::Deployments(these) => {
+                for id in these {
+                    if let Some(cell) = self.targets.get_mut(id) {
+                        *cell = OnceLock::new();
+                    }
+                }
             }
         }
+        affected
     }
 }
 
 fn occasion(trigger: &Record<Trigger>) -> Occasion {
     (trigger.spec.source.clone(), trigger.spec.event.clone())
-}
-
-fn wider(one: Affected, other: Affected) -> Affected {
-    match (one, other) {
-        (Affected::None, any) | (any, Affected::None) => any,
-        (Affected::Deployment(a), Affected::Deployment(b)) if a == b => one,
-        (Affected::Workspace | Affected::Deployment(_), Affected::Workspace | Affected::Deployment(_)) => {
-            Affected::Workspace
-        }
-    }
 }
