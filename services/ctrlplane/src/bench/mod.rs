@@ -69,8 +69,10 @@ pub(crate) async fn run(args: &BenchArgs, supervisor: Supervisor, stage: Stage) 
 
     tell("idle: one webhook every 50 ms");
     let idle = (raw.latency(Load::idle()).await?, ours.latency(Load::idle()).await?);
+    tell(&format!("idle: bare {:?}, ours {:?}", idle.0, idle.1));
     tell(&format!("under load: {} webhooks a second for {} s", args.rate, args.seconds));
     let under_load = (raw.latency(loaded).await?, ours.latency(loaded).await?);
+    tell(&format!("under load: bare {:?}, ours {:?}", under_load.0, under_load.1));
     tell(&format!("a burst of {} targets", args.targets));
     let per_second = (raw.burst(args.targets).await?, ours.burst(args.targets, &supervisor).await?);
 

@@ -110,6 +110,12 @@ impl Raw {
     }
 }
 
+/// Why a hop stopped.
+enum Lost {
+    Consumer(consumer::pull::MessagesError),
+    Message(anyhow::Error),
+}
+
 impl Pipeline {
     async fn prepare(&self, hop: usize) -> anyhow::Result<consumer::PullConsumer> {
         let name = stream_of(hop);
@@ -133,32 +139,41 @@ impl Pipeline {
         Ok(stream.create_consumer(config).await?)
     }
 
+    /// Works the hop; a machine too busy for the server's heartbeat makes it ask again, as our own loop does.
     async fn work(&self, hop: usize, consumer: consumer::PullConsumer) -> anyhow::Result<()> {
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(SLOTS)
-            .expires(Duration::from_secs(10))
-            .heartbeat(Duration::from_secs(2))
-            .messages()
-            .await?;
-        let handled =
-            messages.map_err(anyhow::Error::from).try_for_each_concurrent(SLOTS, |message| async move {
-                let now = Instant::now();
-                let id = message
-                    .subject
-                    .rsplit('.')
-                    .next()
-                    .and_then(|id| id.parse().ok())
-                    .context("a foreign message")?;
-                if hop + 1 < HOPS {
-                    self.publish(hop + 1, id).await?;
-                } else {
-                    self.arrived.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert(now);
-                    self.news.notify_one();
-                }
-                message.ack().await.map_err(|error| anyhow::anyhow!("ack: {error}"))
-            });
-        handled.await
+        loop {
+            let messages = consumer
+                .stream()
+                .max_messages_per_batch(SLOTS)
+                .expires(Duration::from_secs(10))
+                .heartbeat(Duration::from_secs(2))
+                .messages()
+                .await?;
+            let handled = messages
+                .map_err(Lost::Consumer)
+                .try_for_each_concurrent(SLOTS, |message| async move {
+                    self.one(hop, message).await.map_err(Lost::Message)
+                })
+                .await;
+            match handled {
+                Err(Lost::Consumer(error)) => tracing::warn!(%error, hop, "a bare hop asks again"),
+                Err(Lost::Message(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    async fn one(&self, hop: usize, message: async_nats::jetstream::Message) -> anyhow::Result<()> {
+        let now = Instant::now();
+        let id =
+            message.subject.rsplit('.').next().and_then(|id| id.parse().ok()).context("a foreign message")?;
+        if hop + 1 < HOPS {
+            self.publish(hop + 1, id).await?;
+        } else {
+            self.arrived.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert(now);
+            self.news.notify_one();
+        }
+        message.ack().await.map_err(|error| anyhow::anyhow!("ack: {error}"))
     }
 
     async fn publish(&self, hop: usize, id: u64) -> anyhow::Result<()> {
