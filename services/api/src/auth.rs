@@ -1,10 +1,10 @@
 //! API keys: read from files, kept as hashes, compared in constant time. Knows no HTTP.
 
-use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::Context as _;
+pub use domain::audit::Role;
 use domain::token::Slug;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
@@ -19,42 +19,6 @@ const BOOTSTRAP: &str = "bootstrap";
 const KEY_BYTES_MAX: usize = 512;
 /// More keys than that are no file any more.
 const KEYS_MAX: usize = 10_000;
-
-/// What a key may do. Each may do what those before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Look.
-    Viewer,
-    /// Create versions and resources, cancel and retry jobs.
-    Operator,
-    /// Approve and reject.
-    Approver,
-    /// Everything.
-    Admin,
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Role::Viewer => "viewer",
-            Role::Operator => "operator",
-            Role::Approver => "approver",
-            Role::Admin => "admin",
-        })
-    }
-}
-
-impl FromStr for Role {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Role::Viewer, Role::Operator, Role::Approver, Role::Admin]
-            .into_iter()
-            .find(|role| role.to_string() == text)
-            .ok_or_else(|| format!("{text:?} is no role; viewer, operator, approver and admin are"))
-    }
-}
 
 /// The SHA-256 of a key in hexadecimal, as the keys file holds it.
 pub fn hash_of_key(key: &str) -> String {

@@ -7,10 +7,11 @@ use bus::catalog::CatalogFold;
 use bus::topology::CATALOG;
 use bus::{Bucket, Bus, CasError, clock, crash_point};
 use domain::Timestamp;
+use domain::audit::Object;
 use domain::entity::{CatalogKey, Entity};
 use serde::Serialize;
 
-use crate::audit::{self, Deed, Object};
+use crate::audit::{self, Deed};
 use crate::caller::Caller;
 use crate::problem::Problem;
 
@@ -133,7 +134,11 @@ impl Store {
         after: Option<u64>,
     ) -> Result<(), Problem> {
         let meta = entity.meta();
-        let object = Object { kind: entity.kind().name(), id: meta.id.to_string(), name: &meta.name };
+        let object = Object {
+            kind: entity.kind().name().to_owned(),
+            id: meta.id.to_string(),
+            name: meta.name.clone(),
+        };
         audit::note(&self.bus, caller, Deed { action, workspace: &meta.workspace, object, before, after })
             .await
     }

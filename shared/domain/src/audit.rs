@@ -15,9 +15,9 @@ pub struct AuditEvent {
     pub at: Timestamp,
     /// Who made it.
     pub actor: Actor,
-    /// The verb, e.g. `create`, `update`, `delete`, `cancel`, `retry`, `redrive`.
+    /// The verb: `create`, `update`, `delete`, `cancel`, `retry` or `redrive`; there may be more.
     pub action: String,
-    /// The tenant; `_all` for what belongs to none.
+    /// The tenant; `all` for what belongs to none.
     pub workspace: Slug,
     /// What it was done to.
     pub object: Object,
@@ -51,3 +51,38 @@ pub struct Object {
     pub name: String,
 }
 
+/// What a key may do. Each may do what those before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Create versions and resources, cancel and retry jobs.
+    Operator,
+    /// Approve and reject.
+    Approver,
+    /// Everything.
+    Admin,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::Viewer => "viewer",
+            Role::Operator => "operator",
+            Role::Approver => "approver",
+            Role::Admin => "admin",
+        })
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Role::Viewer, Role::Operator, Role::Approver, Role::Admin]
+            .into_iter()
+            .find(|role| role.to_string() == text)
+            .ok_or_else(|| format!("{text:?} is no role; viewer, operator, approver and admin are"))
+    }
+}

@@ -1,6 +1,7 @@
 //! The wire, as documents: a JSON Schema of every message, and the AsyncAPI description of every subject.
 //! The files in `schemas/` are made from here, and a test holds them to it.
 
+use crate::audit::AuditEvent;
 use crate::command::AgentCommand;
 use crate::decision::TargetDecision;
 use crate::entity::Entity;
@@ -72,6 +73,12 @@ pub fn messages() -> Vec<Message> {
             "stream STATUS",
             "The public status of a job. Anyone with permission may subscribe, by wildcard; the last of each job is kept.",
         ),
+        message::<AuditEvent>(
+            "audit-event",
+            "ctrlplane.audit.{workspace}.{kind}",
+            "stream AUDIT",
+            "Who did what: one event per write through the API.",
+        ),
     ]
 }
 
@@ -91,28 +98,22 @@ pub fn asyncapi() -> Value {
     let mut channels = serde_json::Map::new();
     let mut operations = serde_json::Map::new();
     for message in messages() {
-        let parameters: serde_json::Map<String, Value> = parameters_of(message.address)
-            .map(|name| {
-                (name.to_owned(), json!({ "description": format!("The {name}: one token, [A-Za-z0-9_-]+.") }))
-            })
-            .collect();
         channels.insert(
             message.name.to_owned(),
             json!({
                 "address": message.address,
                 "description": format!("{} Kept in {}.", message.what, message.home),
-                "parameters": parameters,
+                "parameters": parameters_of(message.address),
                 "messages": { message.name: {
                     "contentType": "application/json",
                     "payload": { "$ref": format!("./{}.json", message.name) },
                 }},
             }),
         );
-        operations.insert(
-            format!("receive-{}", message.name),
-            json!({ "action": "receive", "channel": { "$ref": format!("#/channels/{}", message.name) } }),
-        );
+        operations.insert(format!("receive-{}", message.name), receive(message.name));
     }
+    channels.insert(DEAD_LETTER.to_owned(), dead_letter());
+    operations.insert(format!("receive-{DEAD_LETTER}"), receive(DEAD_LETTER));
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -127,6 +128,57 @@ pub fn asyncapi() -> Value {
     })
 }
 
-fn parameters_of(address: &str) -> impl Iterator<Item = &str> {
-    address.split('.').filter_map(|token| token.strip_prefix('{')?.strip_suffix('}'))
+const DEAD_LETTER: &str = "dead-letter";
+
+/// A dead letter has no schema of its own: its body is the original's, whatever that was.
+fn dead_letter() -> Value {
+    let address = "ctrlplane.dead.{consumer}";
+    let text = |what: &str| json!({ "type": "string", "description": what });
+    let number = |what: &str| json!({ "type": "string", "pattern": "^[0-9]+$", "description": what });
+    json!({
+        "address": address,
+        "description": "A message nobody could handle: the original bytes, and in headers where they came from and why \
+                        they are here. The API lists them and sends them back. Kept in stream DEAD.",
+        "parameters": parameters_of(address),
+        "messages": { DEAD_LETTER: {
+            "headers": {
+                "type": "object",
+                "properties": {
+                    "Ctrlplane-Dead-Subject": text("The subject it was on."),
+                    "Ctrlplane-Dead-Stream": text("The stream it was in."),
+                    "Ctrlplane-Dead-Sequence": number("Its sequence there."),
+                    "Ctrlplane-Dead-Consumer": text("Whose work it was."),
+                    "Ctrlplane-Dead-Attempts": number("How often it was tried."),
+                    "Ctrlplane-Dead-Reason": text("Why it was given up: one line."),
+                    "Ctrlplane-Dead-Headers": text("Its headers: a JSON object, name to list of values."),
+                    "Ctrlplane-Dead-Without-Payload":
+                        text("`true` when it was too large to be kept here as well: the body is empty."),
+                    "traceparent": text("Its trace (W3C), if it had one."),
+                },
+                "required": [
+                    "Ctrlplane-Dead-Subject",
+                    "Ctrlplane-Dead-Stream",
+                    "Ctrlplane-Dead-Sequence",
+                    "Ctrlplane-Dead-Consumer",
+                    "Ctrlplane-Dead-Attempts",
+                    "Ctrlplane-Dead-Reason",
+                    "Ctrlplane-Dead-Headers",
+                ],
+            },
+        }},
+    })
+}
+
+fn receive(channel: &str) -> Value {
+    json!({ "action": "receive", "channel": { "$ref": format!("#/channels/{channel}") } })
+}
+
+/// The parameters of an address, told as AsyncAPI wants it.
+fn parameters_of(address: &str) -> serde_json::Map<String, Value> {
+    let names = address.split('.').filter_map(|token| token.strip_prefix('{')?.strip_suffix('}'));
+    names
+        .map(|name| {
+            (name.to_owned(), json!({ "description": format!("The {name}: one token, [A-Za-z0-9_-]+.") }))
+        })
+        .collect()
 }

@@ -5,6 +5,7 @@
 
 mod jobs;
 
+use domain::audit::AuditEvent;
 use domain::command::{AgentCommand, Verb};
 use domain::decision::TargetDecision;
 use domain::entity::Entity;
@@ -104,6 +105,7 @@ fn examples_decode_for_ever_and_fit_their_schema() {
                 "job-event" => decodes::<JobEvent>(&text),
                 "agent-command" => decodes::<AgentCommand>(&text),
                 "job-status" => decodes::<JobView>(&text),
+                "audit-event" => decodes::<AuditEvent>(&text),
                 other => panic!("how is {other} decoded?"),
             };
             outcome.unwrap_or_else(|error| panic!("{}: {error}", file.display()));

@@ -5,11 +5,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use bus::crash_point;
 use bus::dead::{self, RedriveError};
+use domain::audit::Object;
 use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::audit::{self, Deed, Object};
+use crate::audit::{self, Deed};
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::context::App;
@@ -56,7 +57,7 @@ pub(super) async fn redrive(
         RedriveError::Bus(error) => error.into(),
     })?;
     let everywhere = Slug::of_name(EVERYWHERE);
-    let object = Object { kind: "DeadLetter", id: sequence.to_string(), name: "" };
+    let object = Object { kind: "DeadLetter".to_owned(), id: sequence.to_string(), name: String::new() };
     let deed =
         Deed { action: "redrive", workspace: &everywhere, object, before: Some(sequence), after: Some(new) };
     audit::note(&app.bus, &caller, deed).await?;

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use bus::{Base, Known, Recorded, crash_point};
+use domain::audit::Object;
 use domain::decision::{JobOnTarget, TargetDecision};
 use domain::entity::Kind;
 use domain::id::{DeploymentId, EnvironmentId, JobId, ResourceId, VersionId};
@@ -15,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::audit::{self, Deed, Object};
+use crate::audit::{self, Deed};
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::context::App;
@@ -152,7 +153,7 @@ async fn wished(
     crash_point("api.wish.after");
     let (sequence, message) = match recorded? {
         Recorded::Appended { sequence } => {
-            let object = Object { kind: "Job", id: id.to_string(), name: &job.tag };
+            let object = Object { kind: "Job".to_owned(), id: id.to_string(), name: job.tag.clone() };
             let deed =
                 Deed { action, workspace: &workspace, object, before: Some(before), after: Some(sequence) };
             audit::note(&app.bus, &caller, deed).await?;
