@@ -1,5 +1,6 @@
 //! The whole system under test: every service a process of its own, real servers, a stand-in for GitHub.
 #![allow(clippy::disallowed_methods, reason = "tests are a shell: they have a clock and an environment")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod crash;
 mod layers;
