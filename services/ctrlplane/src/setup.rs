@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use bus::Bus;
 use bus::topology::{self, needs_of};
 use service::{Boot, NoSettings, Provision, Service};
 
@@ -28,9 +27,7 @@ impl Service for Setup {
     async fn run(boot: Boot<NoSettings>) -> anyhow::Result<()> {
         let mut common = boot.common;
         common.nats.provision = Provision::Create;
-        let bus = Bus::connect(&service::connect_options(&common, "admin")?)
-            .await
-            .context("connecting to the bus")?;
+        let bus = service::connect(&common, "admin").await?;
         bus.ensure(&needs_of(topology::Service::Admin)).await.context("making the topology")?;
         bus.drain().await;
         tracing::info!("streams, buckets and consumers are there");

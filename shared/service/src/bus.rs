@@ -17,9 +17,7 @@ use crate::common::{CommonSettings, Provision};
 /// When the server is not there in time, refuses us, or what we need is missing and may not be made by us.
 pub async fn connect_bus<T>(boot: &Boot<T>, who: topology::Service) -> anyhow::Result<Bus> {
     let gate = boot.readiness.gate("bus");
-    let bus =
-        Bus::connect(&connect_options(&boot.common, boot.name)?).await.context("connecting to the bus")?;
-    bus.set_ack_wait(Duration::from_secs(boot.common.nats.ack_wait_seconds));
+    let bus = connect(&boot.common, boot.name).await?;
     bus.ensure(&needs_of(who)).await.context("asserting what this service needs on the bus")?;
     let drain = boot.supervisor.token();
     let watched = bus.clone();
@@ -35,6 +33,16 @@ pub async fn connect_bus<T>(boot: &Boot<T>, who: topology::Service) -> anyhow::R
             }
         }
     });
+    Ok(bus)
+}
+
+/// Connects as `name` by the common settings, and nothing more.
+///
+/// # Errors
+/// When the server is not there in time, or refuses us.
+pub async fn connect(common: &CommonSettings, name: &str) -> anyhow::Result<Bus> {
+    let bus = Bus::connect(&connect_options(common, name)?).await.context("connecting to the bus")?;
+    bus.set_ack_wait(Duration::from_secs(common.nats.ack_wait_seconds));
     Ok(bus)
 }
 

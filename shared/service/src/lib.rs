@@ -18,7 +18,7 @@ mod setting;
 mod signals;
 mod supervisor;
 
-pub use crate::bus::{connect_bus, connect_options};
+pub use crate::bus::{connect, connect_bus, connect_options};
 pub use boot::{Boot, Plan, Service, Started, start};
 pub use common::{CommonSettings, Http, Log, LogFormat, Nats, Provision, Redis, Secrets as SecretsSettings};
 pub use entry::{CommonArgs, install_crypto, main, main_with};
