@@ -59,14 +59,40 @@ impl Process {
     /// When it does not say so in time.
     pub async fn address(&self) -> SocketAddr {
         eventually(&format!("{} listens", self.service), WITHIN, || async move {
-            let log = self.log();
-            let life = log.rsplit(LIFE).next().unwrap_or_default();
-            let mut lines = life.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            lines
-                .find_map(|line| line.pointer("/address")?.as_str()?.parse().ok())
-                .ok_or_else(|| format!("no address in\n{life}"))
+            self.address_so_far().ok_or_else(|| format!("no address in\n{}", self.log()))
         })
         .await
+    }
+
+    /// Waits until it says that it is ready, or is dead. `true`: ready.
+    ///
+    /// # Panics
+    /// When it is neither in time.
+    pub async fn ready_or_dead(&mut self) -> bool {
+        let give_up = std::time::Instant::now() + WITHIN;
+        loop {
+            if self.ended().is_some() {
+                return false;
+            }
+            if self.says_ready().await {
+                return true;
+            }
+            assert!(std::time::Instant::now() < give_up, "{} is not ready:\n{}", self.service, self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn says_ready(&self) -> bool {
+        let Some(address) = self.address_so_far() else { return false };
+        let answer = reqwest::get(format!("http://{address}/readyz")).await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    fn address_so_far(&self) -> Option<SocketAddr> {
+        let log = self.log();
+        let life = log.rsplit(LIFE).next().unwrap_or_default();
+        let mut lines = life.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find_map(|line| line.pointer("/address")?.as_str()?.parse().ok())
     }
 
     /// Waits until it says that it is ready.

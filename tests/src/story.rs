@@ -45,6 +45,7 @@ enum Step {
     Silence,
     Approve { tag: String, environment: String },
     Cancel(Place),
+    CancelWaiting,
     Retry(Place),
     Is { place: Place, status: String },
     Says { place: Place, text: String },
@@ -87,6 +88,7 @@ impl Step {
             ["cancel", tag, "in", environment, "on", resource] => {
                 Step::Cancel(place(tag, environment, resource))
             }
+            ["cancel", "a", "job", "that", "waits"] => Step::CancelWaiting,
             ["retry", tag, "in", environment, "on", resource] => {
                 Step::Retry(place(tag, environment, resource))
             }
@@ -160,6 +162,7 @@ async fn attempt(system: &System, step: &Step, pushed: &mut Option<String>) -> R
             }
             act_on(system, place, "cancel").await
         }
+        Step::CancelWaiting => cancel_waiting(system).await,
         Step::Retry(place) => act_on(system, place, "retry").await,
         Step::Is { place, status } => {
             let job = job_at(system, place).await?;
@@ -209,6 +212,23 @@ async fn act_on(system: &System, place: &Place, action: &str) -> Result<(), Stri
     let id = job["id"].as_str().unwrap_or_default();
     let path = format!("/api/v1/workspaces/acme/jobs/{id}/{action}");
     accepted(system.client.post(&path, &json!({})).await?)
+}
+
+/// Wishes for the end of a job that waits for a slot, and sees it end.
+async fn cancel_waiting(system: &System) -> Result<(), String> {
+    let jobs = system.client.jobs().await?;
+    if jobs.iter().any(|job| job["status"] == "cancelled") {
+        return Ok(());
+    }
+    if jobs.iter().any(|job| job["cancelling"] == true) {
+        return Err("wished, and not over yet".to_owned());
+    }
+    // Always the same one: the wish may be said again before the views show it.
+    let waiting = jobs.iter().filter(|job| job["reason"] == "concurrency");
+    let id =
+        waiting.filter_map(|job| job["id"].as_str()).min().ok_or_else(|| format!("none waits: {jobs:#?}"))?;
+    accepted(system.client.post(&format!("/api/v1/workspaces/acme/jobs/{id}/cancel"), &json!({})).await?)?;
+    Err("wished, and not over yet".to_owned())
 }
 
 fn accepted((status, answer): (u16, Value)) -> Result<(), String> {

@@ -118,18 +118,35 @@ impl System {
         }
         let client = Client::new(String::new(), ADMIN_KEY.to_owned());
         let mut system = Self { processes, github, client, crashes: Vec::new(), servers };
-        for process in &system.processes {
-            process.ready().await;
-        }
+        system.await_ready().await;
         system.client = Client::new(system.url_of("api").await, ADMIN_KEY.to_owned());
         system.client.apply(&catalog::render(&options.catalog, &system.github.base_url())).await;
         system.point_github_at_us().await;
         system
     }
 
+    /// Waits until all are ready; whoever dies on the way is started again.
+    async fn await_ready(&mut self) {
+        for n in 0..self.processes.len() {
+            while !self.processes[n].ready_or_dead().await {
+                self.revive_dead().await;
+            }
+        }
+    }
+
     /// Tells GitHub where its deliveries go, once the source is known there.
     pub async fn point_github_at_us(&self) {
-        let url = format!("{}/webhooks/acme/github", self.url_of("trigger-ingester").await);
+        self.point_github_at(0).await;
+    }
+
+    /// Sends GitHub's deliveries to one replica of the ingester, and the client's requests to one of the api.
+    pub async fn turn_to(&mut self, replica: usize) {
+        self.point_github_at(replica).await;
+        self.client = Client::new(self.url_of_replica("api", replica).await, ADMIN_KEY.to_owned());
+    }
+
+    async fn point_github_at(&self, replica: usize) {
+        let url = format!("{}/webhooks/acme/github", self.url_of_replica("trigger-ingester", replica).await);
         eventually("the trigger source is known to the ingester", Duration::from_secs(20), || async {
             let answer =
                 reqwest::Client::new().post(&url).body("{}").send().await.map_err(|e| e.to_string())?;
@@ -142,6 +159,16 @@ impl System {
 
     /// Starts whatever has died again, without its crash point, and finds out where it listens now.
     pub async fn revive(&mut self) {
+        let revived = self.revive_dead().await;
+        if revived.iter().any(|service| service == "api") {
+            self.client = Client::new(self.url_of("api").await, ADMIN_KEY.to_owned());
+        }
+        if revived.iter().any(|service| service == "trigger-ingester") {
+            self.point_github_at_us().await;
+        }
+    }
+
+    async fn revive_dead(&mut self) -> Vec<String> {
         let mut revived = Vec::new();
         for process in &mut self.processes {
             if let Some(status) = process.ended() {
@@ -153,12 +180,7 @@ impl System {
                 revived.push(process.service().to_owned());
             }
         }
-        if revived.iter().any(|service| service == "api") {
-            self.client = Client::new(self.url_of("api").await, ADMIN_KEY.to_owned());
-        }
-        if revived.iter().any(|service| service == "trigger-ingester") {
-            self.point_github_at_us().await;
-        }
+        revived
     }
 
     /// The base URL of the first process of a service.
@@ -166,9 +188,12 @@ impl System {
     /// # Panics
     /// When there is no such service.
     pub async fn url_of(&self, service: &str) -> String {
-        let process =
-            self.processes.iter().find(|p| p.service() == service).expect("a service of the system");
-        format!("http://{}", process.address().await)
+        self.url_of_replica(service, 0).await
+    }
+
+    async fn url_of_replica(&self, service: &str, replica: usize) -> String {
+        let mut of_service = self.processes.iter().filter(|process| process.service() == service);
+        format!("http://{}", of_service.nth(replica).expect("a process of the system").address().await)
     }
 
     /// The process of a service.
@@ -188,9 +213,9 @@ impl System {
             .collect()
     }
 
-    /// The webhook secret, to sign with.
-    pub fn webhook_secret(&self) -> &'static str {
-        WEBHOOK_SECRET
+    /// What must never be seen outside the files that hold it.
+    pub fn secrets(&self) -> [&'static str; 4] {
+        [WEBHOOK_SECRET, ADMIN_KEY, "PRIVATE KEY", "ghs_"]
     }
 }
 

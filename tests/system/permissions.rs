@@ -16,6 +16,7 @@ async fn the_whole_way_and_a_cancel_under_the_permissions_of_production() {
     let mut system = System::start(Options { nats_config: Some(users()), ..Options::new(NODE) }).await;
     tell(&mut system, include_str!("../stories/push_to_production.story")).await;
     tell(&mut system, "runs are held\npush v2\nv2 is in_progress in staging on stage-1\ncancel v2 in staging on stage-1\nv2 is cancelled in staging on stage-1").await;
+    tell(&mut system, "runs fail\npush v3\nv3 is failure in staging on stage-1\nruns are held\nretry v3 in staging on stage-1\nv3 is in_progress in staging on stage-1\nGitHub falls silent\nheld runs succeed\nv3 is successful in staging on stage-1").await;
     assert!(system.crashes.is_empty(), "{:?}\n{}", system.crashes, system.logs());
     let logs = system.logs().to_lowercase();
     assert!(!logs.contains("permissions violation"), "{logs}");

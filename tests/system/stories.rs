@@ -36,6 +36,7 @@ stories! {
     cancel_a_run: Options::new(NODE);
     retry_a_failed_run: Options::new(NODE);
     a_newer_version_overtakes_a_waiting_one: Options::new(NODE);
+    cancel_a_job_that_waits: Options { catalog: LIMITED.to_owned(), ..Options::new(NODE) };
     one_slot_three_jobs: Options { catalog: LIMITED.to_owned(), ..Options::new(NODE) };
     a_newer_version_supersedes_a_running_one: Options { catalog: superseding(), ..Options::new(NODE) };
     a_run_takes_too_long: Options { catalog: impatient(), ..Options::new(NODE) };
