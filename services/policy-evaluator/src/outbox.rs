@@ -91,7 +91,11 @@ impl Outbox {
             Ok(deployment) => {
                 self.state().in_flight.remove(&deployment);
             }
-            Err(error) => tracing::error!(%error, "publishing a hint panicked"),
+            Err(error) => {
+                tracing::error!(%error, "publishing a hint panicked");
+                // Which one is not known any more: none may wait for it. Two of one deployment at once do no harm.
+                self.state().in_flight.clear();
+            }
         }
     }
 

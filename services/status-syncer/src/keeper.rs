@@ -28,7 +28,7 @@ pub(crate) async fn run(
     drain: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut forget_at = Instant::now();
-    let mut unwell = false;
+    let mut told = String::new();
     loop {
         let looked = drain.run_until_cancelled(look(&bus, &views, &settings, &mut forget_at)).await;
         let well = match looked {
@@ -39,14 +39,18 @@ pub(crate) async fn run(
                 false
             }
             Some(Err(error)) => {
-                // Said once; the fault itself is told by those whom it keeps from working.
-                if !unwell {
+                // Each fault is said once.
+                let words = error.to_string();
+                if told != words {
                     tracing::warn!(%error, "cannot look after the views, trying again");
+                    told = words;
                 }
                 false
             }
         };
-        unwell = !well;
+        if well {
+            told.clear();
+        }
         tokio::select! {
             () = drain.cancelled() => return Ok(()),
             () = incomplete.notified(), if well => {}

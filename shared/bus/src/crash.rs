@@ -24,7 +24,7 @@ struct Aim {
 impl Aim {
     fn parse(text: &str) -> Self {
         let (name, at) = match text.rsplit_once('#') {
-            Some((name, count)) => (name, count.parse().unwrap_or(1)),
+            Some((name, count)) => (name, count.parse().expect("a crash point is aimed at as `name#number`")),
             None => (text, 1),
         };
         Self { name: name.to_owned(), at, reached: AtomicU64::new(0) }

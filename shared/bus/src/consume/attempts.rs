@@ -25,7 +25,16 @@ impl Attempts {
             return Ok(0);
         }
         let entry = self.bucket.get(&self.key(sequence)).await?;
-        Ok(entry.and_then(|entry| std::str::from_utf8(&entry.value).ok()?.parse().ok()).unwrap_or(1))
+        let Some(entry) = entry else { return Ok(1) };
+        let count = std::str::from_utf8(&entry.value).ok().and_then(|text| text.parse().ok());
+        Ok(count.unwrap_or_else(|| {
+            tracing::warn!(
+                consumer = self.consumer,
+                sequence,
+                "the count of attempts cannot be read; it begins anew"
+            );
+            1
+        }))
     }
 
     /// Keeps the count.
