@@ -150,7 +150,7 @@ contexts:
 
     fn everything() -> Known {
         Known {
-            contexts: Some((serde_yaml_ng::from_str(CONFIG).unwrap(), "/home/ann/config.yaml".into())),
+            contexts: Some((serde_yaml_ng::from_str(CONFIG).unwrap(), "/keys/config.yaml".into())),
             running: Some(("http://127.0.0.1:8080".to_owned(), "/data/admin.key".into())),
         }
     }
@@ -185,7 +185,7 @@ contexts:
         let here = Known { contexts: None, ..everything() };
         let none = ["-"; 4];
         for (flags, variables, known, expected) in [
-            (none, ["-"; 3], &all, "https://prod.example file /home/ann/prod.key acme"),
+            (none, ["-"; 3], &all, "https://prod.example file /keys/prod.key acme"),
             (none, ["-"; 3], &here, "http://127.0.0.1:8080 file /data/admin.key -"),
             (none, ["http://v", "vk", "vw"], &all, "http://v key vk vw"),
             (["http://f", "fk", "fw", "-"], ["http://v", "vk", "vw"], &all, "http://f key fk fw"),
@@ -195,7 +195,7 @@ contexts:
                 ["https://prod.example/", "-", "-", "-"],
                 ["-"; 3],
                 &all,
-                "https://prod.example file /home/ann/prod.key acme",
+                "https://prod.example file /keys/prod.key acme",
             ),
         ] {
             assert_eq!(chosen(flags, variables, known), Ok(expected.to_owned()), "{flags:?} {variables:?}");

@@ -112,8 +112,9 @@ async fn follow(
                     Ok(Some(event)) => {
                         breaks = 0;
                         last = event.id.or(last);
-                        // Events that are not about a job (heartbeats, the end of the snapshot) are none of ours.
-                        if let Ok(job) = serde_json::from_str::<JobView>(&event.data) {
+                        // Events that are not about a job (the end of the snapshot) are none of ours.
+                        if event.name == "job" {
+                            let job = serde_json::from_str::<JobView>(&event.data).context("a job event")?;
                             keep(sender, job, &mut on_change);
                         }
                     }

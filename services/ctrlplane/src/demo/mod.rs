@@ -47,17 +47,14 @@ pub(crate) async fn run(args: &DemoArgs, supervisor: Supervisor, stage: Stage) -
         }
         Err(error) => narrator.write(&format!("\nThe story stuck: {error:#}")),
     }
+    if args.json {
+        println!("{}", serde_json::to_string(&summary)?);
+    }
     if !args.once {
         narrator.write("Everything keeps running; Ctrl-C ends it.");
         supervisor.draining().await;
     }
-    if args.json {
-        println!("{}", serde_json::to_string(&summary)?);
-    }
-    match outcome {
-        Err(error) if args.once => Err(error.context("the story stuck")),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    outcome.map_err(|error| error.context("the story stuck"))
 }
 
 async fn build(args: &DemoArgs, supervisor: &Supervisor, stage: &Stage) -> anyhow::Result<World> {
