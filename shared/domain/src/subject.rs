@@ -25,12 +25,6 @@ pub fn job(workspace: &Slug, job: JobId) -> String {
     format!("ctrlplane.job.{workspace}.{job}")
 }
 
-/// The workspace and job of a job subject.
-pub fn parse_job(subject: &str) -> Option<(Slug, JobId)> {
-    let (workspace, job) = subject.strip_prefix("ctrlplane.job.")?.split_once('.')?;
-    Some((workspace.parse().ok()?, job.parse().ok()?))
-}
-
 /// `ctrlplane.command.<platform>.<agent>.<verb>.<job>`
 pub fn command(platform: &Slug, agent: JobAgentId, verb: Verb, job: JobId) -> String {
     format!("ctrlplane.command.{platform}.{agent}.{verb}.{job}")

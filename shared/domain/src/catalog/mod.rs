@@ -96,7 +96,7 @@ impl Catalog {
             .or_insert_with(|| WorkspaceCatalog::new(key.workspace.clone()));
         let (change, broken) = match value.map(|bytes| read(&key, bytes)) {
             None => (workspace.remove(&key), None),
-            Some(Ok(entity)) => (workspace.put(entity, revision), None),
+            Some(Ok(entity)) => (workspace.put(entity), None),
             Some(Err(why)) => (workspace.put_broken(&key, why.clone()), Some(why)),
         };
         Applied { kind: Some(key.kind), key: Some(key), affected: change, broken }

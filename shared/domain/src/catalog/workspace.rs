@@ -22,7 +22,7 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub struct WorkspaceCatalog {
     slug: Slug,
-    entities: BTreeMap<(Kind, Uuid), (Entity, u64)>,
+    entities: BTreeMap<(Kind, Uuid), Entity>,
     broken: BTreeMap<(Kind, Uuid), String>,
     versions: BTreeMap<DeploymentId, BTreeSet<NewestFirst>>,
     approvals: BTreeMap<(VersionId, EnvironmentId), BTreeSet<Uuid>>,
@@ -100,17 +100,12 @@ impl WorkspaceCatalog {
 
     /// An entity.
     pub fn entity(&self, kind: Kind, id: Uuid) -> Option<&Entity> {
-        self.entities.get(&(kind, id)).map(|(entity, _)| entity)
-    }
-
-    /// The revision of an entity's last write.
-    pub fn revision_of(&self, kind: Kind, id: Uuid) -> Option<u64> {
-        self.entities.get(&(kind, id)).map(|(_, revision)| *revision)
+        self.entities.get(&(kind, id))
     }
 
     /// Every entity of a kind, by id.
     pub fn entities(&self, kind: Kind) -> impl Iterator<Item = &Entity> {
-        self.entities.range((kind, Uuid::nil())..=(kind, Uuid::max())).map(|(_, (entity, _))| entity)
+        self.entities.range((kind, Uuid::nil())..=(kind, Uuid::max())).map(|(_, entity)| entity)
     }
 
     /// The entity of a kind that people mean by this text: its id, its name, or for a resource its identifier.
@@ -217,12 +212,12 @@ impl WorkspaceCatalog {
         targets
     }
 
-    pub(super) fn put(&mut self, entity: Entity, revision: u64) -> Affected {
+    pub(super) fn put(&mut self, entity: Entity) -> Affected {
         let key = entity.key();
         self.broken.remove(&(key.kind, key.id));
         let before = self.unindex(&key);
         let after = self.index(&entity);
-        self.entities.insert((key.kind, key.id), (entity, revision));
+        self.entities.insert((key.kind, key.id), entity);
         self.forget_targets(key.kind, before.and(after))
     }
 
@@ -275,7 +270,7 @@ impl WorkspaceCatalog {
     }
 
     fn unindex(&mut self, key: &CatalogKey) -> Affected {
-        let Some((entity, _)) = self.entities.get(&(key.kind, key.id)).cloned() else {
+        let Some(entity) = self.entities.get(&(key.kind, key.id)).cloned() else {
             return Affected::none();
         };
         let affected = self.affected_by(&entity);
