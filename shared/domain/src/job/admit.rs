@@ -165,17 +165,7 @@ fn observed(state: &JobState, snapshot: &Snapshot<ActiveStatus>) -> Admission {
             }
         }
         Phase::Running { .. } | Phase::Cancelling(_) => {
-            let seen = match &state.phase {
-                Phase::Running { status } => Some(*status),
-                Phase::Cancelling(cancelling) => cancelling.seen,
-                Phase::Requested
-                | Phase::Held { .. }
-                | Phase::Dispatched
-                | Phase::Triggering { .. }
-                | Phase::Unknown { .. }
-                | Phase::Finished { .. } => None,
-            };
-            let says_more = seen != Some(snapshot.status)
+            let says_more = state.phase.seen() != Some(snapshot.status)
                 || (snapshot.raw.is_some() && snapshot.raw != state.raw)
                 || snapshot.message != state.message
                 || snapshot.order.map(|o| o.attempt) > state.order.map(|o| o.attempt);
@@ -285,14 +275,5 @@ fn is_news(state: &JobState, order: Option<OrderKey>, rank: Rank, source: Source
 }
 
 fn rank_of(state: &JobState) -> Option<Rank> {
-    match &state.phase {
-        Phase::Requested
-        | Phase::Held { .. }
-        | Phase::Dispatched
-        | Phase::Triggering { .. }
-        | Phase::Unknown { .. } => None,
-        Phase::Running { status } => Some(Rank::Active(*status)),
-        Phase::Cancelling(cancelling) => cancelling.seen.map(Rank::Active),
-        Phase::Finished { .. } => Some(Rank::Over),
-    }
+    if state.is_finished() { Some(Rank::Over) } else { state.phase.seen().map(Rank::Active) }
 }

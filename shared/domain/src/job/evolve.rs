@@ -115,17 +115,7 @@ fn apply(state: &mut JobState, event: &JobEvent) {
             state.external = Some(external.clone());
             state.links.extend(links.clone());
             state.confirmed_at = Some(event.at);
-            let seen = match &state.phase {
-                Phase::Running { status } => Some(*status),
-                Phase::Cancelling(cancelling) => cancelling.seen,
-                Phase::Requested
-                | Phase::Held { .. }
-                | Phase::Dispatched
-                | Phase::Triggering { .. }
-                | Phase::Unknown { .. }
-                | Phase::Finished { .. } => None,
-            };
-            run_on(state, seen.unwrap_or(ActiveStatus::Queued));
+            run_on(state, state.phase.seen().unwrap_or(ActiveStatus::Queued));
             if matches!(state.phase, Phase::Running { .. }) {
                 state.reason = None;
                 state.message = None;

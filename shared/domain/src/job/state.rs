@@ -124,18 +124,34 @@ pub struct JobState {
     pub updated_at: Timestamp,
 }
 
-impl JobState {
-    /// What everybody may see.
-    pub fn status(&self) -> JobStatus {
-        match &self.phase {
+impl Phase {
+    /// How the run was last seen while it is not over; `None` where no run is known, or it is over.
+    pub fn seen(&self) -> Option<ActiveStatus> {
+        match self {
+            Phase::Running { status } => Some(*status),
+            Phase::Cancelling(cancelling) => cancelling.seen,
             Phase::Requested
             | Phase::Held { .. }
             | Phase::Dispatched
             | Phase::Triggering { .. }
-            | Phase::Unknown { .. } => JobStatus::Pending,
-            Phase::Running { status } => (*status).into(),
-            Phase::Cancelling(cancelling) => cancelling.seen.map_or(JobStatus::Pending, JobStatus::from),
+            | Phase::Unknown { .. }
+            | Phase::Finished { .. } => None,
+        }
+    }
+}
+
+impl JobState {
+    /// What everybody may see.
+    pub fn status(&self) -> JobStatus {
+        match &self.phase {
             Phase::Finished { status } => (*status).into(),
+            Phase::Requested
+            | Phase::Held { .. }
+            | Phase::Dispatched
+            | Phase::Triggering { .. }
+            | Phase::Unknown { .. }
+            | Phase::Running { .. }
+            | Phase::Cancelling(_) => self.phase.seen().map_or(JobStatus::Pending, JobStatus::from),
         }
     }
 

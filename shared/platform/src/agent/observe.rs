@@ -10,7 +10,7 @@ use crate::platform::{CallError, Platform, Seen};
 use bus::{Base, Delivery, Failure, Known};
 use domain::command::AgentCommand;
 use domain::job::{
-    ActiveStatus, ExternalRef, JobFact, JobState, Links, Phase, RawStatus, Snapshot, Source, TerminalStatus,
+    ExternalRef, JobFact, JobState, Links, Phase, RawStatus, Snapshot, Source, TerminalStatus,
 };
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -145,7 +145,7 @@ impl<P: Platform> Agent<P> {
         raw: Option<RawStatus>,
         cause: Option<String>,
     ) -> Result<(), Failure> {
-        let Some(status) = last_status(&known.state) else { return Ok(()) };
+        let Some(status) = known.state.phase.seen() else { return Ok(()) };
         let noted = Snapshot {
             status,
             order: Some(last_order(&known.state)),
@@ -179,19 +179,6 @@ impl<P: Platform> Agent<P> {
 
 /// The run that can be looked at. One that is to run again and was not seen to is not that run yet.
 pub(super) fn nameable_run(state: &JobState) -> Option<ExternalRef> {
-    last_status(state)?;
+    state.phase.seen()?;
     state.external.clone()
-}
-
-fn last_status(state: &JobState) -> Option<ActiveStatus> {
-    match &state.phase {
-        Phase::Running { status } => Some(*status),
-        Phase::Cancelling(cancelling) => cancelling.seen,
-        Phase::Requested
-        | Phase::Held { .. }
-        | Phase::Dispatched
-        | Phase::Triggering { .. }
-        | Phase::Unknown { .. }
-        | Phase::Finished { .. } => None,
-    }
 }
