@@ -139,7 +139,11 @@ fn role_for(kind: Kind) -> Role {
     match kind {
         Kind::Version | Kind::Resource => Role::Operator,
         Kind::Approval => Role::Approver,
-        Kind::Workspace
+        Kind::Skip => Role::Approver,
+        Kind::Freeze | Kind::Pin | Kind::Redeploy | Kind::RolloutControl => Role::Operator,
+        Kind::VariableSet
+        | Kind::RelationshipRule
+        | Kind::Workspace
         | Kind::System
         | Kind::Environment
         | Kind::JobAgent

@@ -42,7 +42,14 @@ pub(crate) fn declared(caller: &Caller, before: Option<&Entity>, mut after: Enti
         | Entity::Deployment(_)
         | Entity::Policy(_)
         | Entity::TriggerSource(_)
-        | Entity::Trigger(_) => {}
+        | Entity::Trigger(_)
+        | Entity::Skip(_)
+        | Entity::Freeze(_)
+        | Entity::Pin(_)
+        | Entity::Redeploy(_)
+        | Entity::RolloutControl(_)
+        | Entity::VariableSet(_)
+        | Entity::RelationshipRule(_) => {}
     }
     after
 }
@@ -87,6 +94,7 @@ mod tests {
             status: VersionStatus::Ready,
             config: Default::default(),
             job_agent_config: Default::default(),
+            dependencies: Default::default(),
         };
         Entity::Version(Record { meta: meta(metadata), spec })
     }

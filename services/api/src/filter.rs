@@ -31,6 +31,13 @@ fn variable(kind: Kind) -> &'static str {
         Kind::Trigger => "trigger",
         Kind::Version => "version",
         Kind::Approval => "approval",
+        Kind::Skip => "skip",
+        Kind::Freeze => "freeze",
+        Kind::Pin => "pin",
+        Kind::Redeploy => "redeploy",
+        Kind::RolloutControl => "rolloutControl",
+        Kind::VariableSet => "variableSet",
+        Kind::RelationshipRule => "relationshipRule",
     }
 }
 

@@ -34,7 +34,24 @@ fn renames(entity: &Entity) -> &'static [(&'static str, &'static str)] {
         Entity::Version(_) => &[("deployment", "deploymentId")],
         Entity::Environment(_) | Entity::Deployment(_) => &[("systems", "systemIds")],
         Entity::Approval(_) => &[("version", "versionId"), ("environment", "environmentId")],
-        Entity::Workspace(_)
+        Entity::Skip(_) => &[
+            ("policy", "policyId"),
+            ("version", "versionId"),
+            ("environment", "environmentId"),
+            ("resource", "resourceId"),
+        ],
+        Entity::Pin(_) => &[
+            ("deployment", "deploymentId"),
+            ("version", "versionId"),
+            ("environment", "environmentId"),
+            ("resource", "resourceId"),
+        ],
+        Entity::RolloutControl(_) => &[("version", "versionId"), ("environment", "environmentId")],
+        Entity::Redeploy(_) => &[("version", "versionId")],
+        Entity::Freeze(_)
+        | Entity::VariableSet(_)
+        | Entity::RelationshipRule(_)
+        | Entity::Workspace(_)
         | Entity::System(_)
         | Entity::Resource(_)
         | Entity::JobAgent(_)

@@ -113,6 +113,7 @@ impl World {
             attempt: 1,
             deployment: "web".parse().expect("a slug"),
             environment: "staging".parse().expect("a slug"),
+            purpose: Default::default(),
         };
         let jobs = self.bus.jobs();
         jobs.record(&job, JobFact::Requested { catalog_revision: 1 }, Base::Look, None)

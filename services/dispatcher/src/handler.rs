@@ -84,7 +84,8 @@ impl Dispatcher {
         if let Some(limit) = limit
             && let Asked::Waits { ahead } = self.queue.ask(&job.workspace, agent, job.id, limit).await?
         {
-            return self.hold(job, base, HeldWhy::Concurrency { agent, limit: count(limit), ahead }).await;
+            let why = HeldWhy::Concurrency { agent, limit: count(limit), ahead };
+            return self.hold(job, base, agent, why).await;
         }
         self.send(job, dispatch, base, rerun_of).await
     }
@@ -99,8 +100,7 @@ impl Dispatcher {
         Ok((dispatch, limit))
     }
 
-    async fn hold(&self, job: &JobRef, base: Base, why: HeldWhy) -> Result<(), Failure> {
-        let HeldWhy::Concurrency { agent, .. } = why;
+    async fn hold(&self, job: &JobRef, base: Base, agent: JobAgentId, why: HeldWhy) -> Result<(), Failure> {
         crash_point("dispatcher.held.before");
         let recorded = self.bus.jobs().record(job, JobFact::Held { why }, base, None).await?;
         crash_point("dispatcher.held.after");
@@ -154,6 +154,8 @@ impl Dispatcher {
             agent: dispatch.agent,
             platform: dispatch.platform,
             config: dispatch.config,
+            secrets: dispatch.secrets,
+            freezes_seen: 0,
             after,
             rerun_of,
             force: false,

@@ -171,6 +171,11 @@ mod tests {
             verdict,
             reason: "test".into(),
             satisfied_at: None,
+            changes_at: Default::default(),
+            inputs: Default::default(),
+            policy_updated_at: Default::default(),
+            rule_index: Default::default(),
+            skipped_by: Default::default(),
         };
         TargetDecision {
             workspace: "acme".parse().unwrap(),
@@ -192,6 +197,10 @@ mod tests {
             catalog_revision: 0,
             decided_at: at(0),
             cause: None,
+            earlier: Default::default(),
+            held: Default::default(),
+            redeployed_at: Default::default(),
+            verifications: Default::default(),
         }
     }
 

@@ -184,6 +184,8 @@ impl Actives {
                 after: active.sequence,
                 rerun_of: None,
                 force: false,
+                freezes_seen: Default::default(),
+                secrets: Default::default(),
             },
             slot,
         })

@@ -152,6 +152,8 @@ async fn force_cancel(
         after: known.sequence,
         rerun_of: None,
         force: true,
+        freezes_seen: Default::default(),
+        secrets: Default::default(),
     };
     let turn = (now - at).num_seconds() / AGAIN_AFTER.num_seconds();
     let id = format!("f-{}-{}-{turn}", job.id, known.sequence);

@@ -33,6 +33,7 @@ pub(crate) fn job(n: usize) -> JobRef {
         attempt: 1,
         deployment: slug("web"),
         environment: slug("prod"),
+        purpose: Default::default(),
     }
 }
 
@@ -56,6 +57,7 @@ pub(crate) fn dispatched() -> JobFact {
         config: Map::from_iter([("repo".to_owned(), json!("web"))]),
         context: json!({"large": "context"}),
         deadlines: Deadlines::default(),
+        secrets: Default::default(),
     })
 }
 

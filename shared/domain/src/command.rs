@@ -6,6 +6,7 @@ use crate::token::Slug;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// What an agent is asked to do with a job. Delivered at least once; every verb is idempotent.
@@ -22,6 +23,13 @@ pub struct AgentCommand {
     pub platform: Slug,
     /// The rendered config.
     pub config: Map<String, Value>,
+    /// Where in the config secrets belong, by JSON pointer, and their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
+    /// The last change of a freeze in the workspace that the dispatch took into account, as a revision of the catalog.
+    /// One that has come since sends the job back.
+    #[serde(default)]
+    pub freezes_seen: u64,
     /// The sequence in `JOBS` of the fact this command was born from: the next append expects it,
     /// so that the ordinary case needs no look-up.
     pub after: u64,

@@ -83,6 +83,7 @@ pub fn dispatch(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, 
         agent_name: agent.meta.name.clone(),
         platform: agent.spec.platform.clone(),
         config,
+        secrets: Default::default(),
         context,
         deadlines: parts.deployment.spec.deadlines,
     })

@@ -1,6 +1,9 @@
 //! Typed ids. Every id is a uuid; those born from content are version 5, so that the same cause,
 //! seen twice, names the same thing.
 
+use crate::Timestamp;
+use crate::entity::Skip;
+use crate::target::TargetKey;
 use crate::token::Slug;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,6 +80,20 @@ typed_id! {
     TriggerSourceId,
     /// A person's word on a version in an environment.
     ApprovalId,
+    /// One rule bypassed for a version.
+    SkipId,
+    /// A time in which nothing new starts.
+    FreezeId,
+    /// One version and no other.
+    PinId,
+    /// A wish to bring something once more.
+    RedeployId,
+    /// A person's word on a rollout.
+    RolloutControlId,
+    /// Values that several deployments share.
+    VariableSetId,
+    /// How resources are related.
+    RelationshipRuleId,
 }
 
 impl WorkspaceId {
@@ -106,6 +123,9 @@ named_in_workspace! {
     PolicyId = "policy",
     TriggerId = "trigger",
     TriggerSourceId = "trigger-source",
+    FreezeId = "freeze",
+    VariableSetId = "variable-set",
+    RelationshipRuleId = "relationship-rule",
 }
 
 impl VersionId {
@@ -122,11 +142,62 @@ impl ApprovalId {
     }
 }
 
+/// A part of a key that may be absent.
+fn optional(part: Option<impl fmt::Display>) -> String {
+    part.map(|part| part.to_string()).unwrap_or_default()
+}
+
+impl SkipId {
+    /// One per rule, version and scope: another one for the same replaces it.
+    pub fn of(skip: &Skip) -> Self {
+        Self(derive(&[
+            "skip",
+            &skip.policy.to_string(),
+            &skip.rule,
+            &optional(skip.rule_index),
+            &skip.version.to_string(),
+            &optional(skip.environment),
+            &optional(skip.resource),
+        ]))
+    }
+}
+
+impl PinId {
+    /// One per scope.
+    pub fn of(
+        deployment: DeploymentId,
+        environment: Option<EnvironmentId>,
+        resource: Option<ResourceId>,
+    ) -> Self {
+        Self(derive(&["pin", &deployment.to_string(), &optional(environment), &optional(resource)]))
+    }
+}
+
+impl RedeployId {
+    /// One per target: the last wish counts.
+    pub fn of(target: &TargetKey) -> Self {
+        Self(derive(&["redeploy", &target.to_string()]))
+    }
+}
+
+impl RolloutControlId {
+    /// One per version and environment: the last word counts.
+    pub fn of(version: VersionId, environment: EnvironmentId) -> Self {
+        Self(derive(&["rollout-control", &version.to_string(), &environment.to_string()]))
+    }
+}
+
 impl JobId {
     /// The id of the n-th job of a release. The agent is not part of it: which agent runs a job is
     /// decided at dispatch, and a changed choice must not give the same attempt a second job.
     pub fn of(release: ReleaseId, attempt: u32) -> Self {
         Self(derive(&["job", &release.to_string(), &attempt.to_string()]))
+    }
+
+    /// The id of the job that verifies, by one rule of a policy, what a job brought when it succeeded at that instant.
+    pub fn of_verification(of: JobId, succeeded_at: Timestamp, policy: PolicyId, rule_index: u32) -> Self {
+        let at = succeeded_at.timestamp_micros().to_string();
+        Self(derive(&["verification", &of.to_string(), &at, &policy.to_string(), &rule_index.to_string()]))
     }
 }
 

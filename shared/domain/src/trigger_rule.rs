@@ -141,6 +141,7 @@ fn version(
         status: VersionStatus::Ready,
         config,
         job_agent_config: Default::default(),
+        dependencies: Vec::new(),
     };
     Ok(Entity::Version(Record { meta, spec }))
 }

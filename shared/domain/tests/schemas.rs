@@ -151,6 +151,8 @@ fn every_kind_of_job_message_has_an_example() {
         after: 2,
         rerun_of: None,
         force: false,
+        freezes_seen: Default::default(),
+        secrets: Default::default(),
     };
     write_once(&home().join("examples/agent-command/trigger.json"), &command);
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 11);

@@ -177,6 +177,7 @@ async fn dispatched(bus: &Bus, platform: &Scripted) -> AgentCommand {
         attempt: 1,
         deployment: Slug::of_name("web"),
         environment: Slug::of_name("production"),
+        purpose: Default::default(),
     };
     let agent = JobAgentId(Uuid::new_v4());
     let jobs = bus.jobs();
@@ -189,6 +190,7 @@ async fn dispatched(bus: &Bus, platform: &Scripted) -> AgentCommand {
         config: Map::new(),
         context: Value::Null,
         deadlines: Default::default(),
+        secrets: Default::default(),
     };
     let dispatched = jobs.record(&job, JobFact::Dispatched(dispatch), Base::After(sequence), None).await;
     let Ok(Recorded::Appended { sequence }) = dispatched else { panic!("{dispatched:?}") };
@@ -201,6 +203,8 @@ async fn dispatched(bus: &Bus, platform: &Scripted) -> AgentCommand {
         after: sequence,
         rerun_of: None,
         force: false,
+        freezes_seen: Default::default(),
+        secrets: Default::default(),
     }
 }
 

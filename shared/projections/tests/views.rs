@@ -82,6 +82,7 @@ fn view(n: u64, sequence: u64, status: JobStatus) -> JobView {
         confirmed_at: None,
         updated_at: at(sequence as i64),
         sequence,
+        purpose: Default::default(),
     }
 }
 

@@ -49,6 +49,7 @@ async fn dispatch(bus: &Bus, config: &Map<String, Value>) -> JobRef {
         attempt: 1,
         deployment: Slug::of_name("shop"),
         environment: Slug::of_name("production"),
+        purpose: Default::default(),
     };
     let dispatched = JobFact::Dispatched(Dispatch {
         agent,
@@ -57,6 +58,7 @@ async fn dispatch(bus: &Bus, config: &Map<String, Value>) -> JobRef {
         config: config.clone(),
         context: Value::Null,
         deadlines: Default::default(),
+        secrets: Default::default(),
     });
     let mut after = 0;
     for fact in [JobFact::Requested { catalog_revision: 1 }, dispatched] {
@@ -74,6 +76,8 @@ async fn dispatch(bus: &Bus, config: &Map<String, Value>) -> JobRef {
         after,
         rerun_of: None,
         force: false,
+        freezes_seen: Default::default(),
+        secrets: Default::default(),
     };
     let subject = subject::command(&platform, agent, Verb::Trigger, job.id);
     // Twice, as a dispatcher that died in between would.

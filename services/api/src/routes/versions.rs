@@ -99,6 +99,7 @@ pub(super) async fn create(
         status: new.status,
         config: new.config,
         job_agent_config: new.job_agent_config,
+        dependencies: Default::default(),
     };
     let declared = Entity::Version(Record { meta, spec });
     documents::check(&declared)?;

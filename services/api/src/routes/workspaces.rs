@@ -61,7 +61,14 @@ fn shape(entity: &Entity) -> Value {
         | Entity::TriggerSource(_)
         | Entity::Trigger(_)
         | Entity::Version(_)
-        | Entity::Approval(_) => &meta.name,
+        | Entity::Approval(_)
+        | Entity::Skip(_)
+        | Entity::Freeze(_)
+        | Entity::Pin(_)
+        | Entity::Redeploy(_)
+        | Entity::RolloutControl(_)
+        | Entity::VariableSet(_)
+        | Entity::RelationshipRule(_) => &meta.name,
     };
     json!({ "id": meta.id, "name": name, "slug": meta.workspace, "createdAt": meta.created_at, "metadata": meta.metadata })
 }

@@ -229,5 +229,6 @@ pub(crate) fn job(number: u32) -> JobRef {
         attempt: 1,
         deployment: "web".parse().expect("a slug"),
         environment: "staging".parse().expect("a slug"),
+        purpose: Default::default(),
     }
 }

@@ -20,6 +20,11 @@ fn decision() -> TargetDecision {
         verdict: Verdict::Wait { until: None },
         reason: "0 of 1 approvals".into(),
         satisfied_at: None,
+        changes_at: Default::default(),
+        inputs: Default::default(),
+        policy_updated_at: Default::default(),
+        rule_index: Default::default(),
+        skipped_by: Default::default(),
     };
     TargetDecision {
         workspace: acme(),
@@ -55,6 +60,10 @@ fn decision() -> TargetDecision {
         catalog_revision: 0,
         decided_at: at,
         cause: Some("a version".into()),
+        earlier: Default::default(),
+        held: Default::default(),
+        redeployed_at: Default::default(),
+        verifications: Default::default(),
     }
 }
 

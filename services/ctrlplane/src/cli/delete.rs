@@ -108,7 +108,14 @@ impl Declared {
             | Entity::TriggerSource(_)
             | Entity::Trigger(_)
             | Entity::Version(_)
-            | Entity::Approval(_) => meta.name.clone(),
+            | Entity::Approval(_)
+            | Entity::Skip(_)
+            | Entity::Freeze(_)
+            | Entity::Pin(_)
+            | Entity::Redeploy(_)
+            | Entity::RolloutControl(_)
+            | Entity::VariableSet(_)
+            | Entity::RelationshipRule(_) => meta.name.clone(),
         };
         Self {
             kind: entity.kind(),

@@ -42,7 +42,14 @@ pub(super) async fn run(session: &Session, args: &DescribeArgs) -> Result<(), Fa
         | Kind::TriggerSource
         | Kind::Trigger
         | Kind::Version
-        | Kind::Approval => Value::Null,
+        | Kind::Approval
+        | Kind::Skip
+        | Kind::Freeze
+        | Kind::Pin
+        | Kind::Redeploy
+        | Kind::RolloutControl
+        | Kind::VariableSet
+        | Kind::RelationshipRule => Value::Null,
     };
     match session.format {
         Format::Json => {
@@ -98,7 +105,14 @@ impl Around {
             | Kind::Policy
             | Kind::TriggerSource
             | Kind::Trigger
-            | Kind::Approval => Self { targets: None, jobs: None },
+            | Kind::Approval
+            | Kind::Skip
+            | Kind::Freeze
+            | Kind::Pin
+            | Kind::Redeploy
+            | Kind::RolloutControl
+            | Kind::VariableSet
+            | Kind::RelationshipRule => Self { targets: None, jobs: None },
         }
     }
 }

@@ -85,10 +85,18 @@ async fn list(session: &Session, kind: Kind, args: &GetArgs) -> Result<(), Failu
     }
     let mut all = session.all(&["catalog", kind.token()], &cel).await?;
     match kind {
-        Kind::Version | Kind::Approval => {
+        Kind::Version
+        | Kind::Approval
+        | Kind::Skip
+        | Kind::Freeze
+        | Kind::Pin
+        | Kind::Redeploy
+        | Kind::RolloutControl => {
             all.sort_by_key(|entity| std::cmp::Reverse(time_at(entity, "/meta/createdAt")));
         }
-        Kind::Workspace
+        Kind::VariableSet
+        | Kind::RelationshipRule
+        | Kind::Workspace
         | Kind::System
         | Kind::Environment
         | Kind::Resource
@@ -177,12 +185,19 @@ impl Lookups {
             Kind::Environment | Kind::Deployment => &[Kind::System],
             Kind::Trigger | Kind::Version => &[Kind::Deployment],
             Kind::Approval => &[Kind::Version, Kind::Environment],
+            Kind::Skip => &[Kind::Policy, Kind::Version, Kind::Environment, Kind::Resource],
+            Kind::Pin => &[Kind::Deployment, Kind::Version, Kind::Environment, Kind::Resource],
+            Kind::Redeploy => &[Kind::Deployment, Kind::Environment, Kind::Resource],
+            Kind::RolloutControl => &[Kind::Version, Kind::Environment],
             Kind::Workspace
             | Kind::System
             | Kind::Resource
             | Kind::JobAgent
             | Kind::Policy
-            | Kind::TriggerSource => &[],
+            | Kind::TriggerSource
+            | Kind::Freeze
+            | Kind::VariableSet
+            | Kind::RelationshipRule => &[],
         };
         let mut names = HashMap::new();
         for kind in needed {
@@ -214,7 +229,9 @@ impl Lookups {
                 )
             }
             Kind::Resource => text_at(entity, "/spec/identifier"),
-            Kind::Approval => text_at(entity, "/meta/id"),
+            Kind::Approval | Kind::Skip | Kind::Pin | Kind::Redeploy | Kind::RolloutControl => {
+                text_at(entity, "/meta/id")
+            }
             Kind::Workspace
             | Kind::System
             | Kind::Environment
@@ -222,7 +239,10 @@ impl Lookups {
             | Kind::Deployment
             | Kind::Policy
             | Kind::TriggerSource
-            | Kind::Trigger => text_at(entity, "/meta/name"),
+            | Kind::Trigger
+            | Kind::Freeze
+            | Kind::VariableSet
+            | Kind::RelationshipRule => text_at(entity, "/meta/name"),
         };
         plain(&format!("{}/{name}", kind.token()))
     }
@@ -241,6 +261,15 @@ fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::Trigger => &["NAME", "SOURCE", "EVENT", "CREATES VERSIONS OF", "AGE"],
         Kind::Version => &["DEPLOYMENT", "TAG", "STATUS", "NAME", "AGE"],
         Kind::Approval => &["VERSION", "ENVIRONMENT", "USER", "STATUS", "REASON", "AGE"],
+        Kind::Skip => {
+            &["POLICY", "RULE", "VERSION", "ENVIRONMENT", "RESOURCE", "EXPIRES", "BY", "REASON", "AGE"]
+        }
+        Kind::Freeze => &["NAME", "SELECTOR", "OWNER", "FROM", "UNTIL", "REASON", "AGE"],
+        Kind::Pin => &["DEPLOYMENT", "ENVIRONMENT", "RESOURCE", "VERSION", "BY", "REASON", "AGE"],
+        Kind::Redeploy => &["DEPLOYMENT", "ENVIRONMENT", "RESOURCE", "BY", "REASON", "AGE"],
+        Kind::RolloutControl => &["VERSION", "ENVIRONMENT", "ACTION", "BY", "REASON", "AGE"],
+        Kind::VariableSet => &["NAME", "PRIORITY", "SELECTOR", "VARIABLES", "AGE"],
+        Kind::RelationshipRule => &["NAME", "REFERENCE", "FROM", "TO", "MATCHER", "AGE"],
     }
 }
 
@@ -287,6 +316,51 @@ fn cells(kind: Kind, entity: &Value, names: &Lookups) -> Vec<String> {
             text("/status"),
             sentence("/reason"),
         ],
+        Kind::Skip => vec![
+            names.of(Kind::Policy, &spec["policy"]),
+            text("/rule"),
+            names.of(Kind::Version, &spec["version"]),
+            names.of(Kind::Environment, &spec["environment"]),
+            names.of(Kind::Resource, &spec["resource"]),
+            text("/expiresAt"),
+            text("/createdBy"),
+            sentence("/reason"),
+        ],
+        Kind::Freeze => {
+            let bounds = [text("/from"), text("/until")];
+            [vec![name, sentence("/selector"), text("/owner")], bounds.to_vec(), vec![sentence("/reason")]]
+                .concat()
+        }
+        Kind::Pin => vec![
+            names.of(Kind::Deployment, &spec["deployment"]),
+            names.of(Kind::Environment, &spec["environment"]),
+            names.of(Kind::Resource, &spec["resource"]),
+            names.of(Kind::Version, &spec["version"]),
+            text("/createdBy"),
+            sentence("/reason"),
+        ],
+        Kind::Redeploy => vec![
+            names.of(Kind::Deployment, &spec["target"]["deployment"]),
+            names.of(Kind::Environment, &spec["target"]["environment"]),
+            names.of(Kind::Resource, &spec["target"]["resource"]),
+            text("/by"),
+            sentence("/reason"),
+        ],
+        Kind::RolloutControl => vec![
+            names.of(Kind::Version, &spec["version"]),
+            names.of(Kind::Environment, &spec["environment"]),
+            text("/action"),
+            text("/by"),
+            sentence("/reason"),
+        ],
+        Kind::VariableSet => {
+            let keys = spec["variables"].as_object().into_iter().flatten();
+            let keys = keys.map(|(key, _)| key.as_str()).collect::<Vec<_>>().join(",");
+            vec![name, text("/priority"), sentence("/selector"), short(&keys, SENTENCE_CHARS)]
+        }
+        Kind::RelationshipRule => {
+            vec![name, text("/reference"), sentence("/from"), sentence("/to"), sentence("/matcher")]
+        }
     }
 }
 

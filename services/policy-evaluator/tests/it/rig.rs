@@ -175,6 +175,7 @@ impl Rig {
             status,
             config: Default::default(),
             job_agent_config: Default::default(),
+            dependencies: Default::default(),
         };
         self.put(Entity::Version(record(tag, VersionId::of(deployment(), tag).0, spec))).await
     }

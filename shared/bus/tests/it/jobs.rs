@@ -29,6 +29,7 @@ fn job(n: u128) -> JobRef {
         attempt: 1,
         deployment: "shop".parse().unwrap(),
         environment: "prod".parse().unwrap(),
+        purpose: Default::default(),
     }
 }
 
@@ -42,6 +43,7 @@ fn dispatched() -> JobFact {
         config: serde_json::Map::new(),
         context: serde_json::Value::Null,
         deadlines: Deadlines::default(),
+        secrets: Default::default(),
     })
 }
 

@@ -92,6 +92,7 @@ fn job(resource: &str, environment: &str) -> JobRef {
         attempt: 1,
         deployment: "web".parse().unwrap(),
         environment: environment.parse().unwrap(),
+        purpose: Default::default(),
     }
 }
 

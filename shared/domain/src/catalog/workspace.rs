@@ -1,15 +1,18 @@
 //! The catalog of one tenant: entities by kind and id, and what is looked up often.
 
 use super::Affected;
+use super::context::resource_context;
 use super::selection::{Selection, SelectionProblem};
 use crate::entity::{
-    Approval, CatalogKey, Deployment, Entity, Environment, JobAgent, Kind, Policy, Record, Resource, System,
-    Trigger, TriggerSource, Version, Workspace,
+    Approval, CatalogKey, Deployment, Entity, Environment, Freeze, JobAgent, Kind, Pin, Policy, PolicyRule,
+    Record, Redeploy, RelationshipRule, Resource, RolloutControl, Skip, System, Trigger, TriggerSource,
+    VariableSet, Version, Workspace,
 };
 use crate::id::{
-    DeploymentId, EnvironmentId, JobAgentId, PolicyId, ResourceId, SystemId, TriggerId, VersionId,
-    WorkspaceId,
+    DeploymentId, EnvironmentId, FreezeId, JobAgentId, PinId, PolicyId, RedeployId, RelationshipRuleId,
+    ResourceId, RolloutControlId, SkipId, SystemId, TriggerId, VariableSetId, VersionId, WorkspaceId,
 };
+use crate::selector::{Scope, Selector, value_of};
 use crate::target::TargetKey;
 use crate::token::Slug;
 use crate::trigger_rule::Rule;
@@ -26,6 +29,10 @@ pub struct WorkspaceCatalog {
     broken: BTreeMap<(Kind, Uuid), String>,
     versions: BTreeMap<DeploymentId, BTreeSet<NewestFirst>>,
     approvals: BTreeMap<(VersionId, EnvironmentId), BTreeSet<Uuid>>,
+    skips: BTreeMap<VersionId, BTreeSet<Uuid>>,
+    pins: BTreeMap<DeploymentId, BTreeSet<Uuid>>,
+    /// Policies and versions that look at what other deployments run.
+    depending: BTreeSet<Uuid>,
     selection: Selection,
     targets: BTreeMap<DeploymentId, OnceLock<Targets>>,
     rules: HashMap<Occasion, BTreeMap<Uuid, Arc<Rule>>>,
@@ -75,6 +82,13 @@ impl WorkspaceCatalog {
         policy(PolicyId), policies: Policy,
         trigger(TriggerId), triggers: Trigger,
         version(VersionId), versions: Version,
+        skip(SkipId), skips: Skip,
+        freeze(FreezeId), freezes: Freeze,
+        pin(PinId), pins: Pin,
+        redeploy(RedeployId), redeploys: Redeploy,
+        rollout_control(RolloutControlId), rollout_controls: RolloutControl,
+        variable_set(VariableSetId), variable_sets: VariableSet,
+        relationship_rule(RelationshipRuleId), relationship_rules: RelationshipRule,
     }
 }
 
@@ -87,6 +101,9 @@ impl WorkspaceCatalog {
             broken: BTreeMap::new(),
             versions: BTreeMap::new(),
             approvals: BTreeMap::new(),
+            skips: BTreeMap::new(),
+            pins: BTreeMap::new(),
+            depending: BTreeSet::new(),
             selection: Selection::default(),
             targets: BTreeMap::new(),
             rules: HashMap::new(),
@@ -132,7 +149,14 @@ impl WorkspaceCatalog {
                 | Entity::Policy(_)
                 | Entity::TriggerSource(_)
                 | Entity::Trigger(_)
-                | Entity::Approval(_) => false,
+                | Entity::Approval(_)
+                | Entity::Skip(_)
+                | Entity::Freeze(_)
+                | Entity::Pin(_)
+                | Entity::Redeploy(_)
+                | Entity::RolloutControl(_)
+                | Entity::VariableSet(_)
+                | Entity::RelationshipRule(_) => false,
             };
             by_identifier || entity.meta().name == text
         })
@@ -176,6 +200,16 @@ impl WorkspaceCatalog {
         })
     }
 
+    /// The skips of a version, by id.
+    pub fn skips_of(&self, version: VersionId) -> impl Iterator<Item = &Record<Skip>> {
+        self.skips.get(&version).into_iter().flatten().filter_map(|id| self.skip(SkipId(*id)))
+    }
+
+    /// The pins of a deployment, by id.
+    pub fn pins_of(&self, deployment: DeploymentId) -> impl Iterator<Item = &Record<Pin>> {
+        self.pins.get(&deployment).into_iter().flatten().filter_map(|id| self.pin(PinId(*id)))
+    }
+
     /// The release targets of a deployment, in order: with every environment that shares a system with it, on every
     /// resource that both select. Computed once per change.
     pub fn targets_of(&self, deployment: DeploymentId) -> Vec<TargetKey> {
@@ -215,10 +249,15 @@ impl WorkspaceCatalog {
     pub(super) fn put(&mut self, entity: Entity) -> Affected {
         let key = entity.key();
         self.broken.remove(&(key.kind, key.id));
+        // A version that changes may be one that others depend on; one that is new runs nowhere.
+        let looked_at = key.kind == Kind::Version
+            && !self.depending.is_empty()
+            && self.entities.contains_key(&(key.kind, key.id));
+        let elsewhere = if looked_at { Affected::Workspace } else { Affected::none() };
         let before = self.unindex(&key);
         let after = self.index(&entity);
         self.entities.insert((key.kind, key.id), entity);
-        self.forget_targets(key.kind, before.and(after))
+        self.forget_targets(key.kind, before.and(after).and(elsewhere))
     }
 
     pub(super) fn put_broken(&mut self, key: &CatalogKey, why: String) -> Affected {
@@ -241,6 +280,21 @@ impl WorkspaceCatalog {
             Entity::Version(version) => {
                 let of = self.versions.entry(version.spec.deployment).or_default();
                 of.insert((Reverse(version.meta.created_at), Reverse(version.meta.id)));
+                if !version.spec.dependencies.is_empty() {
+                    self.depending.insert(version.meta.id);
+                }
+            }
+            Entity::Policy(policy) => {
+                let depends = |rule: &PolicyRule| matches!(rule, PolicyRule::DeploymentDependency(_));
+                if policy.spec.rules.iter().any(depends) {
+                    self.depending.insert(policy.meta.id);
+                }
+            }
+            Entity::Skip(skip) => {
+                self.skips.entry(skip.spec.version).or_default().insert(skip.meta.id);
+            }
+            Entity::Pin(pin) => {
+                self.pins.entry(pin.spec.deployment).or_default().insert(pin.meta.id);
             }
             Entity::Approval(approval) => {
                 let of =
@@ -263,8 +317,12 @@ impl WorkspaceCatalog {
             Entity::Workspace(_)
             | Entity::System(_)
             | Entity::JobAgent(_)
-            | Entity::Policy(_)
-            | Entity::TriggerSource(_) => {}
+            | Entity::TriggerSource(_)
+            | Entity::Freeze(_)
+            | Entity::Redeploy(_)
+            | Entity::RolloutControl(_)
+            | Entity::VariableSet(_)
+            | Entity::RelationshipRule(_) => {}
         }
         self.affected_by(entity)
     }
@@ -278,6 +336,20 @@ impl WorkspaceCatalog {
             Entity::Version(version) => {
                 if let Some(of) = self.versions.get_mut(&version.spec.deployment) {
                     of.remove(&(Reverse(version.meta.created_at), Reverse(version.meta.id)));
+                }
+                self.depending.remove(&version.meta.id);
+            }
+            Entity::Policy(policy) => {
+                self.depending.remove(&policy.meta.id);
+            }
+            Entity::Skip(skip) => {
+                if let Some(of) = self.skips.get_mut(&skip.spec.version) {
+                    of.remove(&skip.meta.id);
+                }
+            }
+            Entity::Pin(pin) => {
+                if let Some(of) = self.pins.get_mut(&pin.spec.deployment) {
+                    of.remove(&pin.meta.id);
                 }
             }
             Entity::Approval(approval) => {
@@ -303,8 +375,12 @@ impl WorkspaceCatalog {
             Entity::Workspace(_)
             | Entity::System(_)
             | Entity::JobAgent(_)
-            | Entity::Policy(_)
-            | Entity::TriggerSource(_) => {}
+            | Entity::TriggerSource(_)
+            | Entity::Freeze(_)
+            | Entity::Redeploy(_)
+            | Entity::RolloutControl(_)
+            | Entity::VariableSet(_)
+            | Entity::RelationshipRule(_) => {}
         }
         affected
     }
@@ -313,13 +389,15 @@ impl WorkspaceCatalog {
         match entity {
             Entity::Version(version) => Affected::deployment(version.spec.deployment),
             Entity::Deployment(deployment) => Affected::deployment(DeploymentId(deployment.meta.id)),
-            Entity::Approval(approval) => match self.version(approval.spec.version) {
-                Some(version) => Affected::deployment(version.spec.deployment),
-                None => Affected::none(),
-            },
+            Entity::Approval(approval) => self.deployment_of(approval.spec.version),
+            Entity::Skip(skip) => self.deployment_of(skip.spec.version),
+            Entity::RolloutControl(control) => self.deployment_of(control.spec.version),
+            Entity::Pin(pin) => Affected::deployment(pin.spec.deployment),
+            Entity::Redeploy(redeploy) => Affected::deployment(redeploy.spec.target.deployment),
             Entity::Environment(environment) => {
                 Affected::Deployments(self.deployments_in(&environment.spec.systems))
             }
+            Entity::Resource(resource) if self.is_related(resource) => Affected::Workspace,
             Entity::Resource(resource) => {
                 let environments = self.selection.environments_of(ResourceId(resource.meta.id));
                 let systems: Vec<SystemId> = environments
@@ -329,11 +407,34 @@ impl WorkspaceCatalog {
                     .collect();
                 Affected::Deployments(self.deployments_in(&systems))
             }
-            Entity::System(_) | Entity::Policy(_) => Affected::Workspace,
+            Entity::System(_)
+            | Entity::Policy(_)
+            | Entity::Freeze(_)
+            | Entity::VariableSet(_)
+            | Entity::RelationshipRule(_) => Affected::Workspace,
             Entity::Workspace(_) | Entity::JobAgent(_) | Entity::TriggerSource(_) | Entity::Trigger(_) => {
                 Affected::none()
             }
         }
+    }
+
+    fn deployment_of(&self, version: VersionId) -> Affected {
+        let version = self.version(version);
+        version.map_or(Affected::none(), |version| Affected::deployment(version.spec.deployment))
+    }
+
+    /// Whether variables of other resources' targets may refer to it. What cannot be told counts as a yes.
+    fn is_related(&self, resource: &Record<Resource>) -> bool {
+        let mut rules = self.relationship_rules().peekable();
+        if rules.peek().is_none() {
+            return false;
+        }
+        let Ok(value) = value_of(&resource_context(resource)) else { return true };
+        let scope = Scope::default().with("resource", value);
+        rules.any(|rule| {
+            let selects = Selector::compile(&rule.spec.to, &["resource"]).and_then(|to| to.matches(&scope));
+            selects.unwrap_or(true)
+        })
     }
 
     fn deployments_in(&self, systems: &[SystemId]) -> BTreeSet<DeploymentId> {
@@ -356,7 +457,14 @@ impl WorkspaceCatalog {
             | Kind::TriggerSource
             | Kind::Trigger
             | Kind::Version
-            | Kind::Approval => return affected,
+            | Kind::Approval
+            | Kind::Skip
+            | Kind::Freeze
+            | Kind::Pin
+            | Kind::Redeploy
+            | Kind::RolloutControl
+            | Kind::VariableSet
+            | Kind::RelationshipRule => return affected,
         }
         match &affected {
             Affected::Workspace => self.targets.values_mut().for_each(|cell| *cell = OnceLock::new()),

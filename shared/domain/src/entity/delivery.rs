@@ -24,6 +24,19 @@ pub struct Version {
     /// The highest layer of a job's config.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub job_agent_config: Map<String, Value>,
+    /// What must run on the same resource before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<VersionDependency>,
+}
+
+/// What must run on a resource before a version may go there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VersionDependency {
+    /// The other deployment.
+    pub deployment: DeploymentId,
+    /// CEL over `version` and `deployment`: which of its versions will do.
+    pub version_selector: String,
 }
 
 /// The life of a version.

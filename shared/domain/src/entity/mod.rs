@@ -1,12 +1,27 @@
 //! Intent: what people and CI declare. One record per entity in the catalog, the last one counts.
 
+mod control;
 mod delivery;
 mod policy;
+mod recovery;
+mod schedule;
 mod source;
 mod structure;
+mod variable;
 
-pub use delivery::{Approval, ApprovalStatus, CreateVersion, Trigger, TriggerAction, Version, VersionStatus};
-pub use policy::{AnyApproval, EnvironmentProgression, Policy, PolicyRule, VersionSelector};
+pub use control::{Freeze, Pin, Redeploy, RolloutAction, RolloutControl, Skip};
+pub use delivery::{
+    Approval, ApprovalStatus, CreateVersion, Trigger, TriggerAction, Version, VersionDependency,
+    VersionStatus,
+};
+pub use policy::{
+    AnyApproval, DeploymentDependency, EnvironmentProgression, Policy, PolicyRule, VersionSelector,
+};
+pub use recovery::{
+    BackoffStrategy, DatadogMetric, HttpMetric, Metric, MetricProvider, PrometheusMetric, Retry, Rollback,
+    SleepMetric, Verification, VerificationTrigger,
+};
+pub use schedule::{DeploymentWindow, GradualRollout, RolloutType, VersionCooldown};
 pub use source::{
     CloudEventsAuth, HeaderName, HmacScheme, InvalidName, JsonPointer, Naming, SignatureEncoding,
     SignatureHash, SourceKind, TokenScheme, TriggerSource,
@@ -14,6 +29,7 @@ pub use source::{
 pub use structure::{
     AgentRef, Deadlines, Deployment, Environment, JobAgent, OnNewVersion, Resource, System, Workspace,
 };
+pub use variable::{DeploymentVariable, DeploymentVariableValue, RelationshipRule, VariableSet};
 
 use crate::Timestamp;
 use crate::token::Slug;
@@ -22,6 +38,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
+
+/// The default of what is on unless it is switched off.
+fn yes() -> bool {
+    true
+}
 
 /// Free key-value pairs people attach to an entity. `ctrlplane/links` holds a JSON map name → URL.
 pub type Metadata = BTreeMap<String, String>;
@@ -126,6 +147,10 @@ entities! {
     JobAgent = "job-agent",
     /// What and how.
     Deployment = "deployment",
+    /// How resources are related.
+    RelationshipRule = "relationship-rule",
+    /// Values that several deployments share.
+    VariableSet = "variable-set",
     /// When.
     Policy = "policy",
     /// An endpoint that takes events in.
@@ -136,6 +161,16 @@ entities! {
     Version = "version",
     /// A person's word.
     Approval = "approval",
+    /// One rule bypassed.
+    Skip = "skip",
+    /// Nothing new starts.
+    Freeze = "freeze",
+    /// One version and no other.
+    Pin = "pin",
+    /// Once more.
+    Redeploy = "redeploy",
+    /// A rollout paused or resumed.
+    RolloutControl = "rollout-control",
 }
 
 /// The key of an entity in the `catalog` bucket: `<workspace>.<kind>.<id>`.

@@ -1,5 +1,9 @@
 //! When: policies and their rules, as declared. What they mean is in `evaluate`.
 
+use super::recovery::{Retry, Rollback, Verification};
+use super::schedule::{DeploymentWindow, GradualRollout, VersionCooldown};
+use super::yes;
+use crate::job::TerminalStatus;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,29 +27,60 @@ pub struct Policy {
     pub rules: Vec<PolicyRule>,
 }
 
-fn yes() -> bool {
-    true
+macro_rules! rules {
+    ($($(#[$doc:meta])* $name:ident = $word:literal),+ $(,)?) => {
+        /// One rule. In manifests a map with one key: the rule's name.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "camelCase")]
+        pub enum PolicyRule { $($(#[$doc])* $name($name)),+ }
+
+        impl PolicyRule {
+            /// The names of all rules, as manifests and explanations write them.
+            pub const NAMES: &'static [&'static str] = &[$($word),+];
+
+            /// The rule's name as manifests and explanations write it.
+            pub fn name(&self) -> &'static str {
+                match self { $(PolicyRule::$name(_) => $word),+ }
+            }
+        }
+    };
 }
 
-/// One rule. In manifests a map with one key: the rule's name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum PolicyRule {
+rules! {
     /// People must say yes.
-    AnyApproval(AnyApproval),
+    AnyApproval = "anyApproval",
     /// Another environment must have it first.
-    EnvironmentProgression(EnvironmentProgression),
+    EnvironmentProgression = "environmentProgression",
+    /// One target after the other.
+    GradualRollout = "gradualRollout",
+    /// At certain times.
+    DeploymentWindow = "deploymentWindow",
+    /// Not too often.
+    VersionCooldown = "versionCooldown",
     /// The version must match.
-    VersionSelector(VersionSelector),
+    VersionSelector = "versionSelector",
+    /// Something else must be there first.
+    DeploymentDependency = "deploymentDependency",
+    /// What failed is tried again.
+    Retry = "retry",
+    /// What failed makes way for what worked.
+    Rollback = "rollback",
+    /// What succeeded is measured.
+    Verification = "verification",
 }
 
 impl PolicyRule {
-    /// The rule's name as manifests and explanations write it.
-    pub fn name(&self) -> &'static str {
+    /// Whether it says if a version may go. The others say what happens afterwards, and cannot be skipped.
+    pub fn is_gate(&self) -> bool {
         match self {
-            PolicyRule::AnyApproval(_) => "anyApproval",
-            PolicyRule::EnvironmentProgression(_) => "environmentProgression",
-            PolicyRule::VersionSelector(_) => "versionSelector",
+            PolicyRule::AnyApproval(_)
+            | PolicyRule::EnvironmentProgression(_)
+            | PolicyRule::GradualRollout(_)
+            | PolicyRule::DeploymentWindow(_)
+            | PolicyRule::VersionCooldown(_)
+            | PolicyRule::VersionSelector(_)
+            | PolicyRule::DeploymentDependency(_) => true,
+            PolicyRule::Retry(_) | PolicyRule::Rollback(_) | PolicyRule::Verification(_) => false,
         }
     }
 }
@@ -86,6 +121,17 @@ pub struct EnvironmentProgression {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub maximum_age_hours: Option<u32>,
+    /// Which ends of a job count as success. Default `successful`.
+    #[serde(default = "successful")]
+    pub success_statuses: Vec<TerminalStatus>,
+    /// Whether a success counts only once it passed the verification of its target. Default false. Where nothing
+    /// verifies, no success counts then.
+    #[serde(default)]
+    pub require_verification_passed: bool,
+}
+
+fn successful() -> Vec<TerminalStatus> {
+    vec![TerminalStatus::Successful]
 }
 
 fn hundred() -> f64 {
@@ -101,4 +147,12 @@ pub struct VersionSelector {
     /// Shown as the reason when it does not match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+}
+
+/// Another deployment must run on the same resource, in a version that matches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeploymentDependency {
+    /// CEL over `deployment` and `version`: the other deployment and the version that runs there.
+    pub depends_on: String,
 }

@@ -1,5 +1,6 @@
 //! The lasting structure: who, what, where, on what, and by whose hands.
 
+use super::variable::DeploymentVariable;
 use crate::id::SystemId;
 use crate::token::Slug;
 use schemars::JsonSchema;
@@ -66,6 +67,9 @@ pub struct Deployment {
     /// How long its jobs may take.
     #[serde(default)]
     pub deadlines: Deadlines,
+    /// What its templates may speak of as `variables.<key>`. Without any, they see the resource's variables as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<DeploymentVariable>,
 }
 
 /// An agent by name, for the resources it matches.

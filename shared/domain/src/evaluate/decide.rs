@@ -11,7 +11,7 @@ use crate::catalog::WorkspaceCatalog;
 use crate::decision::{JobOnTarget, TargetDecision, TargetState, VersionOnTarget};
 use crate::entity::{OnNewVersion, Record, Version, VersionStatus};
 use crate::id::{JobId, ReleaseId, VersionId};
-use crate::job::{JobRef, JobStatus};
+use crate::job::{JobRef, JobStatus, Purpose};
 use crate::target::TargetKey;
 
 /// A decision and what it asks for.
@@ -50,6 +50,10 @@ pub fn same_decision(one: &TargetDecision, other: &TargetDecision) -> bool {
         active,
         last,
         attempts,
+        earlier,
+        held,
+        verifications,
+        redeployed_at,
         considered,
         next_look,
         catalog_revision: _,
@@ -59,6 +63,8 @@ pub fn same_decision(one: &TargetDecision, other: &TargetDecision) -> bool {
     (workspace, target, state, summary) == (&other.workspace, &other.target, &other.state, &other.summary)
         && (desired, current, active, last) == (&other.desired, &other.current, &other.active, &other.last)
         && (attempts, considered, next_look) == (&other.attempts, &other.considered, &other.next_look)
+        && (earlier, held) == (&other.earlier, &other.held)
+        && (verifications, redeployed_at) == (&other.verifications, &other.redeployed_at)
 }
 
 impl<'a> DeploymentView<'a> {
@@ -187,6 +193,10 @@ impl<'a> DeploymentView<'a> {
             active,
             last: history.last,
             attempts,
+            earlier: Vec::new(),
+            held: Vec::new(),
+            verifications: Vec::new(),
+            redeployed_at: None,
             considered: review.considered,
             next_look,
             catalog_revision: self.catalog_revision,
@@ -255,6 +265,10 @@ impl<'a> DeploymentView<'a> {
             active,
             last: history.last,
             attempts,
+            earlier: Vec::new(),
+            held: Vec::new(),
+            verifications: Vec::new(),
+            redeployed_at: None,
             considered: Vec::new(),
             next_look: None,
             catalog_revision: self.catalog_revision,
@@ -289,6 +303,7 @@ impl Place<'_> {
             attempt,
             deployment: self.deployment.spec.slug.clone(),
             environment: self.environment_slug(),
+            purpose: Purpose::Deploy,
         }
     }
 
@@ -304,6 +319,7 @@ impl Place<'_> {
             attempt: decided.attempt,
             deployment: self.deployment.spec.slug.clone(),
             environment: self.environment_slug(),
+            purpose: Purpose::Deploy,
         }
     }
 }

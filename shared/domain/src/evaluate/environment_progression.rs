@@ -121,6 +121,7 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::TerminalStatus;
 
     fn at(minute: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + TimeDelta::minutes(minute)
@@ -145,6 +146,8 @@ mod tests {
             minimum_success_percentage: percentage,
             minimum_soak_time_minutes: soak,
             maximum_age_hours: age_hours,
+            require_verification_passed: false,
+            success_statuses: vec![TerminalStatus::Successful],
         }
     }
 

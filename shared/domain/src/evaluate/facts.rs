@@ -220,6 +220,7 @@ mod tests {
             attempt: 1,
             deployment: "web".parse().unwrap(),
             environment: "prod".parse().unwrap(),
+            purpose: Default::default(),
         };
         JobEvent { job, at: Timestamp::UNIX_EPOCH, cause: None, traceparent: None, fact }
     }

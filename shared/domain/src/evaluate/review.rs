@@ -105,6 +105,13 @@ fn rulings<'a>(
                     view.environment_progression(policy, index, rule, place, version)
                 }
                 PolicyRule::VersionSelector(rule) => view.version_selector(rule, place, version),
+                PolicyRule::GradualRollout(_)
+                | PolicyRule::DeploymentWindow(_)
+                | PolicyRule::VersionCooldown(_)
+                | PolicyRule::DeploymentDependency(_)
+                | PolicyRule::Retry(_)
+                | PolicyRule::Rollback(_)
+                | PolicyRule::Verification(_) => Ruling::deny("not evaluated"),
             };
             rulings.push((Some(policy), rule.name(), ruling));
         }

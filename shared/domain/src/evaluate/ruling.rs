@@ -51,6 +51,11 @@ impl Ruling {
             verdict: self.verdict,
             reason: self.reason,
             satisfied_at: self.satisfied_at,
+            policy_updated_at: None,
+            rule_index: 0,
+            changes_at: None,
+            skipped_by: None,
+            inputs: None,
         }
     }
 
@@ -62,6 +67,11 @@ impl Ruling {
             verdict: self.verdict,
             reason: self.reason,
             satisfied_at: self.satisfied_at,
+            policy_updated_at: None,
+            rule_index: 0,
+            changes_at: None,
+            skipped_by: None,
+            inputs: None,
         }
     }
 }

@@ -132,5 +132,7 @@ fn words_of(reason: Reason) -> &'static str {
         Reason::BadConfig => "bad config",
         Reason::StartupFailure => "could not start",
         Reason::CancelledOnPlatform => "cancelled on the platform",
+        Reason::Frozen => "frozen",
+        Reason::Inconclusive => "inconclusive",
     }
 }

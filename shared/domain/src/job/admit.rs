@@ -1,6 +1,6 @@
 //! `admit`: whether a fact may be appended to a job's history. This is where old news is stopped.
 
-use super::event::{ExternalRef, JobFact, OrderKey, Snapshot, Source};
+use super::event::{ExternalRef, HeldWhy, JobFact, OrderKey, Snapshot, Source};
 use super::state::{JobState, Phase};
 use super::status::{ActiveStatus, TerminalStatus};
 
@@ -65,7 +65,7 @@ pub fn admit(state: Option<&JobState>, fact: &JobFact) -> Admission {
     };
     match fact {
         JobFact::Requested { .. } => AlreadySo,
-        JobFact::Held { .. } => held(&state.phase),
+        JobFact::Held { why } => held(&state.phase, why),
         JobFact::Dispatched(_) => dispatched(&state.phase),
         JobFact::TriggerStarted { fence } => trigger_started(&state.phase, *fence),
         JobFact::Triggered { external, .. } => triggered(state, external),
@@ -84,10 +84,20 @@ pub fn admit(state: Option<&JobState>, fact: &JobFact) -> Admission {
     }
 }
 
-fn held(phase: &Phase) -> Admission {
+/// A job that waits for another reason than it is known to says so. A freeze takes back a dispatch as long as no agent
+/// has recorded the intent to call: whoever appends first wins.
+fn held(phase: &Phase, why: &HeldWhy) -> Admission {
+    let is_freeze = match why {
+        HeldWhy::Concurrency { .. } => false,
+        HeldWhy::Freeze { .. } => true,
+    };
     match phase {
         Phase::Requested => Append,
-        Phase::Held { .. } => AlreadySo,
+        Phase::Held { why: known } if known == why => AlreadySo,
+        Phase::Held { why: HeldWhy::Freeze { .. } } => Append,
+        Phase::Held { why: HeldWhy::Concurrency { .. } } if is_freeze => Append,
+        Phase::Held { why: HeldWhy::Concurrency { .. } } => AlreadySo,
+        Phase::Dispatched if is_freeze => Append,
         Phase::Dispatched | Phase::Triggering { .. } | Phase::Unknown { .. } | Phase::Running { .. } => {
             Refused(Refusal::Past)
         }

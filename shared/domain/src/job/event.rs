@@ -3,7 +3,7 @@
 use super::status::{ActiveStatus, Reason, TerminalStatus};
 use crate::Timestamp;
 use crate::entity::Deadlines;
-use crate::id::{JobAgentId, JobId, ReleaseId, VersionId};
+use crate::id::{FreezeId, JobAgentId, JobId, PolicyId, ReleaseId, VersionId};
 use crate::target::TargetKey;
 use crate::token::Slug;
 use schemars::JsonSchema;
@@ -37,6 +37,37 @@ pub struct JobRef {
     pub deployment: Slug,
     /// The environment's token in status subjects.
     pub environment: Slug,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Purpose::is_deploy")]
+    pub purpose: Purpose,
+}
+
+/// What a job is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "is", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Purpose {
+    /// Brings a release to its target.
+    #[default]
+    Deploy,
+    /// Measures whether what another job brought works.
+    Verify {
+        /// The job that brought it.
+        of: JobId,
+        /// The policy that wants it.
+        policy: PolicyId,
+        /// Which of the policy's rules, from 0.
+        rule_index: u32,
+    },
+}
+
+impl Purpose {
+    /// Whether it brings a release.
+    pub fn is_deploy(&self) -> bool {
+        match self {
+            Purpose::Deploy => true,
+            Purpose::Verify { .. } => false,
+        }
+    }
 }
 
 /// One fact, as stored.
@@ -162,6 +193,17 @@ pub enum HeldWhy {
         /// How many wait before it, when it was put on hold.
         ahead: u32,
     },
+    /// A freeze.
+    Freeze {
+        /// Which; absent where it was only seen that one came or went since the dispatch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        freeze: Option<FreezeId>,
+        /// Why it is frozen, for people.
+        reason: String,
+        /// When it thaws by itself, if it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
 }
 
 /// Who runs it and with what.
@@ -176,6 +218,9 @@ pub struct Dispatch {
     pub platform: Slug,
     /// The merged and rendered config the agent works with.
     pub config: Map<String, Value>,
+    /// Where in the config secrets belong, by JSON pointer, and their names. Only the agent knows their values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
     /// What templates saw: the dispatch context.
     pub context: Value,
     /// How long it may take.

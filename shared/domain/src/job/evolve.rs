@@ -83,8 +83,12 @@ fn apply(state: &mut JobState, event: &JobEvent) {
         JobFact::Requested { catalog_revision } => state.catalog_revision = *catalog_revision,
         JobFact::Held { why } => {
             state.message = Some(held_message(why));
-            state.reason = Some(Reason::Concurrency);
+            state.reason = Some(match why {
+                HeldWhy::Concurrency { .. } => Reason::Concurrency,
+                HeldWhy::Freeze { .. } => Reason::Frozen,
+            });
             state.phase = Phase::Held { why: why.clone() };
+            state.dispatched_at = None;
         }
         JobFact::Dispatched(dispatch) => {
             if !matches!(state.phase, Phase::Cancelling(_)) {
@@ -187,6 +191,10 @@ fn held_message(why: &HeldWhy) -> String {
     match why {
         HeldWhy::Concurrency { limit, ahead, .. } => {
             format!("waits for one of {limit} slots of its agent, {ahead} ahead")
+        }
+        HeldWhy::Freeze { reason, until: None, .. } => format!("frozen: {reason}"),
+        HeldWhy::Freeze { reason, until: Some(until), .. } => {
+            format!("frozen until {}: {reason}", until.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
         }
     }
 }

@@ -11,8 +11,8 @@ mod view;
 pub use admit::{Admission, Refusal, admit};
 pub use deadline::{Due, Overdue, due};
 pub use event::{
-    CancelReason, Dispatch, ExternalRef, HeldWhy, JobEvent, JobFact, JobRef, Links, OrderKey, RawStatus,
-    Snapshot, SnapshotStatus, Source,
+    CancelReason, Dispatch, ExternalRef, HeldWhy, JobEvent, JobFact, JobRef, Links, OrderKey, Purpose,
+    RawStatus, Snapshot, SnapshotStatus, Source,
 };
 pub use evolve::{evolve, fold, settled};
 pub use state::{Assigned, Cancelling, JobState, Phase};

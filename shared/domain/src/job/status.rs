@@ -177,6 +177,10 @@ pub enum Reason {
     StartupFailure,
     /// Cancelled on the platform, not by us.
     CancelledOnPlatform,
+    /// It waits for a freeze to end.
+    Frozen,
+    /// A verification could not tell whether it works.
+    Inconclusive,
 }
 
 #[cfg(test)]

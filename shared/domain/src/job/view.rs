@@ -1,6 +1,6 @@
 //! What the public sees of a job: one document, the same in Redis, on the status stream and over HTTP.
 
-use super::event::{ExternalRef, Links};
+use super::event::{ExternalRef, Links, Purpose};
 use super::state::{JobState, Phase};
 use super::status::{JobStatus, Reason};
 use crate::Timestamp;
@@ -52,6 +52,9 @@ pub struct JobView {
     pub release_id: ReleaseId,
     /// The n-th job of this release, from 1.
     pub attempt: u32,
+    /// What it is for; absent: it brings the release.
+    #[serde(default, skip_serializing_if = "Purpose::is_deploy")]
+    pub purpose: Purpose,
     /// The run on the platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalRef>,
@@ -96,6 +99,7 @@ impl JobView {
             version: state.job.tag.clone(),
             release_id: state.job.release,
             attempt: state.job.attempt,
+            purpose: state.job.purpose,
             external: state.external.clone(),
             links: state.links.clone(),
             created_at: state.created_at,

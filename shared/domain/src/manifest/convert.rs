@@ -6,8 +6,9 @@ use super::{Problem, typed};
 use crate::Timestamp;
 use crate::entity::{Entity, Kind, Meta, Metadata, Record};
 use crate::id::{
-    ApprovalId, DeploymentId, EnvironmentId, JobAgentId, PolicyId, ResourceId, SystemId, TriggerId,
-    TriggerSourceId, VersionId, WorkspaceId,
+    ApprovalId, DeploymentId, EnvironmentId, FreezeId, JobAgentId, PinId, PolicyId, RedeployId,
+    RelationshipRuleId, ResourceId, RolloutControlId, SkipId, SystemId, TriggerId, TriggerSourceId,
+    VariableSetId, VersionId, WorkspaceId,
 };
 use crate::near::did_you_mean;
 use crate::token::Slug;
@@ -118,6 +119,37 @@ impl Draft {
                     Ok((id, Some(format!("approval by {}", spec.user))))
                 })
                 .map(Entity::Approval),
+            Kind::Freeze => self.named(spec, problems, |n| FreezeId::of(&workspace, n).0).map(Entity::Freeze),
+            Kind::VariableSet => {
+                self.named(spec, problems, |n| VariableSetId::of(&workspace, n).0).map(Entity::VariableSet)
+            }
+            Kind::RelationshipRule => self
+                .named(spec, problems, |n| RelationshipRuleId::of(&workspace, n).0)
+                .map(Entity::RelationshipRule),
+            Kind::Skip => self
+                .record(spec, problems, |spec: &crate::entity::Skip| {
+                    Ok((SkipId::of(spec).0, Some(format!("skip of {}", spec.rule))))
+                })
+                .map(Entity::Skip),
+            Kind::Pin => self
+                .record(spec, problems, |spec: &crate::entity::Pin| {
+                    Ok((
+                        PinId::of(spec.deployment, spec.environment, spec.resource).0,
+                        Some("pin".to_owned()),
+                    ))
+                })
+                .map(Entity::Pin),
+            Kind::Redeploy => self
+                .record(spec, problems, |spec: &crate::entity::Redeploy| {
+                    Ok((RedeployId::of(&spec.target).0, Some("redeploy".to_owned())))
+                })
+                .map(Entity::Redeploy),
+            Kind::RolloutControl => self
+                .record(spec, problems, |spec: &crate::entity::RolloutControl| {
+                    let id = RolloutControlId::of(spec.version, spec.environment).0;
+                    Ok((id, Some("rollout control".to_owned())))
+                })
+                .map(Entity::RolloutControl),
         }
     }
 
@@ -151,7 +183,18 @@ impl Draft {
                 }
             }
             Kind::Approval => self.resolve_approval(spec, problems),
-            Kind::Workspace | Kind::System | Kind::JobAgent | Kind::Policy | Kind::TriggerSource => {}
+            Kind::Workspace
+            | Kind::System
+            | Kind::JobAgent
+            | Kind::Policy
+            | Kind::TriggerSource
+            | Kind::Freeze
+            | Kind::VariableSet
+            | Kind::RelationshipRule
+            | Kind::Skip
+            | Kind::Pin
+            | Kind::Redeploy
+            | Kind::RolloutControl => {}
         }
     }
 
@@ -263,7 +306,14 @@ pub(super) fn id_of(kind: Kind, workspace: &Slug, name: &str) -> Option<Uuid> {
         | Kind::TriggerSource
         | Kind::Trigger
         | Kind::Version
-        | Kind::Approval => None,
+        | Kind::Approval
+        | Kind::Freeze
+        | Kind::VariableSet
+        | Kind::RelationshipRule
+        | Kind::Skip
+        | Kind::Pin
+        | Kind::Redeploy
+        | Kind::RolloutControl => None,
     }
 }
 

@@ -132,7 +132,17 @@ fn every_kind_is_read_and_names_become_ids() {
                 );
             }
             Entity::Workspace(_) => assert_eq!(meta.name, "shop-inc"),
-            Entity::System(_) | Entity::JobAgent(_) | Entity::Policy(_) | Entity::TriggerSource(_) => {
+            Entity::System(_)
+            | Entity::JobAgent(_)
+            | Entity::Policy(_)
+            | Entity::TriggerSource(_)
+            | Entity::Freeze(_)
+            | Entity::VariableSet(_)
+            | Entity::RelationshipRule(_)
+            | Entity::Skip(_)
+            | Entity::Pin(_)
+            | Entity::Redeploy(_)
+            | Entity::RolloutControl(_) => {
                 assert_ne!(meta.id, Uuid::nil())
             }
         }

@@ -34,6 +34,13 @@ pub fn validate(entity: &Entity) -> Vec<Problem> {
         Entity::Trigger(record) => found.trigger(&record.spec),
         Entity::Version(record) => found.version(&record.spec),
         Entity::Approval(record) => found.approval(&record.spec),
+        Entity::Freeze(_)
+        | Entity::VariableSet(_)
+        | Entity::RelationshipRule(_)
+        | Entity::Skip(_)
+        | Entity::Pin(_)
+        | Entity::Redeploy(_)
+        | Entity::RolloutControl(_) => {}
     }
     found.0
 }
@@ -132,6 +139,13 @@ impl Found {
                     let variables = ["version", "environment", "resource", "deployment"];
                     self.expression(&at("selector"), &rule.selector, &variables);
                 }
+                PolicyRule::GradualRollout(_)
+                | PolicyRule::DeploymentWindow(_)
+                | PolicyRule::VersionCooldown(_)
+                | PolicyRule::DeploymentDependency(_)
+                | PolicyRule::Retry(_)
+                | PolicyRule::Rollback(_)
+                | PolicyRule::Verification(_) => {}
             }
         }
     }

@@ -91,6 +91,13 @@ fn spec_of(entity: &Entity) -> Map<String, Value> {
         Entity::Trigger(record) => of(record),
         Entity::Version(record) => of(record),
         Entity::Approval(record) => of(record),
+        Entity::Freeze(record) => of(record),
+        Entity::VariableSet(record) => of(record),
+        Entity::RelationshipRule(record) => of(record),
+        Entity::Skip(record) => of(record),
+        Entity::Pin(record) => of(record),
+        Entity::Redeploy(record) => of(record),
+        Entity::RolloutControl(record) => of(record),
     };
     match spec {
         Value::Object(map) => map,
@@ -140,7 +147,14 @@ impl Naming<'_> {
             | Entity::Resource(_)
             | Entity::JobAgent(_)
             | Entity::Policy(_)
-            | Entity::TriggerSource(_) => {}
+            | Entity::TriggerSource(_)
+            | Entity::Freeze(_)
+            | Entity::VariableSet(_)
+            | Entity::RelationshipRule(_)
+            | Entity::Skip(_)
+            | Entity::Pin(_)
+            | Entity::Redeploy(_)
+            | Entity::RolloutControl(_) => {}
         }
     }
 

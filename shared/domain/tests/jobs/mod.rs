@@ -30,6 +30,7 @@ pub(crate) fn job() -> JobRef {
         attempt: 1,
         deployment: "web".parse().unwrap(),
         environment: "staging".parse().unwrap(),
+        purpose: Default::default(),
     }
 }
 
@@ -60,6 +61,7 @@ pub(crate) fn dispatch() -> JobFact {
         config: Default::default(),
         context: serde_json::Value::Null,
         deadlines: Deadlines::default(),
+        secrets: Default::default(),
     })
 }
 

@@ -103,6 +103,7 @@ mod tests {
             attempt: 1,
             deployment: "web".parse().unwrap(),
             environment: "prod".parse().unwrap(),
+            purpose: Default::default(),
         };
         let requested = JobFact::Requested { catalog_revision: 1 };
         let events: Vec<JobEvent> = (0..)
@@ -126,6 +127,7 @@ mod tests {
             config: serde_json::Map::new(),
             context: serde_json::Value::Null,
             deadlines: Default::default(),
+            secrets: Default::default(),
         })
     }
 

@@ -68,6 +68,7 @@ impl<R: Rig> Stage<R> {
             attempt: 1,
             deployment: Slug::of_name("web"),
             environment: Slug::of_name("production"),
+            purpose: Default::default(),
         };
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(job.clone());
         self.record(&job, JobFact::Requested { catalog_revision: 1 }).await;
@@ -85,6 +86,7 @@ impl<R: Rig> Stage<R> {
             config: self.rig.config(),
             context: Value::Null,
             deadlines: Default::default(),
+            secrets: Default::default(),
         };
         let after = self.record(job, JobFact::Dispatched(dispatch)).await;
         AgentCommand {
@@ -96,6 +98,8 @@ impl<R: Rig> Stage<R> {
             after,
             rerun_of,
             force: false,
+            freezes_seen: Default::default(),
+            secrets: Default::default(),
         }
     }
 

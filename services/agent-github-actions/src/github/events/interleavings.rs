@@ -73,6 +73,7 @@ fn job() -> JobRef {
         attempt: 1,
         deployment: "web".parse().unwrap(),
         environment: "staging".parse().unwrap(),
+        purpose: Default::default(),
     }
 }
 
@@ -100,6 +101,7 @@ fn triggered() -> JobState {
         config: Default::default(),
         context: Value::Null,
         deadlines: Deadlines::default(),
+        secrets: Default::default(),
     };
     let facts = [
         JobFact::Requested { catalog_revision: 1 },

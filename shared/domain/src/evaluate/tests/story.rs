@@ -214,6 +214,7 @@ impl World {
             job_agent_config: Map::new(),
             on_new_version,
             deadlines: Default::default(),
+            variables: Default::default(),
         };
         let meta = self.meta("web", deployment().0);
         self.put(Entity::Deployment(Record { meta, spec }));
@@ -263,6 +264,7 @@ impl World {
             status,
             config: Map::new(),
             job_agent_config: Map::new(),
+            dependencies: Default::default(),
         };
         // Two versions of one instant are ordered by their ids, which no reader of a story knows.
         self.now += TimeDelta::seconds(1);
@@ -337,6 +339,8 @@ pub(super) fn rule(text: &str) -> PolicyRule {
                 .map_or(100.0, |share| share.parse().unwrap()),
             minimum_soak_time_minutes: seconds("soak").unwrap_or(0) / 60,
             maximum_age_hours: seconds("age").map(|seconds| seconds / 3600),
+            require_verification_passed: false,
+            success_statuses: vec![TerminalStatus::Successful],
         }),
         other => panic!("not a rule: {other:?}"),
     }

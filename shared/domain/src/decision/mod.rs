@@ -1,7 +1,11 @@
 //! Decisions: per release target, what is desired, what runs, why nothing more happens, and when to look again.
 
+mod inputs;
+
+pub use inputs::{LastDeploy, Progress, RuleInputs, Running, Word};
+
 use crate::Timestamp;
-use crate::id::{JobId, PolicyId, ReleaseId, VersionId};
+use crate::id::{JobId, PolicyId, ReleaseId, SkipId, VersionId};
 use crate::job::{JobStatus, Reason};
 use crate::target::TargetKey;
 use crate::token::Slug;
@@ -37,6 +41,19 @@ pub struct TargetDecision {
     /// so that a release that comes back gets a job of its own. At most sixteen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<ReleaseAttempts>,
+    /// The versions that ran here before, the last first: what a rollback can go back to. At most four.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<VersionOnTarget>,
+    /// Versions that failed here and made way for an earlier one: held back until somebody wishes otherwise. At most
+    /// sixteen, the last first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldVersion>,
+    /// How what runs here was verified; empty where nothing wants it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verifications: Vec<VerificationOnTarget>,
+    /// The last wish to bring something once more that a job was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redeployed_at: Option<Timestamp>,
     /// The candidate versions that were looked at, newest first, with each rule's verdict. At most ten.
     #[serde(default)]
     pub considered: Vec<ConsideredVersion>,
@@ -110,6 +127,56 @@ pub struct JobOnTarget {
     pub at: Timestamp,
 }
 
+/// A version that a rollback holds back on a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldVersion {
+    /// The version.
+    pub version: VersionId,
+    /// Its tag.
+    pub tag: String,
+    /// The release that failed: with other variables it is another one, and may be tried.
+    pub release: ReleaseId,
+    /// The job that failed, or whose verification did.
+    pub job: JobId,
+    /// Why, for people.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// How a verification of what runs on a target stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerificationOnTarget {
+    /// The job that measures.
+    pub job: JobId,
+    /// The job that brought what it measures.
+    pub of: JobId,
+    /// The policy.
+    pub policy: PolicyId,
+    /// Which of its rules, from 0.
+    pub rule_index: u32,
+    /// What came of it.
+    pub result: VerificationResult,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// What came of a verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum VerificationResult {
+    /// It is being measured.
+    Running,
+    /// Every metric passed.
+    Passed,
+    /// Neither: it could not be measured, or the measurements do not tell.
+    Inconclusive,
+    /// A metric failed.
+    Failed,
+}
+
 /// How often a release was tried on a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -143,8 +210,14 @@ pub struct RuleVerdict {
     pub policy: Option<PolicyId>,
     /// The policy's name; `built-in` for built-in rules.
     pub policy_name: String,
+    /// When the policy was last changed; absent for built-in rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_updated_at: Option<Timestamp>,
     /// The rule, as manifests name it.
     pub rule: String,
+    /// Which of the policy's rules it is, from 0.
+    #[serde(default)]
+    pub rule_index: u32,
     /// What it says.
     pub verdict: Verdict,
     /// Why, for people: always there.
@@ -152,6 +225,15 @@ pub struct RuleVerdict {
     /// Since when it is satisfied, where that matters to other rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub satisfied_at: Option<Timestamp>,
+    /// When time alone may make it say something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes_at: Option<Timestamp>,
+    /// The skip by which it allows what it would not have allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped_by: Option<SkipId>,
+    /// What it looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<RuleInputs>,
 }
 
 /// allow, deny, or wait until.
