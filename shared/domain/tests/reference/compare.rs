@@ -1,0 +1,182 @@
+//! The same worlds, twice: what the model says, and what the evaluator decides.
+
+use crate::model::Says;
+use crate::model::choice::{Answer, choose};
+use crate::model::scene::Remembered;
+use crate::worlds::account::{World, deployment};
+use crate::worlds::strategies::plan;
+use crate::worlds::{Plan, Step};
+use domain::Timestamp;
+use domain::decision::Verdict;
+use domain::evaluate::Outcome;
+use domain::id::{JobId, VersionId};
+use domain::target::TargetKey;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_evaluator_decides_as_the_model_says(plan in plan(60)) {
+        tell(&plan).map_err(TestCaseError::fail)?;
+    }
+}
+
+/// Lives through a world, comparing at every look.
+pub(crate) fn tell(plan: &Plan) -> Result<World, String> {
+    let mut world = World::of(plan);
+    for step in &plan.steps {
+        match step {
+            Step::LookAll => {
+                for target in world.targets() {
+                    look(&mut world, &target).map_err(|why| story(plan, &world, &why))?;
+                }
+            }
+            Step::Look { target } => {
+                let targets = world.targets();
+                if let Some(target) = targets.get(target % targets.len().max(1)) {
+                    look(&mut world, target).map_err(|why| story(plan, &world, &why))?;
+                }
+            }
+            _ => world.step(step),
+        }
+    }
+    Ok(world)
+}
+
+fn story(plan: &Plan, world: &World, why: &str) -> String {
+    format!("{why}\n\n{plan}{}\n", world.story.join("\n"))
+}
+
+/// Decides on a target by both, compares, and goes on as the evaluator said.
+fn look(world: &mut World, target: &TargetKey) -> Result<(), String> {
+    let outcome = world.decide(target);
+    let name = world.name(target);
+    let said = format!(
+        "{} look {name} = {:?} want {:?} run {:?} request {:?} supersede {:?} next {:?}",
+        world.now.format("%m-%d %H:%M:%S"),
+        outcome.decision.state,
+        outcome.decision.desired.as_ref().map(|v| &v.tag),
+        outcome.decision.current.as_ref().map(|v| &v.tag),
+        outcome.request.as_ref().map(|job| format!("{}#{}", job.tag, job.attempt)),
+        outcome.supersede.as_ref().map(|job| &job.tag),
+        outcome.decision.next_look.map(|at| at.format("%m-%d %H:%M:%S").to_string()),
+    );
+    world.story.push(said);
+    let position = |target: &TargetKey, version, policy, index| world.position(target, version, policy, index);
+    let compared = world.with_scene(&position, |scene| {
+        let answer = choose(scene, target);
+        let found = differences(world, target, &answer, &outcome);
+        (Remembered { held: answer.held, ..Remembered::default() }, found)
+    });
+    let (remembered, found) = compared;
+    if !found.is_empty() {
+        let detail = serde_json::to_string_pretty(&outcome.decision).unwrap();
+        return Err(format!("{name}:\n{}\n{detail}", found.join("\n")));
+    }
+    world.keep(target, outcome, remembered);
+    Ok(())
+}
+
+/// What the two say differently, a line each.
+fn differences(world: &World, target: &TargetKey, answer: &Answer<'_>, outcome: &Outcome) -> Vec<String> {
+    let mut found = Vec::new();
+    let decision = &outcome.decision;
+    let mut differ = |what: &str, model: String, evaluator: String| {
+        if model != evaluator {
+            found.push(format!("{what}: the model says {model}, the evaluator {evaluator}"));
+        }
+    };
+    let of = usize::from(target.deployment == deployment(1));
+    let tag = |id: VersionId| {
+        let all = (0..world.versions[of].len()).filter_map(|nth| world.nth_version(of, nth));
+        all.into_iter().find(|(known, _)| *known == id).map(|(_, tag)| tag)
+    };
+    differ(
+        "desired",
+        format!("{:?}", answer.desired.and_then(tag)),
+        format!("{:?}", decision.desired.as_ref().and_then(|v| tag(v.version))),
+    );
+    let job = |version: VersionId, attempt: u32| format!("{:?}#{attempt}", tag(version));
+    differ(
+        "request",
+        format!("{:?}", answer.request.map(|(version, _, attempt)| job(version, attempt))),
+        format!("{:?}", outcome.request.as_ref().map(|r| job(r.version, r.attempt))),
+    );
+    differ(
+        "release",
+        format!("{:?}", answer.request.map(|(_, release, attempt)| JobId::of(release, attempt))),
+        format!("{:?}", outcome.request.as_ref().map(|r| r.id)),
+    );
+    differ(
+        "supersede",
+        format!("{:?}", answer.supersede),
+        format!("{:?}", outcome.supersede.as_ref().map(|job| job.id)),
+    );
+    differ(
+        "held",
+        format!("{:?}", answer.held.iter().map(|h| tag(h.version)).collect::<BTreeSet<_>>()),
+        format!("{:?}", decision.held.iter().map(|h| tag(h.version)).collect::<BTreeSet<_>>()),
+    );
+    differ(
+        "verifications",
+        format!("{:?}", answer.verifications),
+        format!("{:?}", outcome.verifications.iter().map(|job| job.id).collect::<BTreeSet<_>>()),
+    );
+    let mut next: BTreeSet<Timestamp> = answer.then.into_iter().collect();
+    for (version, asked) in &answer.asked {
+        let newer_than_desired = answer.desired.is_none_or(|desired| {
+            answer.asked.iter().position(|(v, _)| v.meta.id == desired.0)
+                > answer.asked.iter().position(|(v, _)| v.meta.id == version.meta.id)
+        });
+        let Some(considered) = decision.considered.iter().find(|c| c.version.0 == version.meta.id) else {
+            if newer_than_desired {
+                differ("considered", version.spec.tag.clone(), "nothing".to_owned());
+            }
+            continue;
+        };
+        differ(
+            &format!("allowed {}", version.spec.tag),
+            asked.iter().all(|asked| asked.says.allows()).to_string(),
+            considered.allowed.to_string(),
+        );
+        for asked in asked {
+            next.extend(asked.says.changes());
+            let (policy, index, rule) = asked.name();
+            let verdict = considered.rules.iter().find(|verdict| {
+                verdict.policy.map(|policy| policy.0) == policy
+                    && (rule == "unreadable" || verdict.rule == rule)
+                    && (policy.is_none() || rule == "unreadable" || verdict.rule_index == index)
+            });
+            let evaluator = verdict.map(|verdict| (class(&verdict.verdict), verdict.changes_at));
+            let silent = policy.is_none() && asked.says == Says::YES;
+            if !(silent && evaluator.is_none()) {
+                differ(
+                    &format!("{rule} {index} to {}", version.spec.tag),
+                    format!("{:?}", Some(says(asked.says))),
+                    format!("{:?}", evaluator.map(|(class, _)| class)),
+                );
+            }
+        }
+    }
+    let next = next.into_iter().find(|at| *at > world.now);
+    differ("next look", format!("{next:?}"), format!("{:?}", decision.next_look));
+    found
+}
+
+fn says(says: Says) -> String {
+    match says {
+        Says::Allow { .. } => "allow".to_owned(),
+        Says::Deny | Says::Wait(None) => "no".to_owned(),
+        Says::Wait(Some(until)) => format!("wait until {until}"),
+    }
+}
+
+fn class(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Allow => "allow".to_owned(),
+        Verdict::Deny | Verdict::Wait { until: None } => "no".to_owned(),
+        Verdict::Wait { until: Some(until) } => format!("wait until {until}"),
+    }
+}

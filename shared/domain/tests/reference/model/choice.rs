@@ -1,0 +1,135 @@
+//! "The newest that every gate of every enabled matching policy allows is **desired**." And what is to be done about it.
+
+use super::gates::{Asked, ask};
+use super::scene::{Held, Scene};
+use super::{freeze, pin, retry, rollback, verification};
+use domain::Timestamp;
+use domain::entity::{OnNewVersion, Record, Version, VersionStatus};
+use domain::id::{JobId, ReleaseId, VersionId};
+use domain::target::TargetKey;
+use std::collections::BTreeSet;
+
+/// What the model says to a target.
+pub(crate) struct Answer<'a> {
+    /// Every candidate, newest first, and what each rule says to it.
+    pub(crate) asked: Vec<(&'a Record<Version>, Vec<Asked<'a>>)>,
+    pub(crate) desired: Option<VersionId>,
+    pub(crate) request: Option<(VersionId, ReleaseId, u32)>,
+    pub(crate) supersede: Option<JobId>,
+    pub(crate) verifications: BTreeSet<JobId>,
+    pub(crate) held: Vec<Held>,
+    /// When a retry or a rollback that waits may go, beside what the rules say.
+    pub(crate) then: Option<Timestamp>,
+}
+
+pub(crate) fn choose<'a>(scene: &Scene<'a>, target: &TargetKey) -> Answer<'a> {
+    let held = rollback::held(scene, target);
+    let mut ready = scene.ready(target.deployment);
+    ready.retain(|version| held.iter().all(|held| held.version.0 != version.meta.id));
+    let asked: Vec<_> = ready.into_iter().map(|version| (version, ask(scene, target, version))).collect();
+    let pending = rollback::pending(scene, target, &held);
+    // What is held back makes way for what is newer, or for what ran before.
+    let floor = match pending {
+        Some(held) => Some(held.version),
+        None => stays(scene, target, &held),
+    };
+    let passing = asked.iter().find(|(version, asked)| {
+        let allowed = asked.iter().all(|asked| asked.says.allows());
+        allowed && floor.is_none_or(|floor| at_least(scene, version, floor))
+    });
+    let mut answer = Answer {
+        desired: None,
+        request: None,
+        supersede: None,
+        verifications: verification::wanted(scene, target),
+        then: None,
+        held: held.clone(),
+        asked: Vec::new(),
+    };
+    match (passing, pending) {
+        (Some((version, _)), _) => {
+            let id = VersionId(version.meta.id);
+            answer.desired = Some(id);
+            bring(scene, target, id, &mut answer);
+        }
+        (None, Some(_)) => {
+            let back = rollback::back_to(scene, target, &held);
+            answer.desired = back;
+            if let Some(back) = back.and_then(|back| scene.version(back)) {
+                // "deployed again, gates or not (but for freezes and pins)"
+                let frozen = freeze::judge(scene, target);
+                if frozen.allows() && pin::judge(scene, target, back).allows() {
+                    request(scene, target, VersionId(back.meta.id), &mut answer);
+                }
+                answer.then = frozen.changes();
+            }
+        }
+        // "When nothing passes, what runs stays."
+        (None, None) => answer.desired = floor,
+    }
+    answer.asked = asked;
+    answer
+}
+
+/// "What runs, or is on its way, is not replaced by an *older* version unless it was rejected, rolled back, or another one
+/// is pinned."
+fn stays(scene: &Scene<'_>, target: &TargetKey, held: &[Held]) -> Option<VersionId> {
+    let way = scene.active(target).map(|job| job.job.version);
+    let runs = scene.current(target).map(|(job, _)| job.job.version);
+    let pinned = pin::narrowest(scene, target).map(|pin| pin.spec.version);
+    [way, runs].into_iter().flatten().find(|version| {
+        scene.version(*version).is_some_and(|version| version.spec.status != VersionStatus::Rejected)
+            && held.iter().all(|held| held.version != *version)
+            && pinned.is_none_or(|pinned| pinned == *version)
+    })
+}
+
+fn at_least(scene: &Scene<'_>, version: &Record<Version>, floor: VersionId) -> bool {
+    let floor = scene.version(floor);
+    floor.is_none_or(|floor| {
+        (version.meta.created_at, version.meta.id) >= (floor.meta.created_at, floor.meta.id)
+    })
+}
+
+/// Asks for a job of a version that every gate allows, unless it runs, was tried, or another job is on its way.
+fn bring(scene: &Scene<'_>, target: &TargetKey, version: VersionId, answer: &mut Answer<'_>) {
+    let release = scene.release(target, version);
+    if let Some(active) = scene.active(target) {
+        let supersedes = scene.deployment(target.deployment).spec.on_new_version == OnNewVersion::Supersede;
+        if supersedes && active.job.release != release && !active.cancelling {
+            answer.supersede = Some(active.job.id);
+        }
+        return;
+    }
+    if wished(scene, target, version) {
+        return request(scene, target, version, answer);
+    }
+    if scene.current(target).is_some_and(|(job, _)| job.job.release == release) {
+        return;
+    }
+    let tried = scene.ended(target).into_iter().rfind(|(job, _)| job.job.release == release);
+    match tried {
+        // "Without the rule, nothing is tried again by itself."
+        Some((_, end)) if end.badly() => match retry::at(scene, target, release) {
+            Some(at) if at > scene.now => answer.then = Some(at),
+            Some(_) => request(scene, target, version, answer),
+            None => {}
+        },
+        Some(_) | None => request(scene, target, version, answer),
+    }
+}
+
+fn request(scene: &Scene<'_>, target: &TargetKey, version: VersionId, answer: &mut Answer<'_>) {
+    let release = scene.release(target, version);
+    let attempts = scene.deploys(target).into_iter().filter(|job| job.job.release == release).count();
+    answer.request = Some((version, release, attempts as u32 + 1));
+}
+
+/// "**Redeploy**: one more job of what is desired, when the gates allow it." "A job that began after that fulfils it."
+fn wished(scene: &Scene<'_>, target: &TargetKey, desired: VersionId) -> bool {
+    scene.redeploys().map(|wish| &wish.spec).any(|wish| {
+        wish.target == *target
+            && wish.version.is_none_or(|version| version == desired)
+            && scene.deploys(target).into_iter().all(|job| job.requested_at <= wish.at)
+    })
+}

@@ -1,0 +1,84 @@
+//! "When retries are used up and the last job of a release ended in one of `onJobStatuses`, or a verification of it failed,
+//! the version is **held** on this target, and the last version that succeeded here before becomes desired."
+
+use super::gates::policies;
+use super::scene::{Held, Scene};
+use super::{pin, retry, verification};
+use domain::entity::{PolicyRule, Rollback, VersionStatus};
+use domain::id::VersionId;
+use domain::target::TargetKey;
+
+/// What is held, now.
+pub(crate) fn held(scene: &Scene<'_>, target: &TargetKey) -> Vec<Held> {
+    let mut held = scene.remembered.get(target).map(|r| r.held.clone()).unwrap_or_default();
+    held.retain(|held| !is_let_go(scene, target, held));
+    if let Some(new) = newly(scene, target)
+        && !is_let_go(scene, target, &new)
+        && held.iter().all(|held| held.version != new.version)
+        && back_to(scene, target, &[held.as_slice(), std::slice::from_ref(&new)].concat()).is_some()
+    {
+        held.insert(0, new);
+    }
+    held
+}
+
+/// "until somebody redeploys it there, pins it, or the variables of its release change"
+fn is_let_go(scene: &Scene<'_>, target: &TargetKey, held: &Held) -> bool {
+    let redeployed = scene.redeploys().map(|wish| &wish.spec).any(|wish| {
+        wish.target == *target && wish.version == Some(held.version) && wish.at >= held.since
+    });
+    let pinned = pin::narrowest(scene, target)
+        .is_some_and(|pin| pin.spec.version == held.version && pin.meta.updated_at >= held.since);
+    redeployed || pinned || scene.release(target, held.version) != held.release
+}
+
+fn newly(scene: &Scene<'_>, target: &TargetKey) -> Option<Held> {
+    let rules: Vec<&Rollback> = policies(scene, target)
+        .into_iter()
+        .filter(|(_, readable)| readable.is_ok())
+        .flat_map(|(policy, _)| &policy.spec.rules)
+        .filter_map(|rule| match rule {
+            PolicyRule::Rollback(rollback) => Some(rollback),
+            _ => None,
+        })
+        .collect();
+    if scene.active(target).is_some() {
+        return None;
+    }
+    let (job, end) = scene.last(target)?;
+    let since = if end.badly() {
+        let tried = retry::at(scene, target, job.job.release).is_none();
+        let on_status = rules.iter().any(|rule| rule.on_job_statuses.contains(&end.status));
+        if !(tried && on_status) {
+            return None;
+        }
+        end.at
+    } else {
+        if !rules.iter().any(|rule| rule.on_verification_failure) {
+            return None;
+        }
+        verification::failed(scene, job)?.at
+    };
+    let job = &job.job;
+    Some(Held { version: job.version, release: job.release, job: job.id, since })
+}
+
+/// "the last version that succeeded here before (and is not held or rejected, and is still in the catalog)"
+pub(crate) fn back_to(scene: &Scene<'_>, target: &TargetKey, held: &[Held]) -> Option<VersionId> {
+    let good = scene.ended(target).into_iter().rev().filter(|(_, end)| {
+        end.status == domain::job::TerminalStatus::Successful
+    });
+    good.map(|(job, _)| job.job.version).find(|version| {
+        let known = scene.version(*version).is_some_and(|v| v.spec.status != VersionStatus::Rejected);
+        known && held.iter().all(|held| held.version != *version)
+    })
+}
+
+/// The hold that still waits for its rollback: nothing ended on the target since what it holds back did.
+pub(crate) fn pending<'h>(scene: &Scene<'_>, target: &TargetKey, held: &'h [Held]) -> Option<&'h Held> {
+    if scene.active(target).is_some() {
+        return None;
+    }
+    let (last, _) = scene.last(target)?;
+    held.iter().find(|held| held.job == last.job.id)
+}

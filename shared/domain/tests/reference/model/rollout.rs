@@ -1,0 +1,143 @@
+//! "The targets of the environment that the policy governs get the version one after the other."
+
+use super::Says;
+use super::gates::{Asked, Gate};
+use super::means::{place, targets};
+use super::scene::{Placed, Scene};
+use super::window;
+use chrono::TimeDelta;
+use domain::Timestamp;
+use domain::entity::{GradualRollout, Policy, PolicyRule, Record, RolloutAction, RolloutType, Version};
+use domain::id::{PolicyId, VersionId};
+use domain::job::{Reason, TerminalStatus};
+use domain::target::TargetKey;
+
+/// One rule of a policy, asked about a version.
+#[derive(Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub(crate) rule: &'a GradualRollout,
+    pub(crate) policy: &'a Record<Policy>,
+    pub(crate) index: u32,
+    pub(crate) version: &'a Record<Version>,
+}
+
+pub(crate) fn judge(scene: &Scene<'_>, q: Question<'_>, target: &TargetKey, others: &[Asked<'_>]) -> Says {
+    let version = VersionId(q.version.meta.id);
+    // "Targets on which the version runs already are past the rule."
+    if scene.current(target).is_some_and(|(job, _)| job.job.version == version) {
+        return Says::YES;
+    }
+    // "While another gate does not allow, the rollout has not started: it waits, and says so."
+    if others.iter().any(|asked| !asked.says.allows()) {
+        return Says::Wait(None);
+    }
+    let Some(mine) = offset(scene, q, target) else { return Says::Wait(None) };
+    // "Pausing is until resumed: an event ends it, not time."
+    let control = scene
+        .controls()
+        .map(|control| &control.spec)
+        .find(|control| control.version == version && control.environment == target.environment);
+    if control.is_some_and(|control| control.action == RolloutAction::Pause) {
+        return Says::Wait(None);
+    }
+    let resumed_at =
+        control.filter(|control| control.action == RolloutAction::Resume).map(|control| control.at);
+    if q.rule.pause_on_failure && failures(scene, q, target, mine, resumed_at) > q.rule.max_failures as usize
+    {
+        return Says::Wait(None);
+    }
+    let due = start(scene, q.version, target, others) + TimeDelta::seconds(mine as i64);
+    if scene.now < due { Says::Wait(Some(due)) } else { Says::YES }
+}
+
+/// "*start* is the latest instant at which all other gates of the target were met: the latest of their *satisfied at*;
+/// where windows govern it, the first instant from then on at which all of them are open."
+fn start(scene: &Scene<'_>, version: &Record<Version>, target: &TargetKey, others: &[Asked<'_>]) -> Timestamp {
+    let mut start = version.meta.created_at;
+    let mut windows = Vec::new();
+    for asked in others {
+        match asked.gate {
+            Gate::Rule(PolicyRule::DeploymentWindow(rule), policy, _) if asked.skip.is_none() => {
+                if !window::is_first(scene, target) {
+                    windows.push(window::Window::of(rule, policy));
+                }
+            }
+            _ => match asked.says {
+                Says::Allow { since, .. } => start = start.max(since.unwrap_or(start)),
+                Says::Deny | Says::Wait(_) => {}
+            },
+        }
+    }
+    loop {
+        let later = windows.iter().filter_map(|window| window.allows_from(start)).max();
+        match later {
+            Some(later) if later > start => start = later,
+            _ => return start,
+        }
+    }
+}
+
+/// "The i-th (from 0) may start at `start + i × timeScaleInterval` seconds (`linear`) or
+/// `start + i ÷ n × timeScaleInterval` of n targets … its offset is kept in its decision (a changed policy places anew)."
+fn offset(scene: &Scene<'_>, q: Question<'_>, target: &TargetKey) -> Option<u64> {
+    let version = VersionId(q.version.meta.id);
+    let policy = PolicyId(q.policy.meta.id);
+    let kept = scene.remembered.get(target).and_then(|remembered| {
+        let same = |placed: &&Placed| {
+            (placed.version, placed.policy, placed.rule_index, placed.policy_updated_at)
+                == (version, policy, q.index, q.policy.meta.updated_at)
+        };
+        remembered.placed.iter().find(same)
+    });
+    if let Some(kept) = kept {
+        return Some(kept.offset_seconds);
+    }
+    let position = u64::from((scene.position)(target, version, policy, q.index)?);
+    let interval = u64::from(q.rule.time_scale_interval);
+    let n = governed(scene, q, target).len() as u64;
+    Some(match q.rule.rollout_type {
+        RolloutType::Linear => position * interval,
+        RolloutType::LinearNormalized => position * interval / n,
+    })
+}
+
+/// "The targets *of the environment* that the policy governs".
+pub(crate) fn governed(scene: &Scene<'_>, q: Question<'_>, target: &TargetKey) -> Vec<TargetKey> {
+    let mut governed = targets(scene, target.deployment);
+    governed.retain(|other| other.environment == target.environment);
+    governed.retain(|other| place(scene, &q.policy.spec.selector, other) == Ok(true));
+    governed
+}
+
+/// "A target with a smaller offset counts as failed when the last job of this version there ended badly (not
+/// `successful`, not superseded) or its verification failed … after a resume, failures from before it count no more."
+fn failures(
+    scene: &Scene<'_>,
+    q: Question<'_>,
+    target: &TargetKey,
+    mine: u64,
+    resumed_at: Option<Timestamp>,
+) -> usize {
+    let failed_at = |other: &TargetKey| {
+        let ended = scene.ended(other);
+        let (job, end) = ended.into_iter().rfind(|(job, _)| job.job.version.0 == q.version.meta.id)?;
+        if end.badly() {
+            return Some(end.at);
+        }
+        scene
+            .verifications(job)
+            .into_iter()
+            .filter_map(|verification| verification.end)
+            .filter(|end| {
+                end.status == TerminalStatus::Failure && end.reason != Some(Reason::Inconclusive)
+            })
+            .map(|end| end.at)
+            .max()
+    };
+    governed(scene, q, target)
+        .iter()
+        .filter(|other| *other != target && offset(scene, q, other).is_some_and(|theirs| theirs < mine))
+        .filter_map(failed_at)
+        .filter(|at| resumed_at.is_none_or(|resumed| *at > resumed))
+        .count()
+}

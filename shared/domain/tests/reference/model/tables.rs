@@ -1,0 +1,1 @@
+//! Examples from docs/policies.md, in tables, held against the model itself.
