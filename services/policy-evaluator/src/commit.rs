@@ -39,7 +39,8 @@ pub(crate) async fn commit(
     memory: &Memory,
     write: Write,
 ) -> Result<Committed, BusError> {
-    let Write { outcome: Outcome { decision, request, supersede }, decision_changed, revision, .. } = write;
+    let Write { outcome, decision_changed, revision, .. } = write;
+    let Outcome { decision, request, supersede, verifications } = outcome;
     let (cause, target) = (decision.cause.clone(), decision.target);
     let asks_again = request.is_some() && !decision_changed;
     if decision_changed && !store(targets, memory, decision, revision).await? {
@@ -50,6 +51,9 @@ pub(crate) async fn commit(
         if memory.facts().jobs_of(&target).any(|other| !other.is_over() && other.job.id != job.id) {
             return Ok(Committed::LookAgain);
         }
+        ask_for(bus, memory, job, write.catalog_revision, cause.clone()).await?;
+    }
+    for job in &verifications {
         ask_for(bus, memory, job, write.catalog_revision, cause.clone()).await?;
     }
     if let Some(job) = &supersede {

@@ -2,7 +2,8 @@
 
 use domain::Timestamp;
 use domain::decision::TargetDecision;
-use domain::id::DeploymentId;
+use domain::evaluate::Decided;
+use domain::id::{DeploymentId, ResourceId};
 use domain::target::TargetKey;
 use domain::token::Slug;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,12 +11,19 @@ use std::sync::Arc;
 
 /// The rule whose verdict depends on what happens in other environments.
 const PROGRESSION: &str = "environmentProgression";
+/// The rule whose verdict depends on what happens to other targets of the environment.
+const ROLLOUT: &str = "gradualRollout";
+/// The rules whose verdicts depend on what other deployments run on the resource.
+const DEPENDENCIES: [&str; 2] = ["deploymentDependency", "versionDependency"];
 
 /// Every decision, by target.
 #[derive(Debug, Default)]
 pub(crate) struct Decisions {
     known: HashMap<TargetKey, Known>,
     deployments: HashMap<DeploymentId, OfDeployment>,
+    on_resource: HashMap<ResourceId, BTreeSet<TargetKey>>,
+    /// By resource, the targets with a version that waits for another deployment.
+    depending: HashMap<ResourceId, BTreeSet<TargetKey>>,
     looks: BTreeSet<(Timestamp, TargetKey)>,
 }
 
@@ -32,6 +40,8 @@ struct OfDeployment {
     targets: BTreeSet<TargetKey>,
     /// Those with a version that waits for another environment.
     progressing: BTreeSet<TargetKey>,
+    /// Those with a version that waits for its turn in a rollout.
+    rolling: BTreeSet<TargetKey>,
     /// The fact that last ended or reopened one of its jobs.
     turned_at: u64,
 }
@@ -54,8 +64,15 @@ impl Decisions {
         self.unlist(&target);
         let of = self.deployments.entry(target.deployment).or_default();
         of.targets.insert(target);
-        if waits_for_progression(&decision) {
+        if waits_for(&decision, &[PROGRESSION]) {
             of.progressing.insert(target);
+        }
+        if waits_for(&decision, &[ROLLOUT]) {
+            of.rolling.insert(target);
+        }
+        self.on_resource.entry(target.resource).or_default().insert(target);
+        if waits_for(&decision, &DEPENDENCIES) {
+            self.depending.entry(target.resource).or_default().insert(target);
         }
         if let Some(look) = decision.next_look {
             self.looks.insert((look, target));
@@ -81,19 +98,35 @@ impl Decisions {
     }
 
     /// Notes that a job of `target` ended or runs again, by the fact of that sequence, and tells whose decision may
-    /// change by it: its own, and those of other environments with a version that waits for another environment.
+    /// change by it: its own, those with a version that waits for another environment or for its turn in a rollout,
+    /// and those of other deployments on the resource that wait for what runs there.
     pub(crate) fn turned(&mut self, target: &TargetKey, sequence: u64) -> BTreeSet<TargetKey> {
         let of = self.deployments.entry(target.deployment).or_default();
         of.turned_at = of.turned_at.max(sequence);
-        let others = of.progressing.iter().filter(|other| other.environment != target.environment);
-        others.copied().chain([*target]).collect()
+        let elsewhere = of.progressing.iter().filter(|other| other.environment != target.environment);
+        let beside = of.rolling.iter().filter(|other| other.environment == target.environment);
+        let depending = self.depending.get(&target.resource).into_iter().flatten();
+        elsewhere.chain(beside).chain(depending).copied().chain([*target]).collect()
     }
 
     /// Whether the decision on the target waits for another environment and was made on facts that did not hold
     /// a later turn of a job of its deployment: then [`Decisions::turned`] could not know that it depends on it.
     pub(crate) fn missed_a_turn(&self, target: &TargetKey, facts_seen: u64) -> bool {
         let of = self.deployments.get(&target.deployment);
-        of.is_some_and(|of| of.turned_at > facts_seen && of.progressing.contains(target))
+        of.is_some_and(|of| {
+            let waits = of.progressing.contains(target) || of.rolling.contains(target);
+            of.turned_at > facts_seen && waits
+        }) || self.others_turned(target, facts_seen)
+    }
+
+    /// Whether another deployment that runs on the resource turned after those facts, and the target waits for it.
+    fn others_turned(&self, target: &TargetKey, facts_seen: u64) -> bool {
+        let waits = self.depending.get(&target.resource).is_some_and(|waiting| waiting.contains(target));
+        let others = self.on_resource.get(&target.resource).into_iter().flatten();
+        waits
+            && others
+                .filter_map(|other| self.deployments.get(&other.deployment))
+                .any(|of| of.turned_at > facts_seen)
     }
 
     /// Every deployment with decisions, and its workspace.
@@ -130,6 +163,12 @@ impl Decisions {
         if let Some(of) = self.deployments.get_mut(&target.deployment) {
             of.targets.remove(target);
             of.progressing.remove(target);
+            of.rolling.remove(target);
+        }
+        for index in [&mut self.on_resource, &mut self.depending] {
+            if let Some(targets) = index.get_mut(&target.resource) {
+                targets.remove(target);
+            }
         }
         let before = self.known.get(target).and_then(|known| known.decision.as_ref());
         if let Some(look) = before.and_then(|decision| decision.next_look) {
@@ -138,9 +177,19 @@ impl Decisions {
     }
 }
 
-fn waits_for_progression(decision: &TargetDecision) -> bool {
+impl Decided for Decisions {
+    fn decision(&self, target: &TargetKey) -> Option<&TargetDecision> {
+        self.known.get(target)?.decision.as_deref()
+    }
+
+    fn on_resource(&self, resource: ResourceId) -> Vec<TargetKey> {
+        self.on_resource.get(&resource).into_iter().flatten().copied().collect()
+    }
+}
+
+fn waits_for(decision: &TargetDecision, which: &[&str]) -> bool {
     let mut rules = decision.considered.iter().flat_map(|considered| &considered.rules);
-    rules.any(|rule| rule.rule == PROGRESSION && !rule.verdict.allows())
+    rules.any(|rule| which.contains(&rule.rule.as_str()) && !rule.verdict.allows())
 }
 
 #[cfg(test)]

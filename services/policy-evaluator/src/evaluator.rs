@@ -123,7 +123,7 @@ impl Evaluator {
         let now = clock::now();
         // Up to there everything is taken in, also what left nothing to be folded.
         let revision = catalog.revision().max(self.memory.reached.catalog.sequence());
-        let view = DeploymentView::of(ws, &facts, left.deployment, now).at_revision(revision);
+        let view = DeploymentView::of(ws, &facts, &*decisions, left.deployment, now).at_revision(revision);
         let mut behind = None;
         for target in targets {
             let known = decisions.get(target);
@@ -135,13 +135,14 @@ impl Evaluator {
                 left.put_off(*target);
                 continue;
             }
-            let outcome = view.decide(target, previous, Some(cause.to_owned()));
+            let outcome = view.decide(target, Some(cause.to_owned()));
             let same = previous.is_some_and(|previous| same_decision(previous, &outcome.decision));
-            if same && outcome.request.is_none() && outcome.supersede.is_none() {
+            let asks =
+                outcome.request.is_some() || outcome.supersede.is_some() || !outcome.verifications.is_empty();
+            if same && !asks {
                 left.settled(target);
                 continue;
             }
-            let asks = outcome.request.is_some() || outcome.supersede.is_some();
             if let Some(previous) = previous
                 && !asks
                 && (TimeDelta::zero()..WORDS_EVERY).contains(&(now - previous.decided_at))

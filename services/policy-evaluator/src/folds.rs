@@ -13,8 +13,9 @@ use domain::evaluate::FactChange;
 use domain::id::DeploymentId;
 use domain::job::JobEvent;
 use domain::subject::parse_target_key;
+use domain::target::TargetKey;
 use domain::token::Slug;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
@@ -134,12 +135,21 @@ impl Folds {
             return;
         }
         let cause = format!("job {} {} at {sequence}", event.job.id, event.fact.name());
-        let of = (&event.job.workspace, target.deployment);
-        self.memory.mark(of, What::Targets(what), &cause, PATIENCE);
+        let workspace = &event.job.workspace;
+        let mut of_deployments: BTreeMap<DeploymentId, BTreeSet<TargetKey>> = BTreeMap::new();
+        for target in what {
+            of_deployments.entry(target.deployment).or_default().insert(target);
+        }
         if change != FactChange::Started {
             self.memory.reached.facts.advance(sequence);
-            let id = format!("h-{}-{sequence}-{}", JOBS.name, target.deployment);
-            self.hint(event.job.workspace, target.deployment, cause, id, event.traceparent);
+        }
+        for (deployment, targets) in of_deployments {
+            self.memory.mark((workspace, deployment), What::Targets(targets), &cause, PATIENCE);
+            if change != FactChange::Started {
+                let id = format!("h-{}-{sequence}-{deployment}", JOBS.name);
+                let (workspace, trace) = (workspace.clone(), event.traceparent.clone());
+                self.hint(workspace, deployment, cause.clone(), id, trace);
+            }
         }
     }
 

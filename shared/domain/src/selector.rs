@@ -8,6 +8,7 @@ pub use value::{ScopeValue, value_of};
 use cel::common::value::CowVal;
 use cel::context::VariableResolver;
 use cel::{Context, Env, Program, Value as Cel};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -19,6 +20,7 @@ pub const EXPRESSION_BYTES_MAX: usize = 4096;
 pub struct Selector {
     source: Arc<str>,
     program: Arc<Program>,
+    used: Arc<BTreeSet<String>>,
 }
 
 /// Why a selector cannot be compiled or evaluated; a sentence for people.
@@ -68,13 +70,18 @@ impl Selector {
             let messages: Vec<String> = errors.errors.iter().map(|error| one_line(&error.msg)).collect();
             SelectorError(format!("`{source}` is no expression: {}", messages.join("; ")))
         })?;
-        check::names(program.expression(), variables)?;
-        Ok(Self { source: source.into(), program: Arc::new(program) })
+        let used = check::names(program.expression(), variables)?;
+        Ok(Self { source: source.into(), program: Arc::new(program), used: Arc::new(used) })
     }
 
     /// What was compiled.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// Whether what it says can depend on the variable.
+    pub fn uses(&self, variable: &str) -> bool {
+        self.used.contains(variable)
     }
 
     /// Whether the expression is true of the scope.

@@ -1,5 +1,6 @@
 //! The catalog in memory: the fold of the `catalog` bucket, over all workspaces.
 
+mod compiled;
 mod context;
 mod selection;
 mod workspace;

@@ -1,6 +1,7 @@
 //! The catalog of one tenant: entities by kind and id, and what is looked up often.
 
 use super::Affected;
+use super::compiled::Compiled;
 use super::context::resource_context;
 use super::selection::{Selection, SelectionProblem};
 use crate::entity::{
@@ -36,6 +37,7 @@ pub struct WorkspaceCatalog {
     selection: Selection,
     targets: BTreeMap<DeploymentId, OnceLock<Targets>>,
     rules: HashMap<Occasion, BTreeMap<Uuid, Arc<Rule>>>,
+    compiled: Compiled,
 }
 
 /// The name of a trigger source, and the type of an event from it.
@@ -107,12 +109,18 @@ impl WorkspaceCatalog {
             selection: Selection::default(),
             targets: BTreeMap::new(),
             rules: HashMap::new(),
+            compiled: Compiled::default(),
         }
     }
 
     /// The tenant.
     pub fn slug(&self) -> &Slug {
         &self.slug
+    }
+
+    /// What was compiled of its texts.
+    pub(crate) fn compiled(&self) -> &Compiled {
+        &self.compiled
     }
 
     /// An entity.
@@ -214,6 +222,11 @@ impl WorkspaceCatalog {
     /// resource that both select. Computed once per change.
     pub fn targets_of(&self, deployment: DeploymentId) -> Vec<TargetKey> {
         self.selected(deployment).map(|targets| targets.keys.clone()).unwrap_or_default()
+    }
+
+    /// Whether the deployment has this release target.
+    pub fn has_target(&self, target: &TargetKey) -> bool {
+        self.selected(target.deployment).is_some_and(|targets| targets.keys.binary_search(target).is_ok())
     }
 
     /// Selectors of a deployment's targets that could not be evaluated; what they might have selected is left out.

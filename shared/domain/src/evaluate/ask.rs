@@ -1,7 +1,9 @@
 //! Asks selectors: each expression is compiled once and each entity converted once while a view lives.
 //! Every answer is a yes, a no, or why there is none; callers fail closed.
 
-use crate::catalog::{deployment_context, environment_context, resource_context, version_context};
+use crate::catalog::{
+    WorkspaceCatalog, deployment_context, environment_context, resource_context, version_context,
+};
 use crate::entity::{Deployment, Environment, Record, Resource, Version};
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
 use serde::Serialize;
@@ -12,16 +14,16 @@ use uuid::Uuid;
 /// What the selectors of policies, and those in rules, may speak of.
 const PLACE: &[&str] = &["deployment", "environment", "resource"];
 const PLACE_AND_VERSION: &[&str] = &["deployment", "environment", "resource", "version"];
+const DEPLOYMENT_AND_VERSION: &[&str] = &["deployment", "version"];
 const ENVIRONMENT: &[&str] = &["environment"];
 const USER: &[&str] = &["user"];
-
-/// An expression and what it may speak of.
-type Expression = (&'static [&'static str], String);
+/// Of what a place consists beside what all targets of an environment share.
+const RESOURCE: &str = "resource";
 
 /// Selectors and the values they were asked of.
-#[derive(Default)]
-pub(super) struct Asker {
-    selectors: RefCell<HashMap<Expression, Result<Selector, SelectorError>>>,
+pub(super) struct Asker<'a> {
+    ws: &'a WorkspaceCatalog,
+    selectors: RefCell<HashMap<(usize, usize, usize), Result<Selector, SelectorError>>>,
     values: RefCell<HashMap<Uuid, Result<ScopeValue, SelectorError>>>,
 }
 
@@ -33,72 +35,112 @@ pub(super) struct Parts<'a> {
     pub(super) resource: &'a Record<Resource>,
 }
 
-impl Asker {
-    /// Whether a policy's selector selects the target.
-    pub(super) fn of_place(&self, selector: &str, parts: Parts<'_>) -> Result<bool, String> {
-        self.ask(selector, PLACE, || self.place(parts))
+impl<'a> Asker<'a> {
+    pub(super) fn of(ws: &'a WorkspaceCatalog) -> Self {
+        Self { ws, selectors: RefCell::default(), values: RefCell::default() }
+    }
+
+    /// Whether a selector of targets selects this one.
+    pub(super) fn of_place(&self, selector: &'a str, parts: Parts<'_>) -> Result<bool, String> {
+        self.ask(selector, PLACE, |selector| self.place(selector, parts))
+    }
+
+    /// Whether what a selector of targets says is the same for all targets of an environment.
+    pub(super) fn is_about_environment(&self, selector: &'a str) -> bool {
+        self.compiled(selector, PLACE).is_ok_and(|selector| !selector.uses(RESOURCE))
     }
 
     /// Whether a `versionSelector` matches the version on the target.
     pub(super) fn of_version(
         &self,
-        selector: &str,
+        selector: &'a str,
         parts: Parts<'_>,
         version: &Record<Version>,
     ) -> Result<bool, String> {
-        self.ask(selector, PLACE_AND_VERSION, || {
+        self.ask(selector, PLACE_AND_VERSION, |selector| {
             let version = self.value(version.meta.id, || version_context(version))?;
-            Ok(self.place(parts)?.with("version", version))
+            Ok(self.place(selector, parts)?.with("version", version))
+        })
+    }
+
+    /// Whether what a `versionSelector` says of a version is the same for all targets of an environment.
+    pub(super) fn of_version_is_about_environment(&self, selector: &'a str) -> bool {
+        self.compiled(selector, PLACE_AND_VERSION).is_ok_and(|selector| !selector.uses(RESOURCE))
+    }
+
+    /// Whether what runs of a deployment will do for what depends on it.
+    pub(super) fn of_dependency(
+        &self,
+        selector: &'a str,
+        deployment: &Record<Deployment>,
+        version: &Record<Version>,
+    ) -> Result<bool, String> {
+        self.ask(selector, DEPLOYMENT_AND_VERSION, |_| {
+            let version = self.value(version.meta.id, || version_context(version))?;
+            let deployment = self.value(deployment.meta.id, || deployment_context(deployment))?;
+            Ok(Scope::default().with("version", version).with("deployment", deployment))
         })
     }
 
     /// Whether a selector of environments selects this one.
     pub(super) fn of_environment(
         &self,
-        selector: &str,
+        selector: &'a str,
         environment: &Record<Environment>,
     ) -> Result<bool, String> {
-        self.ask(selector, ENVIRONMENT, || {
+        self.ask(selector, ENVIRONMENT, |_| {
             let environment = self.value(environment.meta.id, || environment_context(environment))?;
             Ok(Scope::default().with("environment", environment))
         })
     }
 
     /// Whether a selector of people selects this one; `user` is the name the word was given under.
-    pub(super) fn of_user(&self, selector: &str, user: &str) -> Result<bool, String> {
-        self.ask(selector, USER, || Ok(Scope::default().with("user", value_of(&user)?)))
+    pub(super) fn of_user(&self, selector: &'a str, user: &str) -> Result<bool, String> {
+        self.ask(selector, USER, |_| Ok(Scope::default().with("user", value_of(&user)?)))
     }
 
     /// Whether a selector of people can be asked at all.
-    pub(super) fn can_ask_of_users(&self, selector: &str) -> Result<(), String> {
+    pub(super) fn can_ask_of_users(&self, selector: &'a str) -> Result<(), String> {
         self.compiled(selector, USER).map(|_| ()).map_err(|error| error.to_string())
     }
 
     fn ask(
         &self,
-        selector: &str,
+        selector: &'a str,
         variables: &'static [&'static str],
-        scope: impl FnOnce() -> Result<Scope, SelectorError>,
+        scope: impl FnOnce(&Selector) -> Result<Scope, SelectorError>,
     ) -> Result<bool, String> {
-        let answer = self.compiled(selector, variables).and_then(|selector| selector.matches(&scope()?));
+        let answer =
+            self.compiled(selector, variables).and_then(|selector| selector.matches(&scope(&selector)?));
         answer.map_err(|error| error.to_string())
     }
 
-    fn compiled(
-        &self,
-        selector: &str,
-        variables: &'static [&'static str],
-    ) -> Result<Selector, SelectorError> {
+    /// Texts live in the catalog while the view does, so the place of one in memory names it.
+    fn compiled(&self, text: &'a str, variables: &'static [&'static str]) -> Result<Selector, SelectorError> {
         let mut selectors = self.selectors.borrow_mut();
-        let compiled = selectors.entry((variables, selector.to_owned()));
-        compiled.or_insert_with(|| Selector::compile(selector, variables)).clone()
+        let key = (text.as_ptr() as usize, text.len(), variables.as_ptr() as usize);
+        selectors.entry(key).or_insert_with(|| self.ws.compiled().selector(text, variables)).clone()
     }
 
-    fn place(&self, Parts { deployment, environment, resource }: Parts<'_>) -> Result<Scope, SelectorError> {
-        Ok(Scope::default()
-            .with("deployment", self.value(deployment.meta.id, || deployment_context(deployment))?)
-            .with("environment", self.value(environment.meta.id, || environment_context(environment))?)
-            .with("resource", self.value(resource.meta.id, || resource_context(resource))?))
+    /// Only what the selector speaks of is put into the scope.
+    fn place(
+        &self,
+        selector: &Selector,
+        Parts { deployment, environment, resource }: Parts<'_>,
+    ) -> Result<Scope, SelectorError> {
+        let mut scope = Scope::default();
+        if selector.uses("deployment") {
+            let value = self.value(deployment.meta.id, || deployment_context(deployment))?;
+            scope = scope.with("deployment", value);
+        }
+        if selector.uses("environment") {
+            let value = self.value(environment.meta.id, || environment_context(environment))?;
+            scope = scope.with("environment", value);
+        }
+        if selector.uses(RESOURCE) {
+            scope = scope.with(RESOURCE, self.value(resource.meta.id, || resource_context(resource))?);
+        }
+        Ok(scope)
     }
 
     fn value<T: Serialize>(

@@ -1,14 +1,19 @@
 //! The decision on one release target: from what is declared, what happened and what time it is,
 //! to what should run, what must be asked for, and why nothing more happens.
 
+use super::decided::Decided;
 use super::facts::Facts;
-use super::history::{Active, History, Tried, on_target};
+use super::facts::JobStanding;
+use super::history::{Active, History, on_target};
 use super::review::{Floor, Review, review};
+use super::rollback::Holds;
+use super::ruling::Named;
 use super::summary::{Picture, Step, describe};
+use super::verification::Verified;
 use super::view::{DeploymentView, Place};
 use crate::Timestamp;
 use crate::catalog::WorkspaceCatalog;
-use crate::decision::{JobOnTarget, TargetDecision, TargetState, VersionOnTarget};
+use crate::decision::{JobOnTarget, TargetDecision, TargetState, Verdict, VersionOnTarget};
 use crate::entity::{OnNewVersion, Record, Version, VersionStatus};
 use crate::id::{JobId, ReleaseId, VersionId};
 use crate::job::{JobRef, JobStatus, Purpose};
@@ -24,18 +29,20 @@ pub struct Outcome {
     pub request: Option<JobRef>,
     /// The job that makes way for a newer version.
     pub supersede: Option<JobRef>,
+    /// The jobs to record `Requested` for that measure what runs.
+    pub verifications: Vec<JobRef>,
 }
 
 /// Decides on one target; for many targets of one deployment make one [`DeploymentView`] and ask it.
 pub fn decide_target(
     ws: &WorkspaceCatalog,
     facts: &Facts,
+    decided: &dyn Decided,
     target: &TargetKey,
-    previous: Option<&TargetDecision>,
     now: Timestamp,
     cause: Option<String>,
 ) -> Outcome {
-    DeploymentView::of(ws, facts, target.deployment, now).decide(target, previous, cause)
+    DeploymentView::of(ws, facts, decided, target.deployment, now).decide(target, cause)
 }
 
 /// Whether two decisions say the same, whenever, for whatever cause and on whichever revision they were made.
@@ -69,85 +76,138 @@ pub fn same_decision(one: &TargetDecision, other: &TargetDecision) -> bool {
 
 impl<'a> DeploymentView<'a> {
     /// Decides on one of the deployment's targets.
-    pub fn decide(
-        &self,
-        target: &TargetKey,
-        previous: Option<&TargetDecision>,
-        cause: Option<String>,
-    ) -> Outcome {
+    pub fn decide(&self, target: &TargetKey, cause: Option<String>) -> Outcome {
+        let previous = self.decided.decision(target);
         let history = History::of(self.facts, target, previous);
         let Some(place) = self.place(target) else {
             return self.gone(target, history, previous, cause);
         };
-        let floor = self.floor(&history);
-        let review = review(self, &place, &floor);
-        let step = self.step(&place, &history, &review);
-        self.outcome(&place, history, review, step, previous, cause)
+        let success = running_success(&history);
+        let verified = success.map(|success| self.verified(&place, success)).unwrap_or_default();
+        let holds = self.holds(&place, &history, Some(&verified), previous);
+        let floor = self.floor(&place, &history, &holds);
+        let review = review(self, &place, &floor, &history, &holds);
+        let course = self.course(&place, &history, &holds, review);
+        self.outcome(&place, history, course, holds, verified, previous, cause)
     }
 
-    /// What runs, or is on its way, is not replaced by an older version unless it was rejected.
-    fn floor(&self, history: &History<'_>) -> Floor {
+    /// What runs, or is on its way, is not replaced by an older version unless it was rejected, is held back, or
+    /// another one is pinned.
+    fn floor(&self, place: &Place<'_>, history: &History<'_>, holds: &Holds) -> Floor {
         let active = history.active.as_ref().map(|active| (active.on_target.version, active.on_target.at));
         let current = history.current.as_ref().map(|current| (current.version, current.since));
+        let pinned = self.pin(&place.key).map(|pin| pin.spec.version);
         for (version, since) in active.into_iter().chain(current) {
+            if pinned.is_some_and(|pinned| pinned != version) {
+                return Floor::None;
+            }
             match self.version(version) {
                 None => return Floor::After(since),
-                Some(record) if !is_rejected(record) => return Floor::Version(version),
-                Some(_) => {}
+                Some(record) if is_rejected(record) => {}
+                Some(_) if holds.of(version).is_some() => {}
+                Some(_) => return Floor::Version(version),
             }
         }
-        Floor::None
+        // What is to be brought back is not passed over for something older.
+        holds.restore.as_ref().map_or(Floor::None, |restore| Floor::Version(restore.version))
     }
 
-    fn step(&self, place: &Place<'_>, history: &History<'_>, review: &Review<'_>) -> Step {
+    /// What happens, by what was chosen and what is under way.
+    fn course(
+        &self,
+        place: &Place<'a>,
+        history: &History<'a>,
+        holds: &Holds,
+        mut review: Review<'a>,
+    ) -> Course<'a> {
         let chosen = review.chosen.map(|(_, release)| release);
+        let wish = self.redeploy(&place.key).filter(|wish| {
+            let is_meant = wish.spec.version.is_none()
+                || wish.spec.version == review.chosen.map(|(version, _)| VersionId(version.meta.id));
+            let answered = match self.decided.decision(&place.key) {
+                Some(before) => before.redeployed_at,
+                None => history.last.as_ref().map(|last| last.at),
+            };
+            let begun = history.active.as_ref().map(|active| active.on_target.at);
+            is_meant && [answered, begun].into_iter().flatten().all(|at| at < wish.spec.at)
+        });
         let supersede = match place.deployment.spec.on_new_version {
             OnNewVersion::Wait => false,
             OnNewVersion::Supersede => true,
         };
-        if let Some(behind) = history.active.as_ref().and_then(Active::behind) {
+        let mut retry_at = None;
+        let step = if let Some(behind) = history.active.as_ref().and_then(Active::behind) {
             let makes_way = chosen.is_some_and(|release| release != behind.job.release);
-            return if supersede && makes_way { Step::Supersede } else { Step::Behind };
-        }
-        match (&history.active, chosen) {
-            (Some(active), Some(release)) if active.on_target.release != release => {
-                if supersede {
-                    Step::Supersede
-                } else {
-                    Step::WaitForActive
+            if supersede && makes_way { Step::Supersede } else { Step::Behind }
+        } else {
+            match (&history.active, chosen) {
+                (Some(active), Some(release)) if active.on_target.release != release => {
+                    if supersede {
+                        Step::Supersede
+                    } else {
+                        Step::WaitForActive
+                    }
+                }
+                (Some(_), _) => Step::Active,
+                (None, None) => Step::Keep,
+                (None, Some(_)) if wish.is_some() => Step::Request,
+                (None, Some(release)) => {
+                    let runs = history.current.as_ref().is_some_and(|current| current.release == release);
+                    let comes_back = holds.restore.is_some();
+                    match history.tried(release, self.redeployed_at(&place.key)) {
+                        _ if runs && !comes_back => Step::Keep,
+                        None => Step::Request,
+                        Some(tried) => {
+                            let said = self.retries(place, &tried);
+                            let step = self.retried(&said, &mut retry_at);
+                            review.tell_retries(said);
+                            step.unwrap_or(Step::TriedBadly(tried.status.into(), tried.reason))
+                        }
+                    }
                 }
             }
-            (Some(_), _) => Step::Active,
-            (None, None) => Step::Keep,
-            (None, Some(release)) => {
-                if history.current.as_ref().is_some_and(|current| current.release == release) {
-                    return Step::Keep;
-                }
-                match history.tried(release) {
-                    Tried::Badly(status, reason) => Step::TriedBadly(status, reason),
-                    Tried::No => Step::Request,
-                }
-            }
-        }
+        };
+        let redeployed_at = match (&step, wish) {
+            (Step::Request, Some(wish)) => Some(wish.spec.at),
+            _ => self.redeployed_at(&place.key),
+        };
+        Course { step, review, retry_at, redeployed_at }
     }
 
+    /// Whether a release that ended badly is tried again: now, or when. All that are asked must allow it.
+    fn retried(&self, said: &[Named<'_>], retry_at: &mut Option<Timestamp>) -> Option<Step> {
+        let mut latest = None;
+        for named in said {
+            match named.ruling.verdict {
+                Verdict::Allow => {}
+                Verdict::Deny => return None,
+                Verdict::Wait { until } => latest = latest.max(until),
+            }
+        }
+        *retry_at = latest;
+        Some(latest.map_or(Step::Request, Step::RetryAt))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "each is one thing that was found out on the way")]
     fn outcome(
         &self,
-        place: &Place<'_>,
-        history: History<'_>,
-        review: Review<'_>,
-        step: Step,
+        place: &Place<'a>,
+        history: History<'a>,
+        course: Course<'a>,
+        holds: Holds,
+        verified: Verified,
         previous: Option<&TargetDecision>,
         cause: Option<String>,
     ) -> Outcome {
+        let Course { step, review, retry_at, redeployed_at } = course;
         let mut request = None;
         let mut supersede = None;
         // A yes is still needed only while its job is not asked for.
         let yes_until = match step {
-            Step::WaitForActive | Step::Supersede | Step::Behind => review.chosen_until,
+            Step::WaitForActive | Step::Supersede | Step::Behind | Step::RetryAt(_) => review.chosen_until,
             Step::Active | Step::Request | Step::Keep | Step::TriedBadly(..) => None,
         };
-        let next_look = review.next_look.into_iter().chain(yes_until).min();
+        let next_look = review.next_look.into_iter().chain(yes_until).chain(retry_at).min();
         let attempts = history.attempts();
         let running = history.active.as_ref().and_then(|active| active.running).map(|running| &running.job);
         let next = review.chosen.map(|(version, release)| (version, release, history.next_attempt(release)));
@@ -193,17 +253,17 @@ impl<'a> DeploymentView<'a> {
             active,
             last: history.last,
             attempts,
-            earlier: Vec::new(),
-            held: Vec::new(),
-            verifications: Vec::new(),
-            redeployed_at: None,
+            earlier: history.earlier,
+            held: holds.held,
+            verifications: verified.known,
+            redeployed_at,
             considered: review.considered,
             next_look,
             catalog_revision: self.catalog_revision,
             decided_at: self.now,
             cause,
         };
-        Outcome { decision, request, supersede }
+        Outcome { decision, request, supersede, verifications: verified.missing }
     }
 
     /// The chosen version; where none passes, what runs or is on its way stays desired unless it was rejected.
@@ -265,17 +325,17 @@ impl<'a> DeploymentView<'a> {
             active,
             last: history.last,
             attempts,
-            earlier: Vec::new(),
-            held: Vec::new(),
+            earlier: history.earlier,
+            held: previous.map(|previous| previous.held.clone()).unwrap_or_default(),
             verifications: Vec::new(),
-            redeployed_at: None,
+            redeployed_at: previous.and_then(|previous| previous.redeployed_at),
             considered: Vec::new(),
             next_look: None,
             catalog_revision: self.catalog_revision,
             decided_at: self.now,
             cause,
         };
-        Outcome { decision, request: None, supersede: None }
+        Outcome { decision, request: None, supersede: None, verifications: Vec::new() }
     }
 }
 
@@ -289,6 +349,22 @@ impl DeploymentView<'_> {
             }
         }
     }
+}
+
+/// What was found to happen.
+struct Course<'a> {
+    step: Step,
+    review: Review<'a>,
+    /// When a release that ended badly is tried again.
+    retry_at: Option<Timestamp>,
+    /// The wish that the job to be asked for fulfils, or an earlier one.
+    redeployed_at: Option<Timestamp>,
+}
+
+/// The job that brought what runs, where the facts know it still.
+fn running_success<'a>(history: &History<'a>) -> Option<&'a JobStanding> {
+    let current = history.current.as_ref()?;
+    history.last_success().filter(|success| success.job.release == current.release)
 }
 
 impl Place<'_> {
@@ -337,6 +413,6 @@ fn requested(job: &JobRef, now: Timestamp) -> JobOnTarget {
     }
 }
 
-fn is_rejected(version: &Record<Version>) -> bool {
+pub(super) fn is_rejected(version: &Record<Version>) -> bool {
     version.spec.status == VersionStatus::Rejected
 }

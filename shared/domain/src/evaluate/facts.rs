@@ -4,17 +4,22 @@
 //! and one that saw every event say the same.
 
 use crate::Timestamp;
-use crate::id::{JobId, VersionId};
-use crate::job::{JobEvent, JobFact, JobRef, JobStatus, Reason, TerminalStatus};
+use crate::id::{JobId, ResourceId, VersionId};
+use crate::job::{JobEvent, JobFact, JobRef, JobStatus, Purpose, Reason, TerminalStatus};
 use crate::target::TargetKey;
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 
 /// How every job stands.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     jobs: HashMap<JobId, JobStanding>,
+    /// Jobs that bring releases.
     of_target: HashMap<TargetKey, BTreeSet<JobId>>,
-    successes: HashMap<VersionId, BTreeSet<JobId>>,
+    of_version: HashMap<VersionId, BTreeSet<JobId>>,
+    /// Jobs that verify what another one brought.
+    verifying: HashMap<JobId, BTreeSet<JobId>>,
+    on_resource: HashMap<ResourceId, BTreeSet<TargetKey>>,
     sequence: u64,
 }
 
@@ -83,11 +88,9 @@ impl Facts {
             (None, Standing::Active { .. }) => FactChange::Started,
             (Some(Standing::Over { .. }), Standing::Active { .. }) => FactChange::Reopened,
         };
-        self.forget(id);
-        self.of_target.entry(event.job.target).or_default().insert(id);
         let known = JobStanding { job: event.job.clone(), sequence, at: event.at, standing };
-        if known.succeeded() {
-            self.successes.entry(event.job.version).or_default().insert(id);
+        if before.is_none() {
+            self.index(&known);
         }
         self.jobs.insert(id, known);
         change
@@ -108,14 +111,24 @@ impl Facts {
         self.jobs.get(&id)
     }
 
-    /// The jobs of a target, in no telling order.
+    /// The jobs that bring releases to a target, in no telling order.
     pub fn jobs_of(&self, target: &TargetKey) -> impl Iterator<Item = &JobStanding> {
         self.of_target.get(target).into_iter().flatten().filter_map(|id| self.jobs.get(id))
     }
 
-    /// The successful jobs of a version on any target.
-    pub fn successes_of(&self, version: VersionId) -> impl Iterator<Item = &JobStanding> {
-        self.successes.get(&version).into_iter().flatten().filter_map(|id| self.jobs.get(id))
+    /// The jobs that bring a version to any target, in no telling order.
+    pub fn jobs_of_version(&self, version: VersionId) -> impl Iterator<Item = &JobStanding> {
+        self.of_version.get(&version).into_iter().flatten().filter_map(|id| self.jobs.get(id))
+    }
+
+    /// The jobs that verify what a job brought, in no telling order.
+    pub fn verifications_of(&self, job: JobId) -> impl Iterator<Item = &JobStanding> {
+        self.verifying.get(&job).into_iter().flatten().filter_map(|id| self.jobs.get(id))
+    }
+
+    /// The targets on a resource, of any deployment, to which jobs have gone.
+    pub fn targets_on(&self, resource: ResourceId) -> impl Iterator<Item = &TargetKey> {
+        self.on_resource.get(&resource).into_iter().flatten()
     }
 
     /// How many jobs are known.
@@ -141,10 +154,34 @@ impl Facts {
         }
     }
 
+    /// What a job is for, and for which target and version, never changes.
+    fn index(&mut self, known: &JobStanding) {
+        let JobRef { id, target, version, purpose, .. } = known.job;
+        match purpose {
+            Purpose::Deploy => {
+                self.of_target.entry(target).or_default().insert(id);
+                self.of_version.entry(version).or_default().insert(id);
+                self.on_resource.entry(target.resource).or_default().insert(target);
+            }
+            Purpose::Verify { of, .. } => {
+                self.verifying.entry(of).or_default().insert(id);
+            }
+        }
+    }
+
     fn forget(&mut self, id: JobId) {
         let Some(known) = self.jobs.remove(&id) else { return };
-        remove_from(&mut self.of_target, &known.job.target, id);
-        remove_from(&mut self.successes, &known.job.version, id);
+        let JobRef { target, version, purpose, .. } = known.job;
+        match purpose {
+            Purpose::Deploy => {
+                remove_from(&mut self.of_target, &target, &id);
+                remove_from(&mut self.of_version, &version, &id);
+                if !self.of_target.contains_key(&target) {
+                    remove_from(&mut self.on_resource, &target.resource, &target);
+                }
+            }
+            Purpose::Verify { of, .. } => remove_from(&mut self.verifying, &of, &id),
+        }
     }
 }
 
@@ -188,10 +225,10 @@ fn standing_after(fact: &JobFact) -> Standing {
     }
 }
 
-fn remove_from<K: std::hash::Hash + Eq + Copy>(index: &mut HashMap<K, BTreeSet<JobId>>, key: &K, id: JobId) {
-    if let Some(ids) = index.get_mut(key) {
-        ids.remove(&id);
-        if ids.is_empty() {
+fn remove_from<K: Hash + Eq, V: Ord>(index: &mut HashMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(values) = index.get_mut(key) {
+        values.remove(value);
+        if values.is_empty() {
             index.remove(key);
         }
     }
@@ -255,7 +292,8 @@ mod tests {
                 Standing::Over { .. } => None,
             };
             assert_eq!(cancelling, active, "{sequence}");
-            assert_eq!(facts.successes_of(event.job.version).count(), successes, "{sequence}");
+            let succeeded = facts.jobs_of_version(event.job.version).filter(|job| job.succeeded()).count();
+            assert_eq!(succeeded, successes, "{sequence}");
             assert_eq!(facts.jobs_of(&event.job.target).count(), 1);
         }
         assert_eq!(facts.sequence(), 6);
@@ -279,6 +317,6 @@ mod tests {
         assert_eq!(facts.len(), 2);
         facts.forget_over_before(Timestamp::UNIX_EPOCH + chrono::TimeDelta::seconds(1));
         assert_eq!(facts.len(), 1);
-        assert_eq!(facts.successes_of(VersionId(derive(&["v"]))).count(), 0);
+        assert!(facts.jobs_of_version(VersionId(derive(&["v"]))).all(|job| !job.is_over()));
     }
 }

@@ -3,13 +3,18 @@
 //! The facts say it; where the stream has forgotten, or has not yet heard, the previous decision does.
 
 use super::facts::{Facts, JobStanding, Standing};
+use super::retry::Tried;
+use super::version_cooldown::Deploy;
+use crate::Timestamp;
 use crate::decision::{JobOnTarget, ReleaseAttempts, TargetDecision, VersionOnTarget};
-use crate::id::ReleaseId;
-use crate::job::{JobStatus, Reason};
+use crate::id::{JobId, ReleaseId};
+use crate::job::{JobStatus, Reason, TerminalStatus};
 use crate::target::TargetKey;
 
 /// How many releases a decision remembers the attempts of.
 const RELEASES_MAX: usize = 16;
+/// How many of the versions that ran before a decision remembers.
+const EARLIER_MAX: usize = 4;
 
 /// What happened on one target.
 pub(super) struct History<'a> {
@@ -21,6 +26,8 @@ pub(super) struct History<'a> {
     pub(super) active: Option<Active<'a>>,
     /// The job that ended last.
     pub(super) last: Option<JobOnTarget>,
+    /// The versions that ran here before, the last first.
+    pub(super) earlier: Vec<VersionOnTarget>,
 }
 
 /// The job on its way.
@@ -39,14 +46,6 @@ impl<'a> Active<'a> {
     }
 }
 
-/// How the last job of a release stands that is not active.
-pub(super) enum Tried {
-    /// There is none, or it says nothing against another try.
-    No,
-    /// It ended badly, and nothing else has been brought here since.
-    Badly(JobStatus, Option<Reason>),
-}
-
 impl<'a> History<'a> {
     pub(super) fn of(facts: &'a Facts, target: &TargetKey, previous: Option<&'a TargetDecision>) -> Self {
         let mut jobs: Vec<&JobStanding> = facts.jobs_of(target).collect();
@@ -54,7 +53,8 @@ impl<'a> History<'a> {
         let current = current(&jobs, previous);
         let active = active(&jobs, previous, facts);
         let last = last(&jobs, previous, facts);
-        Self { jobs, previous, current, active, last }
+        let earlier = earlier(&jobs, current.as_ref(), previous);
+        Self { jobs, previous, current, active, last, earlier }
     }
 
     /// The number of the next job of a release.
@@ -91,41 +91,102 @@ impl<'a> History<'a> {
         attempts
     }
 
-    /// Whether the last job of the release speaks against another. Being superseded does not:
-    /// that says nothing about the release. Nor does a failure before something else succeeded here.
-    pub(super) fn tried(&self, release: ReleaseId) -> Tried {
-        let of_release = self.jobs.iter().filter(|job| job.job.release == release);
-        let Some(job) = of_release.max_by_key(|job| job.job.attempt) else {
-            return self.tried_as_remembered(release);
+    /// How the release fared, if its last job speaks against another. Being superseded does not: that says nothing
+    /// about the release. Nor does a failure before something else succeeded here, or before somebody wished for
+    /// another try.
+    pub(super) fn tried(&self, release: ReleaseId, forgiven: Option<Timestamp>) -> Option<Tried> {
+        let of_release = || self.jobs.iter().filter(|job| job.job.release == release);
+        let Some(last) = of_release().max_by_key(|job| job.job.attempt) else {
+            return self.tried_as_remembered(release, forgiven);
         };
-        let superseded_by_success =
-            self.jobs.iter().any(|other| other.succeeded() && other.sequence > job.sequence);
-        match job.standing {
+        let row_begins = self.jobs.iter().rev().find(|job| job.succeeded()).map_or(0, |job| job.sequence);
+        let bad_end = |job: &JobStanding| match job.standing {
             Standing::Over { status, reason }
-                if speaks_against(status.into(), reason) && !superseded_by_success =>
+                if speaks_against(status.into(), reason)
+                    && job.sequence > row_begins
+                    && forgiven.is_none_or(|wish| job.at > wish) =>
             {
-                Tried::Badly(status.into(), reason)
+                Some((status, reason))
             }
-            Standing::Over { .. } | Standing::Active { .. } => Tried::No,
-        }
+            Standing::Over { .. } | Standing::Active { .. } => None,
+        };
+        let (status, reason) = bad_end(last)?;
+        let failed = of_release().filter(|job| bad_end(job).is_some()).count();
+        let failed = u32::try_from(failed).unwrap_or(u32::MAX);
+        Some(Tried { failed, status, reason, ended_at: last.at })
     }
 
-    fn tried_as_remembered(&self, release: ReleaseId) -> Tried {
-        let last = self.previous.and_then(|previous| previous.last.as_ref());
-        match last {
-            Some(last)
-                if last.release == release
-                    && speaks_against(last.status, last.reason)
-                    && !self.jobs.iter().any(|other| other.succeeded()) =>
-            {
-                Tried::Badly(last.status, last.reason)
-            }
-            Some(_) | None => Tried::No,
-        }
+    fn tried_as_remembered(&self, release: ReleaseId, forgiven: Option<Timestamp>) -> Option<Tried> {
+        let last = self.previous.and_then(|previous| previous.last.as_ref())?;
+        let status = TerminalStatus::try_from(last.status).ok()?;
+        let counts = last.release == release
+            && speaks_against(last.status, last.reason)
+            && forgiven.is_none_or(|wish| last.at > wish)
+            && !self.jobs.iter().any(|other| other.succeeded());
+        counts.then_some(Tried { failed: last.attempt, status, reason: last.reason, ended_at: last.at })
+    }
+
+    /// The job that ended last, as far as the facts show it.
+    pub(super) fn last_known(&self) -> Option<&'a JobStanding> {
+        self.jobs.iter().rev().find(|job| job.is_over()).copied()
+    }
+
+    /// The last success, as far as the facts show it.
+    pub(super) fn last_success(&self) -> Option<&'a JobStanding> {
+        self.jobs.iter().rev().find(|job| job.succeeded()).copied()
+    }
+
+    /// Whether a job of the release ever succeeded here.
+    pub(super) fn has_run(&self, release: ReleaseId) -> bool {
+        let remembered = self.current.iter().chain(&self.earlier);
+        remembered.map(|version| version.release).any(|known| known == release)
+            || self.jobs.iter().any(|job| job.succeeded() && job.job.release == release)
+    }
+
+    /// Whether something succeeded here after that job; so it is taken where the job is known no more.
+    pub(super) fn succeeded_after(&self, job: JobId) -> bool {
+        let known = self.jobs.iter().find(|known| known.job.id == job);
+        known.is_none_or(|known| {
+            self.jobs.iter().any(|other| other.succeeded() && other.sequence > known.sequence)
+        })
+    }
+
+    /// The last deploy that ended as a success or a failure.
+    pub(super) fn last_deploy(&self) -> Option<Deploy<'_>> {
+        let touched = |job: &&&JobStanding| match job.standing {
+            Standing::Over { status: TerminalStatus::Successful | TerminalStatus::Failure, .. } => true,
+            Standing::Over { .. } | Standing::Active { .. } => false,
+        };
+        let known = self.jobs.iter().rev().find(touched).map(|job| Deploy {
+            version: job.job.version,
+            tag: &job.job.tag,
+            ended_at: Some(job.at),
+        });
+        let remembered = || {
+            let last = self
+                .last
+                .as_ref()
+                .filter(|last| matches!(last.status, JobStatus::Successful | JobStatus::Failure));
+            last.map(|last| Deploy { version: last.version, tag: &last.tag, ended_at: Some(last.at) })
+        };
+        let current = || {
+            let current = self.current.as_ref();
+            current.map(|c| Deploy { version: c.version, tag: &c.tag, ended_at: Some(c.since) })
+        };
+        known.or_else(remembered).or_else(current)
+    }
+
+    /// The deploy that is on its way.
+    pub(super) fn on_its_way(&self) -> Option<Deploy<'_>> {
+        let active = self.active.as_ref()?;
+        Some(match active.behind() {
+            Some(running) => Deploy { version: running.job.version, tag: &running.job.tag, ended_at: None },
+            None => Deploy { version: active.on_target.version, tag: &active.on_target.tag, ended_at: None },
+        })
     }
 }
 
-fn speaks_against(status: JobStatus, reason: Option<Reason>) -> bool {
+pub(super) fn speaks_against(status: JobStatus, reason: Option<Reason>) -> bool {
     match status {
         JobStatus::Pending
         | JobStatus::Queued
@@ -141,7 +202,7 @@ fn speaks_against(status: JobStatus, reason: Option<Reason>) -> bool {
     }
 }
 
-fn current(jobs: &[&JobStanding], previous: Option<&TargetDecision>) -> Option<VersionOnTarget> {
+pub(super) fn current(jobs: &[&JobStanding], previous: Option<&TargetDecision>) -> Option<VersionOnTarget> {
     let remembered = previous.and_then(|previous| previous.current.as_ref());
     let known = jobs.iter().rev().find(|job| job.succeeded()).map(|job| version_of(job));
     let (known, remembered) = match (known, remembered) {
@@ -153,6 +214,25 @@ fn current(jobs: &[&JobStanding], previous: Option<&TargetDecision>) -> Option<V
     // a success that is being run again, or that the stream has forgotten.
     let shown = jobs.iter().any(|job| job.succeeded() && job.job.release == remembered.release);
     if !shown && remembered.since >= known.since { Some(remembered.clone()) } else { Some(known) }
+}
+
+/// Every version that succeeded here, each once, the last first, but for the one that runs.
+fn earlier(
+    jobs: &[&JobStanding],
+    current: Option<&VersionOnTarget>,
+    previous: Option<&TargetDecision>,
+) -> Vec<VersionOnTarget> {
+    let known = jobs.iter().rev().filter(|job| job.succeeded()).map(|job| version_of(job));
+    let remembered =
+        previous.into_iter().flat_map(|previous| previous.current.iter().chain(&previous.earlier));
+    let mut earlier: Vec<VersionOnTarget> = Vec::new();
+    for version in known.chain(remembered.cloned()) {
+        let listed = current.into_iter().chain(&earlier).any(|listed| listed.version == version.version);
+        if !listed && earlier.len() < EARLIER_MAX {
+            earlier.push(version);
+        }
+    }
+    earlier
 }
 
 fn version_of(job: &JobStanding) -> VersionOnTarget {

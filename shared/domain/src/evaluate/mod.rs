@@ -5,17 +5,30 @@
 mod any_approval;
 mod ask;
 mod decide;
+mod decided;
+mod dependency;
+mod deployment_window;
 mod environment_progression;
 mod facts;
+mod freeze;
+mod gates;
+mod gradual_rollout;
 mod history;
+mod pin;
+mod retry;
 mod review;
+mod rollback;
 mod ruling;
+mod skip;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod verification;
+mod version_cooldown;
 mod version_selector;
 mod view;
 
 pub use decide::{Outcome, decide_target, same_decision};
+pub use decided::Decided;
 pub use facts::{FactChange, Facts, JobStanding, Standing};
 pub use view::DeploymentView;

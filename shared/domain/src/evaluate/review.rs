@@ -1,10 +1,13 @@
 //! Which version a target should run: the candidates, newest first, and what every rule says of each.
 
-use super::ruling::Ruling;
+use super::history::History;
+use super::rollback::{self, Holds};
+use super::ruling::{Named, Ruling, latest};
 use super::view::{DeploymentView, Place};
+use super::{deployment_window, pin, skip, version_cooldown};
 use crate::Timestamp;
 use crate::decision::{ConsideredVersion, RuleVerdict, Verdict};
-use crate::entity::{Policy, PolicyRule, Record, Version, VersionStatus};
+use crate::entity::{DeploymentWindow, Kind, Policy, PolicyRule, Record, Version, VersionStatus};
 use crate::id::{ReleaseId, VersionId};
 use std::cmp::Reverse;
 
@@ -33,41 +36,90 @@ pub(super) struct Review<'a> {
     pub(super) chosen_until: Option<Timestamp>,
 }
 
-/// Looks at the candidates down to the first that passes, or to the floor.
-pub(super) fn review<'a>(view: &DeploymentView<'a>, place: &Place<'a>, floor: &Floor) -> Review<'a> {
+/// Looks at the candidates down to the first that passes, or to the floor. What a rollback holds back is none, nor is
+/// what lies between it and what runs; where nothing newer passes, what ran before comes back.
+pub(super) fn review<'a>(
+    view: &DeploymentView<'a>,
+    place: &Place<'a>,
+    floor: &Floor,
+    history: &History<'a>,
+    holds: &Holds,
+) -> Review<'a> {
     let mut review = Review { considered: Vec::new(), chosen: None, next_look: None, chosen_until: None };
+    let pin = view.pin(&place.key);
+    let mut below_a_hold = false;
     for version in view.versions() {
+        let id = VersionId(version.meta.id);
         if let Floor::After(instant) = floor
             && version.meta.created_at <= *instant
         {
             break;
         }
-        if version.spec.status == VersionStatus::Ready {
-            let mut rulings = rulings(view, place, version);
-            let release = view.release_of(&place.key, VersionId(version.meta.id));
-            if let Err(error) = &release {
-                rulings.push((
-                    None,
-                    "variables",
-                    Ruling::deny(format!("a variable cannot be resolved: {error}")),
-                ));
-            }
-            let allowed = rulings.iter().all(|(_, _, ruling)| ruling.verdict.allows());
-            let change = rulings.iter().filter_map(|(_, _, ruling)| ruling.next_change()).min();
-            review.considered.push(considered(version, allowed, rulings));
-            if let (true, Ok(release)) = (allowed, release) {
-                review.chosen = Some((version, release));
-                review.chosen_until = change;
+        let is_floor = matches!(floor, Floor::Version(floor) if *floor == id);
+        let held = holds.of(id);
+        let is_between = below_a_hold && !is_floor && !matches!(floor, Floor::None) && held.is_none();
+        if version.spec.status == VersionStatus::Ready
+            && !is_between
+            && holds.restore.as_ref().is_none_or(|r| r.version != id)
+        {
+            let mut rulings = rulings(view, place, history, version);
+            rulings.extend(held.map(|held| Named::built_in("rollback", rollback::judge(held))));
+            if review.take(view, place, version, rulings) {
                 break;
             }
-            review.next_look = review.next_look.into_iter().chain(change).min();
         }
-        if matches!(floor, Floor::Version(id) if id.0 == version.meta.id) {
+        below_a_hold |= held.is_some();
+        let is_pinned = pin.is_some_and(|pin| pin.spec.version == id);
+        if is_floor || is_pinned {
             break;
         }
     }
+    if let (None, Some(restore)) = (&review.chosen, &holds.restore)
+        && let Some(version) = view.version(restore.version)
+    {
+        let back = Ruling::allow("it ran here before, and what came after it failed", None);
+        let mut rulings = vec![Named::built_in("rollback", back)];
+        rulings.extend(view.freeze(place).map(|ruling| Named::built_in("freeze", ruling)));
+        rulings.extend(pinned(view, place, version));
+        review.take(view, place, version, rulings);
+    }
     shorten(&mut review.considered);
     review
+}
+
+impl<'a> Review<'a> {
+    /// Takes in what the rules say of a version, and tells whether it is the one.
+    fn take(
+        &mut self,
+        view: &DeploymentView<'a>,
+        place: &Place<'a>,
+        version: &'a Record<Version>,
+        mut rulings: Vec<Named<'a>>,
+    ) -> bool {
+        let release = view.release_of(&place.key, VersionId(version.meta.id));
+        if let Err(error) = &release {
+            let ruling = Ruling::deny(format!("a variable cannot be resolved: {error}"));
+            rulings.push(Named::built_in("variables", ruling));
+        }
+        let allowed = rulings.iter().all(|named| named.ruling.verdict.allows());
+        let change = rulings.iter().filter_map(|named| named.ruling.next_change()).min();
+        self.considered.push(considered(version, allowed, rulings));
+        if let (true, Ok(release)) = (allowed, release) {
+            self.chosen = Some((version, release));
+            self.chosen_until = change;
+            return true;
+        }
+        self.next_look = self.next_look.into_iter().chain(change).min();
+        false
+    }
+
+    /// Tells of the chosen version what is said of its retries.
+    pub(super) fn tell_retries(&mut self, said: Vec<Named<'a>>) {
+        let chosen = self.chosen.map(|(version, _)| VersionId(version.meta.id));
+        if let Some(told) = self.considered.iter_mut().find(|told| Some(told.version) == chosen) {
+            told.rules.extend(said.into_iter().map(Named::into_verdict));
+        }
+    }
 }
 
 /// The most telling ones stay: the newest, and the one that was chosen.
@@ -79,23 +131,34 @@ fn shorten(considered: &mut Vec<ConsideredVersion>) {
     }
 }
 
-type NamedRuling<'a> = (Option<&'a Record<Policy>>, &'static str, Ruling);
-
-/// What every rule of every enabled matching policy says; all are asked, so that *why* is complete.
+/// What every gate of every enabled matching policy says; all are asked, so that *why* is complete.
 fn rulings<'a>(
     view: &DeploymentView<'a>,
     place: &Place<'a>,
+    history: &History<'a>,
     version: &'a Record<Version>,
-) -> Vec<NamedRuling<'a>> {
+) -> Vec<Named<'a>> {
+    let id = VersionId(version.meta.id);
     let mut rulings = Vec::new();
     for (id, error) in view.broken_policies() {
-        rulings.push((None, "policy", Ruling::deny(format!("the policy {id} cannot be read: {error}"))));
+        let ruling = Ruling::deny(format!("the policy {id} cannot be read: {error}"));
+        rulings.push(Named::built_in("policy", ruling));
     }
+    rulings.extend(view.freeze(place).map(|ruling| Named::built_in("freeze", ruling)));
+    rulings.extend(pinned(view, place, version));
+    for needs in &version.spec.dependencies {
+        rulings.push(Named::built_in("versionDependency", view.version_dependency(needs, place)));
+    }
+    let has_run = history.current.is_some();
+    let skips: Vec<_> = view.ws.skips_of(id).collect();
+    let skip = |policy, index| skip::of_rule(&skips, policy, index, &place.key, view.now);
+    let mut rollouts = Vec::new();
+    let mut windows = Vec::new();
     for (policy, broken) in place.policies() {
         let policy = *policy;
         if let Some(error) = broken {
             let reason = format!("the policy's selector cannot be evaluated: {error}");
-            rulings.push((Some(policy), "selector", Ruling::deny(reason)));
+            rulings.push(Named::of(policy, 0, "selector", Ruling::deny(reason)));
             continue;
         }
         for (index, rule) in policy.spec.rules.iter().enumerate() {
@@ -104,29 +167,86 @@ fn rulings<'a>(
                 PolicyRule::EnvironmentProgression(rule) => {
                     view.environment_progression(policy, index, rule, place, version)
                 }
-                PolicyRule::VersionSelector(rule) => view.version_selector(rule, place, version),
-                PolicyRule::GradualRollout(_)
-                | PolicyRule::DeploymentWindow(_)
-                | PolicyRule::VersionCooldown(_)
-                | PolicyRule::DeploymentDependency(_)
-                | PolicyRule::Retry(_)
-                | PolicyRule::Rollback(_)
-                | PolicyRule::Verification(_) => Ruling::deny("not evaluated"),
+                PolicyRule::VersionSelector(rule) => {
+                    view.version_selector(policy, index, rule, place, version)
+                }
+                PolicyRule::DeploymentWindow(rule) => {
+                    if has_run && skip(policy, index).is_none() {
+                        windows.push((policy, rule));
+                    }
+                    view.deployment_window(policy, rule, has_run)
+                }
+                PolicyRule::VersionCooldown(rule) => {
+                    let (active, last) = (history.on_its_way(), history.last_deploy());
+                    version_cooldown::judge(rule, id, active, last, view.now)
+                }
+                PolicyRule::DeploymentDependency(rule) => view.deployment_dependency(rule, place),
+                PolicyRule::GradualRollout(rollout) => {
+                    rollouts.push((policy, index, rule.name(), rollout));
+                    continue;
+                }
+                PolicyRule::Retry(_) | PolicyRule::Rollback(_) | PolicyRule::Verification(_) => continue,
             };
-            rulings.push((Some(policy), rule.name(), ruling));
+            let ruling = match skip(policy, index) {
+                Some(skip) => ruling.skipped(skip),
+                None => ruling,
+            };
+            rulings.push(Named::of(policy, index, rule.name(), ruling));
         }
+    }
+    if rollouts.is_empty() {
+        return rulings;
+    }
+    let start = started_at(view, version, &rulings, &windows);
+    let runs = history.current.as_ref().is_some_and(|current| current.version == id);
+    for (policy, index, name, rule) in rollouts {
+        let ruling = view.gradual_rollout(policy, index, rule, (place, version), start, runs);
+        let ruling = match skip(policy, index) {
+            Some(skip) => ruling.skipped(skip),
+            None => ruling,
+        };
+        rulings.push(Named::of(policy, index, name, ruling));
     }
     rulings
 }
 
-fn considered(version: &Record<Version>, allowed: bool, rulings: Vec<NamedRuling<'_>>) -> ConsideredVersion {
-    let rules = rulings
-        .into_iter()
-        .map(|(policy, rule, ruling)| match policy {
-            Some(policy) => ruling.of_policy(policy, rule),
-            None => ruling.built_in(rule),
-        })
-        .collect();
+fn pinned<'a>(
+    view: &DeploymentView<'a>,
+    place: &Place<'a>,
+    version: &'a Record<Version>,
+) -> Option<Named<'a>> {
+    if let Some((id, error)) = view.ws.broken(Kind::Pin).next() {
+        let ruling = Ruling::deny(format!("the pin {id} cannot be read: {error}"));
+        return Some(Named::built_in("pin", ruling));
+    }
+    let pin = view.pin(&place.key)?;
+    let tag = view.version(pin.spec.version).map(|version| version.spec.tag.as_str());
+    Some(Named::built_in("pin", pin::judge(pin, tag, VersionId(version.meta.id))))
+}
+
+/// When the rollouts of a version start on a target: when the last of the other gates was met, and from then on
+/// when all windows let it go. `None`: a gate is not met.
+fn started_at(
+    view: &DeploymentView<'_>,
+    version: &Record<Version>,
+    rulings: &[Named<'_>],
+    windows: &[(&Record<Policy>, &DeploymentWindow)],
+) -> Option<Timestamp> {
+    if !rulings.iter().all(|named| named.ruling.verdict.allows()) {
+        return None;
+    }
+    let met = rulings.iter().map(|named| named.ruling.satisfied_at);
+    let met = latest(met.chain([Some(version.meta.created_at)]))?;
+    let calendars = windows.iter().map(|(policy, rule)| {
+        view.ws.compiled().calendar(rule, policy.meta.created_at).ok().map(|calendar| (*rule, calendar))
+    });
+    let calendars = calendars.collect::<Option<Vec<_>>>()?;
+    let windows: Vec<_> = calendars.iter().map(|(rule, calendar)| (*rule, calendar.as_ref())).collect();
+    deployment_window::first_let(&windows, met)
+}
+
+fn considered(version: &Record<Version>, allowed: bool, rulings: Vec<Named<'_>>) -> ConsideredVersion {
+    let rules = rulings.into_iter().map(Named::into_verdict).collect();
     ConsideredVersion { version: VersionId(version.meta.id), tag: version.spec.tag.clone(), allowed, rules }
 }
 

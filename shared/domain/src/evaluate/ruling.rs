@@ -1,9 +1,9 @@
 //! What a rule says, before the policy's name is put to it.
 
 use crate::Timestamp;
-use crate::decision::{RuleVerdict, Verdict};
-use crate::entity::{Policy, Record};
-use crate::id::PolicyId;
+use crate::decision::{RuleInputs, RuleVerdict, Verdict};
+use crate::entity::{Policy, Record, Skip};
+use crate::id::{PolicyId, SkipId};
 use chrono::SecondsFormat;
 
 /// What a rule says of a version on a target, and when time alone may make it say something else.
@@ -14,24 +14,59 @@ pub(super) struct Ruling {
     pub(super) satisfied_at: Option<Timestamp>,
     /// The instant at which time alone ends a yes (an approval expires, a success grows too old).
     pub(super) ends_at: Option<Timestamp>,
+    /// What it looked at.
+    pub(super) inputs: Option<RuleInputs>,
+    pub(super) skipped_by: Option<SkipId>,
+}
+
+/// Whose rule it is.
+#[derive(Clone, Copy)]
+pub(super) enum Owner<'a> {
+    /// It is built in.
+    BuiltIn,
+    /// The n-th rule of a policy; 0 for what is about the policy as a whole.
+    Policy(&'a Record<Policy>, usize),
+}
+
+/// A ruling with whose and which rule it is of.
+pub(super) struct Named<'a> {
+    pub(super) owner: Owner<'a>,
+    pub(super) rule: &'static str,
+    pub(super) ruling: Ruling,
 }
 
 impl Ruling {
     pub(super) fn allow(reason: impl Into<String>, satisfied_at: Option<Timestamp>) -> Self {
-        Self { verdict: Verdict::Allow, reason: reason.into(), satisfied_at, ends_at: None }
+        Self { satisfied_at, ..Self::new(Verdict::Allow, reason.into()) }
     }
 
     pub(super) fn deny(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Deny, reason: reason.into(), satisfied_at: None, ends_at: None }
+        Self::new(Verdict::Deny, reason.into())
     }
 
     pub(super) fn wait(reason: impl Into<String>, until: Option<Timestamp>) -> Self {
-        let verdict = Verdict::Wait { until };
-        Self { verdict, reason: reason.into(), satisfied_at: None, ends_at: None }
+        Self::new(Verdict::Wait { until }, reason.into())
+    }
+
+    fn new(verdict: Verdict, reason: String) -> Self {
+        Self { verdict, reason, satisfied_at: None, ends_at: None, inputs: None, skipped_by: None }
     }
 
     pub(super) fn ending(self, ends_at: Option<Timestamp>) -> Self {
         Self { ends_at, ..self }
+    }
+
+    pub(super) fn on(self, inputs: RuleInputs) -> Self {
+        Self { inputs: Some(inputs), ..self }
+    }
+
+    /// The same rule, bypassed.
+    pub(super) fn skipped(self, skip: &Record<Skip>) -> Self {
+        let who = &skip.spec.created_by;
+        let reason = format!("skipped by {who}: {} ({})", skip.spec.reason, self.reason);
+        let skipped_by = Some(SkipId(skip.meta.id));
+        Self { skipped_by, inputs: self.inputs, ..Self::allow(reason, Some(skip.meta.created_at)) }
+            .ending(skip.spec.expires_at)
     }
 
     /// The earliest instant at which time alone may change it.
@@ -42,36 +77,39 @@ impl Ruling {
             Verdict::Wait { until } => until,
         }
     }
+}
 
-    pub(super) fn of_policy(self, policy: &Record<Policy>, rule: &str) -> RuleVerdict {
-        RuleVerdict {
-            policy: Some(PolicyId(policy.meta.id)),
-            policy_name: policy.meta.name.clone(),
-            rule: rule.to_owned(),
-            verdict: self.verdict,
-            reason: self.reason,
-            satisfied_at: self.satisfied_at,
-            policy_updated_at: None,
-            rule_index: 0,
-            changes_at: None,
-            skipped_by: None,
-            inputs: None,
-        }
+impl<'a> Named<'a> {
+    pub(super) fn built_in(rule: &'static str, ruling: Ruling) -> Self {
+        Self { owner: Owner::BuiltIn, rule, ruling }
     }
 
-    pub(super) fn built_in(self, rule: &str) -> RuleVerdict {
+    pub(super) fn of(policy: &'a Record<Policy>, index: usize, rule: &'static str, ruling: Ruling) -> Self {
+        Self { owner: Owner::Policy(policy, index), rule, ruling }
+    }
+
+    pub(super) fn into_verdict(self) -> RuleVerdict {
+        let changes_at = self.ruling.next_change();
+        let (policy, policy_name, policy_updated_at, rule_index) = match self.owner {
+            Owner::BuiltIn => (None, "built-in".to_owned(), None, 0),
+            Owner::Policy(Record { meta, .. }, index) => {
+                let index = u32::try_from(index).unwrap_or(u32::MAX);
+                (Some(PolicyId(meta.id)), meta.name.clone(), Some(meta.updated_at), index)
+            }
+        };
+        let Ruling { verdict, reason, satisfied_at, inputs, skipped_by, .. } = self.ruling;
         RuleVerdict {
-            policy: None,
-            policy_name: "built-in".to_owned(),
-            rule: rule.to_owned(),
-            verdict: self.verdict,
-            reason: self.reason,
-            satisfied_at: self.satisfied_at,
-            policy_updated_at: None,
-            rule_index: 0,
-            changes_at: None,
-            skipped_by: None,
-            inputs: None,
+            policy,
+            policy_name,
+            policy_updated_at,
+            rule: self.rule.to_owned(),
+            rule_index,
+            verdict,
+            reason,
+            satisfied_at,
+            changes_at,
+            skipped_by,
+            inputs,
         }
     }
 }
@@ -79,4 +117,9 @@ impl Ruling {
 /// An instant as reasons spell it.
 pub(super) fn rfc(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// The later of two instants, where there is any.
+pub(super) fn latest(instants: impl IntoIterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
+    instants.into_iter().flatten().max()
 }

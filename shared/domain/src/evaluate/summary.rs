@@ -1,6 +1,8 @@
 //! A decision in one word and one sentence.
 
 use super::review::{Obstacle, obstacles};
+use super::ruling::rfc;
+use crate::Timestamp;
 use crate::decision::{ConsideredVersion, JobOnTarget, TargetState, VersionOnTarget};
 use crate::id::VersionId;
 use crate::job::{JobRef, JobStatus, Reason};
@@ -20,6 +22,8 @@ pub(super) enum Step {
     Request,
     /// What runs stays.
     Keep,
+    /// The desired release was tried, ended badly, and is tried again then.
+    RetryAt(Timestamp),
     /// The desired release was tried, and ended so.
     TriedBadly(JobStatus, Option<Reason>),
 }
@@ -43,6 +47,7 @@ pub(super) fn describe(picture: &Picture<'_>) -> (TargetState, String) {
         Step::Active | Step::WaitForActive | Step::Behind | Step::Supersede | Step::Request => {
             TargetState::Deploying
         }
+        Step::RetryAt(_) => TargetState::Waiting,
         Step::TriedBadly(..) => TargetState::Failed,
         Step::Keep => match (&newer, picture.current, picture.rejected) {
             (Some((Obstacle::Waits, _)), ..) => TargetState::Waiting,
@@ -76,6 +81,9 @@ fn now(picture: &Picture<'_>) -> String {
             format!("{waiting} comes when the job of {active} (attempt {attempt}) is over")
         }
         Step::Supersede => format!("{desired} comes when the job of {active} is cancelled"),
+        Step::RetryAt(at) => {
+            format!("the last job of {desired} ended badly; it is tried again at {}", rfc(*at))
+        }
         Step::TriedBadly(status, reason) => {
             let why = reason.map(|reason| format!(", {}", words_of(reason))).unwrap_or_default();
             let runs = match picture.current {

@@ -137,6 +137,27 @@ pub enum TerminalStatus {
     ExternalRunNotFound,
 }
 
+impl TryFrom<JobStatus> for TerminalStatus {
+    type Error = JobStatus;
+
+    /// # Errors
+    /// With the status itself, where it ends nothing.
+    fn try_from(status: JobStatus) -> Result<Self, JobStatus> {
+        match status {
+            JobStatus::Successful => Ok(TerminalStatus::Successful),
+            JobStatus::Failure => Ok(TerminalStatus::Failure),
+            JobStatus::Cancelled => Ok(TerminalStatus::Cancelled),
+            JobStatus::Skipped => Ok(TerminalStatus::Skipped),
+            JobStatus::InvalidJobAgent => Ok(TerminalStatus::InvalidJobAgent),
+            JobStatus::InvalidIntegration => Ok(TerminalStatus::InvalidIntegration),
+            JobStatus::ExternalRunNotFound => Ok(TerminalStatus::ExternalRunNotFound),
+            JobStatus::Pending | JobStatus::Queued | JobStatus::InProgress | JobStatus::ActionRequired => {
+                Err(status)
+            }
+        }
+    }
+}
+
 impl From<TerminalStatus> for JobStatus {
     fn from(status: TerminalStatus) -> Self {
         match status {

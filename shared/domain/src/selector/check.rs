@@ -4,6 +4,7 @@ use super::SelectorError;
 use crate::near::did_you_mean;
 use cel::IdedExpr;
 use cel::common::ast::{EntryExpr, Expr};
+use std::collections::BTreeSet;
 
 /// How deep loops (`exists`, `all`, `map`, `filter`) may nest: each level multiplies the work.
 const LOOPS_MAX: usize = 2;
@@ -52,13 +53,16 @@ const FUNCTIONS: [&str; 36] = [
 const TYPES: [&str; 11] =
     ["bool", "bytes", "double", "int", "list", "map", "null_type", "optional", "string", "type", "uint"];
 
-/// Whether the expression uses only these variables and functions that exist, and loops within bounds.
-pub(super) fn names(expression: &IdedExpr, variables: &[&str]) -> Result<(), SelectorError> {
-    Walk { variables, bound: Vec::new(), loops: 0 }.expression(expression)
+/// Which of these variables the expression uses, if it uses no others, only functions that exist, and loops within bounds.
+pub(super) fn names(expression: &IdedExpr, variables: &[&str]) -> Result<BTreeSet<String>, SelectorError> {
+    let mut walk = Walk { variables, used: BTreeSet::new(), bound: Vec::new(), loops: 0 };
+    walk.expression(expression)?;
+    Ok(walk.used)
 }
 
 struct Walk<'a> {
     variables: &'a [&'a str],
+    used: BTreeSet<String>,
     /// What the loops around bind.
     bound: Vec<&'a str>,
     loops: usize,
@@ -110,8 +114,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn variable(&self, name: &str) -> Result<(), SelectorError> {
-        if self.variables.contains(&name) || self.bound.contains(&name) || TYPES.contains(&name) {
+    fn variable(&mut self, name: &str) -> Result<(), SelectorError> {
+        if self.bound.contains(&name) || TYPES.contains(&name) {
+            return Ok(());
+        }
+        if self.variables.contains(&name) {
+            self.used.insert(name.to_owned());
             return Ok(());
         }
         let are = if self.variables.len() == 1 { "is" } else { "are" };

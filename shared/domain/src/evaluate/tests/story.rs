@@ -135,8 +135,12 @@ impl World {
 
     pub(super) fn decide(&self, target: &str) -> Outcome {
         let ws = self.catalog.workspace(&workspace()).unwrap();
-        let previous = self.decisions.get(target);
-        decide_target(ws, &self.facts, &self.target(target), previous, self.now, Some("test".into()))
+        let decided = self.decided();
+        decide_target(ws, &self.facts, &decided, &self.target(target), self.now, Some("test".into()))
+    }
+
+    pub(super) fn decided(&self) -> BTreeMap<TargetKey, TargetDecision> {
+        self.decisions.values().map(|decision| (decision.target, decision.clone())).collect()
     }
 
     pub(super) fn record(&mut self, job: JobRef, fact: JobFact) {
@@ -146,7 +150,7 @@ impl World {
     }
 
     fn look(&mut self, target: &str, survives: bool) -> String {
-        let Outcome { decision, request, supersede } = self.decide(target);
+        let Outcome { decision, request, supersede, verifications } = self.decide(target);
         assert!(!decision.summary.is_empty());
         let tag = |of: Option<&String>| of.map_or_else(|| "-".to_owned(), Clone::clone);
         let state = serde_json::to_value(decision.state).unwrap();
@@ -170,6 +174,9 @@ impl World {
         }
         if survives {
             if let Some(job) = request {
+                self.record(job, JobFact::Requested { catalog_revision: self.revision });
+            }
+            for job in verifications {
                 self.record(job, JobFact::Requested { catalog_revision: self.revision });
             }
             if let Some(job) = supersede {

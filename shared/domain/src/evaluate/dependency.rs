@@ -1,0 +1,57 @@
+//! `deploymentDependency` and the dependencies of a version: something else must run on the same resource first.
+
+use super::ruling::Ruling;
+use crate::decision::{RuleInputs, Running};
+
+/// What runs on the resource, with what the expression says of each, or why it says nothing.
+pub(super) fn judge(expression: &str, what: &str, found: Vec<(Running, Option<String>)>) -> Ruling {
+    let error = found.iter().find_map(|(running, error)| Some((running.name.clone(), error.clone()?)));
+    let found: Vec<Running> = found.into_iter().map(|(running, _)| running).collect();
+    let met = found.iter().find(|running| running.matches);
+    let ruling = match (met, error) {
+        (Some(met), _) => {
+            let tag = met.tag.as_deref().unwrap_or("nothing");
+            Ruling::allow(format!("{} runs {tag} on this resource", met.name), None)
+        }
+        (None, Some((name, error))) => {
+            Ruling::deny(format!("`{expression}` cannot be evaluated for {name}: {error}"))
+        }
+        (None, None) if found.is_empty() => Ruling::wait(format!("{what}; nothing runs here"), None),
+        (None, None) => {
+            let each = found.iter().map(|running| match &running.tag {
+                Some(tag) => format!("{} {tag}", running.name),
+                None => format!("no {}", running.name),
+            });
+            Ruling::wait(format!("{what}; here is {}", each.collect::<Vec<_>>().join(", ")), None)
+        }
+    };
+    ruling.on(RuleInputs::Dependency { expression: expression.to_owned(), found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::Verdict;
+    use crate::id::{DeploymentId, derive};
+
+    fn running(name: &str, tag: Option<&str>, matches: bool) -> Running {
+        let deployment = DeploymentId(derive(&[name]));
+        Running { deployment, name: name.to_owned(), tag: tag.map(str::to_owned), matches }
+    }
+
+    #[test]
+    fn one_that_matches_is_enough_and_an_error_of_all_is_a_no() {
+        let (db, cache) = (running("db", Some("v1"), true), running("cache", None, false));
+        let check = |found, verdict, reason: &str| {
+            let ruling = judge("x", "needs x", found);
+            assert_eq!((ruling.verdict, ruling.reason.as_str()), (verdict, reason));
+        };
+        let wait = Verdict::Wait { until: None };
+        check(vec![], wait.clone(), "needs x; nothing runs here");
+        check(vec![(cache.clone(), None)], wait, "needs x; here is no cache");
+        let both = vec![(cache.clone(), Some("no such key".into())), (db, None)];
+        check(both, Verdict::Allow, "db runs v1 on this resource");
+        let broken = vec![(cache, Some("no such key".into()))];
+        check(broken, Verdict::Deny, "`x` cannot be evaluated for cache: no such key");
+    }
+}

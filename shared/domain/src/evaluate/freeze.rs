@@ -1,0 +1,81 @@
+//! `freeze`, built in: nothing new starts while a freeze is on.
+
+use super::ruling::{Ruling, rfc};
+use crate::Timestamp;
+use crate::decision::RuleInputs;
+use crate::entity::{Freeze, Record};
+use crate::id::FreezeId;
+
+/// From when a freeze is on.
+fn begins(freeze: &Record<Freeze>) -> Timestamp {
+    freeze.spec.from.unwrap_or(freeze.meta.created_at)
+}
+
+/// `freezes` are those that concern the target. It waits for the last end of those that are on; a yes ends when the next begins.
+pub(super) fn judge(freezes: &[&Record<Freeze>], now: Timestamp) -> Ruling {
+    let is_over = |freeze: &&&Record<Freeze>| freeze.spec.until.is_some_and(|until| until <= now);
+    let ahead: Vec<&&Record<Freeze>> = freezes.iter().filter(|freeze| !is_over(freeze)).collect();
+    let on = ahead.iter().filter(|freeze| begins(freeze) <= now);
+    // One without an end ends last.
+    let last = on.max_by_key(|freeze| (freeze.spec.until.is_none(), freeze.spec.until, freeze.meta.id));
+    let Some(last) = last else {
+        let next = ahead.iter().map(|freeze| begins(freeze)).min();
+        return Ruling::allow("nothing is frozen here", None).ending(next);
+    };
+    let Freeze { reason, owner, until, .. } = &last.spec;
+    let end = until.map(|at| format!(" until {}", rfc(at))).unwrap_or_default();
+    let reason = format!("frozen{end} by {owner}: {reason} ({})", last.meta.name);
+    let (freeze, from) = (FreezeId(last.meta.id), begins(last));
+    Ruling::wait(reason, *until).on(RuleInputs::Freeze { freeze, from, until: *until })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::Verdict;
+    use crate::entity::Meta;
+    use crate::id::derive;
+    use chrono::TimeDelta;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + TimeDelta::seconds(second)
+    }
+
+    fn freeze(name: &str, from: i64, until: Option<i64>) -> Record<Freeze> {
+        let meta = Meta {
+            id: derive(&[name]),
+            workspace: "acme".parse().unwrap(),
+            name: name.to_owned(),
+            metadata: [].into(),
+            created_at: at(from),
+            updated_at: at(from),
+        };
+        let spec = Freeze {
+            selector: "true".into(),
+            reason: "sale".into(),
+            owner: "ann".into(),
+            from: None,
+            until: until.map(at),
+        };
+        Record { meta, spec }
+    }
+
+    #[test]
+    fn it_waits_for_the_last_end_and_a_yes_ends_with_the_next_beginning() {
+        let (a, b) = (freeze("a", 10, Some(20)), freeze("b", 15, Some(40)));
+        let endless = freeze("c", 50, None);
+        let all = [&a, &b, &endless];
+        let until = |second: Option<i64>| Verdict::Wait { until: second.map(at) };
+        for (now, verdict, ends) in [
+            (9, Verdict::Allow, Some(10)),
+            (10, until(Some(20)), None),
+            (15, until(Some(40)), None),
+            (20, until(Some(40)), None),
+            (40, Verdict::Allow, Some(50)),
+            (50, until(None), None),
+        ] {
+            let ruling = judge(&all, at(now));
+            assert_eq!((ruling.verdict, ruling.ends_at), (verdict, ends.map(at)), "{now}");
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! Asks each gate of a version on a target: gathers what the rule must know, and remembers what is the same for all
+//! targets of an environment.
+
+use super::any_approval::{self, Question};
+use super::ask::Parts;
+use super::environment_progression::{self, Dependency, Success};
+use super::facts::{JobStanding, Standing};
+use super::gradual_rollout::{self, Placed, Turn};
+use super::history::{History, speaks_against};
+use super::retry::{self, Tried};
+use super::ruling::{Named, Ruling};
+use super::view::{DeploymentView, Place};
+use super::{dependency, deployment_window, freeze, version_selector};
+use crate::Timestamp;
+use crate::decision::Running;
+use crate::entity::{
+    AnyApproval, DeploymentDependency, DeploymentWindow, Environment, EnvironmentProgression, GradualRollout,
+    Kind, Policy, PolicyRule, Record, RolloutAction, RolloutControl, Version, VersionDependency,
+    VersionSelector,
+};
+use crate::id::{DeploymentId, EnvironmentId, PolicyId, RolloutControlId, VersionId};
+use crate::target::TargetKey;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+
+/// The maker of a version, among its metadata.
+const CREATED_BY: &str = "createdBy";
+
+/// A rule of a policy, asked of a version in an environment.
+pub(super) type Asked = (PolicyId, usize, VersionId, EnvironmentId);
+
+/// The rollout of a version over the targets of an environment.
+pub(super) struct Rollout<'a> {
+    /// The place of each target, from 0.
+    positions: HashMap<TargetKey, usize>,
+    /// The offsets of the targets on which it failed, in seconds.
+    failed: Vec<u64>,
+    /// A person's word on it.
+    control: Option<&'a Record<RolloutControl>>,
+}
+
+impl<'a> DeploymentView<'a> {
+    pub(super) fn any_approval(
+        &self,
+        policy: &'a Record<Policy>,
+        index: usize,
+        rule: &'a AnyApproval,
+        place: &Place<'a>,
+        version: &Record<Version>,
+    ) -> Ruling {
+        self.once(policy, index, place, version, || {
+            let approvers = rule.approvers.as_deref();
+            if let Some(Err(error)) = approvers.map(|text| self.asker.can_ask_of_users(text)) {
+                return Ruling::deny(format!("`approvers` cannot be evaluated: {error}"));
+            }
+            if let Some((id, error)) = self.ws.broken(Kind::Approval).next() {
+                // It may be a veto.
+                return Ruling::deny(format!("the approval {id} cannot be read: {error}"));
+            }
+            let words = self.ws.approvals(VersionId(version.meta.id), place.key.environment);
+            let question = Question {
+                ruled_since: policy.meta.created_at,
+                version_since: version.meta.created_at,
+                created_by: version.meta.metadata.get(CREATED_BY).map(String::as_str),
+                environment: &place.environment.meta.name,
+                words: words.map(|word| &word.spec).collect(),
+                now: self.now,
+            };
+            any_approval::judge(rule, &question, |user| match approvers {
+                None => Ok(true),
+                Some(text) => self.asker.of_user(text, user),
+            })
+        })
+    }
+
+    pub(super) fn environment_progression(
+        &self,
+        policy: &'a Record<Policy>,
+        index: usize,
+        rule: &'a EnvironmentProgression,
+        place: &Place<'a>,
+        version: &Record<Version>,
+    ) -> Ruling {
+        self.once(policy, index, place, version, || {
+            let selector = &rule.depends_on_environment_selector;
+            let mut dependencies = Vec::new();
+            for environment in self.environments_beside(place) {
+                match self.asker.of_environment(selector, environment) {
+                    Ok(true) => dependencies.push(self.progress(environment, rule, version)),
+                    Ok(false) => {}
+                    Err(error) => {
+                        return Ruling::deny(format!("`{selector}` cannot be evaluated: {error}"));
+                    }
+                }
+            }
+            dependencies.sort_unstable_by_key(|dependency| dependency.name);
+            environment_progression::judge(rule, version.meta.created_at, &dependencies, self.now)
+        })
+    }
+
+    pub(super) fn version_selector(
+        &self,
+        policy: &'a Record<Policy>,
+        index: usize,
+        rule: &'a VersionSelector,
+        place: &Place<'a>,
+        version: &Record<Version>,
+    ) -> Ruling {
+        let ask =
+            || version_selector::judge(rule, self.asker.of_version(&rule.selector, place.parts(), version));
+        if self.asker.of_version_is_about_environment(&rule.selector) {
+            self.once(policy, index, place, version, ask)
+        } else {
+            ask()
+        }
+    }
+
+    pub(super) fn deployment_window(
+        &self,
+        policy: &'a Record<Policy>,
+        rule: &'a DeploymentWindow,
+        has_run: bool,
+    ) -> Ruling {
+        match self.ws.compiled().calendar(rule, policy.meta.created_at) {
+            Ok(calendar) => deployment_window::judge(rule, &calendar.at(self.now), has_run),
+            Err(error) => Ruling::deny(format!("the window cannot be evaluated: {error}")),
+        }
+    }
+
+    pub(super) fn deployment_dependency(&self, rule: &'a DeploymentDependency, place: &Place<'a>) -> Ruling {
+        let what = format!("another deployment must run here for which `{}`", rule.depends_on);
+        self.dependency_on(&rule.depends_on, &what, place, |_| true)
+    }
+
+    pub(super) fn version_dependency(&self, needs: &'a VersionDependency, place: &Place<'a>) -> Ruling {
+        let other =
+            self.ws.deployment(needs.deployment).map_or("a deployment that is gone", |d| &d.meta.name);
+        let what = format!("{other} must run here in a version for which `{}`", needs.version_selector);
+        self.dependency_on(&needs.version_selector, &what, place, |id| id == needs.deployment)
+    }
+
+    /// What runs on the target's resource of other deployments, and what the expression says of it.
+    fn dependency_on(
+        &self,
+        expression: &'a str,
+        what: &str,
+        place: &Place<'a>,
+        is_meant: impl Fn(DeploymentId) -> bool,
+    ) -> Ruling {
+        let known = self.facts.targets_on(place.key.resource).copied();
+        let mut others: Vec<TargetKey> = known.chain(self.decided.on_resource(place.key.resource)).collect();
+        others.sort_unstable();
+        others.dedup();
+        others.retain(|other| {
+            other.deployment != place.key.deployment
+                && is_meant(other.deployment)
+                && self.ws.has_target(other)
+        });
+        let found = others.iter().filter_map(|other| {
+            let deployment = self.ws.deployment(other.deployment)?;
+            let current = History::of(self.facts, other, self.decided.decision(other)).current;
+            let answer = match current.as_ref().and_then(|current| self.ws.version(current.version)) {
+                None => Ok(false),
+                Some(version) => self.asker.of_dependency(expression, deployment, version),
+            };
+            let (matches, error) = match answer {
+                Ok(matches) => (matches, None),
+                Err(error) => (false, Some(error)),
+            };
+            let (name, tag) = (deployment.meta.name.clone(), current.map(|current| current.tag));
+            Some((Running { deployment: other.deployment, name, tag, matches }, error))
+        });
+        dependency::judge(expression, what, found.collect())
+    }
+
+    pub(super) fn freeze(&self, place: &Place<'a>) -> Option<Ruling> {
+        if let Some((id, error)) = self.ws.broken(Kind::Freeze).next() {
+            return Some(Ruling::deny(format!("the freeze {id} cannot be read: {error}")));
+        }
+        let mut concern = Vec::new();
+        for freeze in &self.freezes {
+            match self.asker.of_place(&freeze.spec.selector, place.parts()) {
+                Ok(true) => concern.push(*freeze),
+                Ok(false) => {}
+                Err(error) => {
+                    let name = &freeze.meta.name;
+                    return Some(Ruling::deny(format!(
+                        "whom the freeze {name} concerns cannot be told: {error}"
+                    )));
+                }
+            }
+        }
+        (!concern.is_empty()).then(|| freeze::judge(&concern, self.now))
+    }
+
+    /// Every retry rule's word on a release that ended badly; all must allow another try.
+    pub(super) fn retries(&self, place: &Place<'a>, tried: &Tried) -> Vec<Named<'a>> {
+        let rules = place.rules().filter_map(|(policy, index, rule)| match rule {
+            PolicyRule::Retry(retry) => {
+                Some(Named::of(policy, index, rule.name(), retry::judge(retry, tried, self.now)))
+            }
+            _ => None,
+        });
+        let mut said: Vec<Named<'a>> = rules.collect();
+        if said.is_empty() {
+            said.push(Named::built_in("retry", retry::without_rule(tried)));
+        }
+        said
+    }
+
+    /// `start` is when all other gates were met; `None`: they are not.
+    pub(super) fn gradual_rollout(
+        &self,
+        policy: &'a Record<Policy>,
+        index: usize,
+        rule: &'a GradualRollout,
+        (place, version): (&Place<'a>, &'a Record<Version>),
+        start: Option<Timestamp>,
+        runs: bool,
+    ) -> Ruling {
+        if let Some((id, error)) = self.ws.broken(Kind::RolloutControl).next() {
+            return Ruling::deny(format!("the word {id} on a rollout cannot be read: {error}"));
+        }
+        let rollout = self.rollout(policy, index, rule, place, version);
+        let placed = self.placed(&rollout, &place.key, policy, index, rule, VersionId(version.meta.id));
+        let failures = rollout.failed.iter().filter(|offset| **offset < placed.offset).count();
+        let control = rollout.control.map(|control| &control.spec);
+        let turn = Turn { placed, started_at: start, failures, control, runs };
+        gradual_rollout::judge(rule, &turn, self.now)
+    }
+
+    fn placed(
+        &self,
+        rollout: &Rollout<'_>,
+        target: &TargetKey,
+        policy: &Record<Policy>,
+        index: usize,
+        rule: &GradualRollout,
+        version: VersionId,
+    ) -> Placed {
+        let before = self.decided.decision(target);
+        let remembered = before.and_then(|before| Placed::remembered(before, policy, index, version));
+        remembered.unwrap_or_else(|| {
+            let position = rollout.positions.get(target).copied().unwrap_or(rollout.positions.len());
+            Placed::new(rule, position, rollout.positions.len().max(1))
+        })
+    }
+
+    /// The rollout of a version over the targets of an environment that the policy governs.
+    fn rollout(
+        &self,
+        policy: &'a Record<Policy>,
+        index: usize,
+        rule: &GradualRollout,
+        place: &Place<'a>,
+        version: &'a Record<Version>,
+    ) -> Rc<Rollout<'a>> {
+        let version_id = VersionId(version.meta.id);
+        let asked: Asked = (PolicyId(policy.meta.id), index, version_id, place.key.environment);
+        if let Some(known) = self.rollouts.borrow().get(&asked) {
+            return Rc::clone(known);
+        }
+        let governed = self.targets.get(&place.key.environment).into_iter().flatten().filter(|target| {
+            self.ws.resource(target.resource).is_some_and(|resource| {
+                // Of whom it cannot be told, it is not told here either: its own decision is denied.
+                self.selects(policy, Parts { resource, ..place.parts() }).unwrap_or(false)
+            })
+        });
+        let mut order: Vec<TargetKey> = governed.copied().collect();
+        order.sort_by_cached_key(|target| gradual_rollout::rank_of(target, version_id));
+        let positions = order.into_iter().enumerate().map(|(position, target)| (target, position)).collect();
+        let control = self.ws.rollout_control(RolloutControlId::of(version_id, place.key.environment));
+        let mut rollout = Rollout { positions, failed: Vec::new(), control };
+        let forgiven = control
+            .filter(|control| control.spec.action == RolloutAction::Resume)
+            .map(|control| control.spec.at);
+        let failed = self.failed_on(version_id, &rollout, forgiven);
+        let offset = |target| self.placed(&rollout, &target, policy, index, rule, version_id).offset;
+        rollout.failed = failed.into_iter().map(offset).collect();
+        let rollout = Rc::new(rollout);
+        self.rollouts.borrow_mut().insert(asked, Rc::clone(&rollout));
+        rollout
+    }
+
+    /// The targets of the rollout on which the version failed, or its verification did, after what is forgiven.
+    fn failed_on(
+        &self,
+        version: VersionId,
+        rollout: &Rollout<'_>,
+        forgiven: Option<Timestamp>,
+    ) -> Vec<TargetKey> {
+        let mut last: BTreeMap<TargetKey, &JobStanding> = BTreeMap::new();
+        let jobs = self.facts.jobs_of_version(version);
+        for job in jobs.filter(|job| rollout.positions.contains_key(&job.job.target)) {
+            let known = last.entry(job.job.target).or_insert(job);
+            if known.sequence < job.sequence {
+                *known = job;
+            }
+        }
+        let failed = last.into_iter().filter(|(target, job)| {
+            if forgiven.is_some_and(|at| job.at <= at) {
+                return false;
+            }
+            let (status, reason) = job.status();
+            let measured_badly = || {
+                let place = self.place(target);
+                place.is_some_and(|place| self.verified(&place, job).failed().is_some())
+            };
+            speaks_against(status, reason) || (job.succeeded() && measured_badly())
+        });
+        failed.map(|(target, _)| target).collect()
+    }
+
+    /// The environments the deployment can go to as well: those that share a system with it. Without that, an
+    /// environment of strangers, which never has targets of this deployment, would let everything pass.
+    fn environments_beside(&self, place: &Place<'a>) -> impl Iterator<Item = &'a Record<Environment>> + '_ {
+        let systems = &place.deployment.spec.systems;
+        let here = place.key.environment.0;
+        self.ws
+            .environments()
+            .filter(move |environment| environment.meta.id != here)
+            .filter(|environment| environment.spec.systems.iter().any(|system| systems.contains(system)))
+    }
+
+    fn progress(
+        &self,
+        environment: &'a Record<Environment>,
+        rule: &EnvironmentProgression,
+        version: &Record<Version>,
+    ) -> Dependency<'a> {
+        let none = BTreeSet::new();
+        let targets = self.targets.get(&EnvironmentId(environment.meta.id)).unwrap_or(&none);
+        let mut successes: BTreeMap<TargetKey, Success> = BTreeMap::new();
+        for job in self.facts.jobs_of_version(VersionId(version.meta.id)) {
+            if !targets.contains(&job.job.target) {
+                continue;
+            }
+            let Some(at) = self.counted_at(rule, job) else { continue };
+            let success = successes.entry(job.job.target).or_insert(Success { first: at, last: at });
+            success.first = success.first.min(at);
+            success.last = success.last.max(at);
+        }
+        Dependency {
+            name: &environment.meta.name,
+            targets: targets.len(),
+            successes: successes.into_values().collect(),
+        }
+    }
+
+    /// From when on a job counts as a success for the rule.
+    fn counted_at(&self, rule: &EnvironmentProgression, job: &JobStanding) -> Option<Timestamp> {
+        let Standing::Over { status, .. } = job.standing else { return None };
+        if !rule.success_statuses.contains(&status) {
+            return None;
+        }
+        if !rule.require_verification_passed {
+            return Some(job.at);
+        }
+        self.verified(&self.place(&job.job.target)?, job).passed_at()
+    }
+
+    /// Asks a rule whose answer is the same for every target of the environment once.
+    fn once(
+        &self,
+        policy: &'a Record<Policy>,
+        index: usize,
+        place: &Place<'a>,
+        version: &Record<Version>,
+        ask: impl FnOnce() -> Ruling,
+    ) -> Ruling {
+        let asked: Asked =
+            (PolicyId(policy.meta.id), index, VersionId(version.meta.id), place.key.environment);
+        if let Some(ruling) = self.remembered.borrow().get(&asked) {
+            return ruling.clone();
+        }
+        let ruling = ask();
+        self.remembered.borrow_mut().insert(asked, ruling.clone());
+        ruling
+    }
+}

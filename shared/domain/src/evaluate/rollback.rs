@@ -1,0 +1,137 @@
+//! `rollback`: a version that failed on a target is held back there, and what ran before takes its place.
+
+use super::history::{History, speaks_against};
+use super::retry::Tried;
+use super::ruling::{Ruling, rfc};
+use super::verification::Verified;
+use super::view::{DeploymentView, Place};
+use crate::Timestamp;
+use crate::decision::{HeldVersion, RuleInputs, TargetDecision, Verdict, VersionOnTarget};
+use crate::entity::{PolicyRule, Rollback};
+use crate::id::VersionId;
+use crate::job::JobStatus;
+
+/// How many versions a decision remembers to hold back.
+const HELD_MAX: usize = 16;
+
+/// The versions that are held back on a target, the last first, and what is to be brought back.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    pub(super) held: Vec<HeldVersion>,
+    /// The last version that ran here well, where it has yet to be brought back.
+    pub(super) restore: Option<VersionOnTarget>,
+}
+
+impl Holds {
+    pub(super) fn of(&self, version: VersionId) -> Option<&HeldVersion> {
+        self.held.iter().find(|held| held.version == version)
+    }
+}
+
+pub(super) fn judge(held: &HeldVersion) -> Ruling {
+    let reason = format!("held back here since {}: {}", rfc(held.since), held.reason);
+    Ruling::deny(reason).on(RuleInputs::Rollback { job: Some(held.job), held_at: held.since })
+}
+
+impl<'a> DeploymentView<'a> {
+    /// What is held back on the target. A hold lasts until somebody redeploys or pins the version there, or its
+    /// variables change: that makes another release.
+    pub(super) fn holds(
+        &self,
+        place: &Place<'a>,
+        history: &History<'a>,
+        verified: Option<&Verified>,
+        previous: Option<&TargetDecision>,
+    ) -> Holds {
+        let pinned = self.pin(&place.key).map(|pin| pin.spec.version);
+        let wish = self.redeploy(&place.key);
+        let lasts = |held: &HeldVersion| {
+            let wished =
+                wish.is_some_and(|wish| wish.spec.version == Some(held.version) && wish.spec.at > held.since);
+            !wished
+                && pinned != Some(held.version)
+                && self.version(held.version).is_some()
+                && self.release_of(&place.key, held.version) == Ok(held.release)
+        };
+        let remembered = previous.into_iter().flat_map(|previous| &previous.held);
+        let mut held: Vec<HeldVersion> = remembered.filter(|held| lasts(held)).cloned().collect();
+        let failed = self.failed(place, history, verified).filter(|new| {
+            let forgiven = wish.is_some_and(|wish| {
+                wish.spec.version == Some(new.version) && wish.spec.at > history.ended_at(new.job)
+            });
+            pinned != Some(new.version) && !forgiven && held.iter().all(|known| known.job != new.job)
+        });
+        if let Some(new) = failed {
+            held.retain(|known| known.version != new.version);
+            held.insert(0, new);
+            held.truncate(HELD_MAX);
+        }
+        let restore = self.restore(history, &held);
+        Holds { held, restore }
+    }
+
+    fn restore(&self, history: &History<'a>, held: &[HeldVersion]) -> Option<VersionOnTarget> {
+        if held.iter().all(|held| history.succeeded_after(held.job)) {
+            return None;
+        }
+        let ran = history.current.iter().chain(&history.earlier);
+        let mut good = ran.filter(|ran| {
+            held.iter().all(|held| held.version != ran.version)
+                && self.version(ran.version).is_some_and(|version| !super::decide::is_rejected(version))
+        });
+        good.next().cloned()
+    }
+
+    /// The version that failed just now, by its job or by a verification of what the job brought.
+    fn failed(
+        &self,
+        place: &Place<'a>,
+        history: &History<'a>,
+        verified: Option<&Verified>,
+    ) -> Option<HeldVersion> {
+        if history.active.is_some() {
+            return None;
+        }
+        let last = history.last_known()?;
+        let (status, reason) = last.status();
+        let hold = |reason: String| HeldVersion {
+            version: last.job.version,
+            tag: last.job.tag.clone(),
+            release: last.job.release,
+            job: last.job.id,
+            reason,
+            since: self.now,
+        };
+        if status == JobStatus::Successful {
+            let failed = verified.and_then(Verified::failed)?;
+            let wanted = self.rollback_rules(place).any(|rule| rule.on_verification_failure);
+            return wanted
+                .then(|| hold(format!("a verification of {} failed (job {})", last.job.tag, failed.job)));
+        }
+        let counts = |rule: &Rollback| rule.on_job_statuses.iter().any(|on| JobStatus::from(*on) == status);
+        // What had succeeded here before is not held: going back further would not help.
+        if !speaks_against(status, reason)
+            || !self.rollback_rules(place).any(counts)
+            || history.has_run(last.job.release)
+        {
+            return None;
+        }
+        let tried = history.tried(last.job.release, self.redeployed_at(&place.key))?;
+        let used_up = self.retries(place, &tried).iter().any(|named| named.ruling.verdict == Verdict::Deny);
+        let Tried { failed, .. } = tried;
+        used_up.then(|| hold(format!("{} ended as {status} {failed} times in a row", last.job.tag)))
+    }
+
+    fn rollback_rules(&self, place: &Place<'a>) -> impl Iterator<Item = &'a Rollback> {
+        place.rules().filter_map(|(_, _, rule)| match rule {
+            PolicyRule::Rollback(rule) => Some(rule),
+            _ => None,
+        })
+    }
+}
+
+impl History<'_> {
+    fn ended_at(&self, job: crate::id::JobId) -> Timestamp {
+        self.last_known().filter(|last| last.job.id == job).map_or(Timestamp::MIN_UTC, |last| last.at)
+    }
+}
