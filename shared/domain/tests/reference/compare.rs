@@ -2,7 +2,7 @@
 
 use crate::model::Says;
 use crate::model::choice::{Answer, choose};
-use crate::model::scene::Remembered;
+use crate::model::scene::{Remembered, Scene};
 use crate::worlds::account::{World, deployment};
 use crate::worlds::strategies::plan;
 use crate::worlds::{Plan, Step};
@@ -67,13 +67,13 @@ fn look(world: &mut World, target: &TargetKey) -> Result<(), String> {
     let position = |target: &TargetKey, version, policy, index| world.position(target, version, policy, index);
     let compared = world.with_scene(&position, |scene| {
         let answer = choose(scene, target);
-        let found = differences(world, target, &answer, &outcome);
+        let mut found = differences(world, target, &answer, &outcome);
+        found.extend(wakes(scene, target, &answer, outcome.decision.next_look));
         (Remembered { held: answer.held, ..Remembered::default() }, found)
     });
     let (remembered, found) = compared;
     if !found.is_empty() {
-        let detail = serde_json::to_string_pretty(&outcome.decision).unwrap();
-        return Err(format!("{name}:\n{}\n{detail}", found.join("\n")));
+        return Err(format!("{name}:\n{}\n{}", found.join("\n"), verdicts(&outcome)));
     }
     world.keep(target, outcome, remembered);
     Ok(())
@@ -124,25 +124,29 @@ fn differences(world: &World, target: &TargetKey, answer: &Answer<'_>, outcome: 
         format!("{:?}", answer.verifications),
         format!("{:?}", outcome.verifications.iter().map(|job| job.id).collect::<BTreeSet<_>>()),
     );
-    let mut next: BTreeSet<Timestamp> = answer.then.into_iter().collect();
     for (version, asked) in &answer.asked {
         let newer_than_desired = answer.desired.is_none_or(|desired| {
             answer.asked.iter().position(|(v, _)| v.meta.id == desired.0)
                 > answer.asked.iter().position(|(v, _)| v.meta.id == version.meta.id)
         });
         let Some(considered) = decision.considered.iter().find(|c| c.version.0 == version.meta.id) else {
-            if newer_than_desired {
+            // What the pin denies need not be looked at.
+            let pinned_out = asked.iter().any(|asked| asked.name().2 == "pin" && !asked.says.allows());
+            if newer_than_desired && !pinned_out {
                 differ("considered", version.spec.tag.clone(), "nothing".to_owned());
             }
             continue;
         };
+        // What ran here before goes again, gates or not: they need not be asked.
+        if considered.rules.iter().any(|rule| rule.rule == "rollback" && rule.verdict.allows()) {
+            continue;
+        }
         differ(
             &format!("allowed {}", version.spec.tag),
             asked.iter().all(|asked| asked.says.allows()).to_string(),
             considered.allowed.to_string(),
         );
         for asked in asked {
-            next.extend(asked.says.changes());
             let (policy, index, rule) = asked.name();
             let verdict = considered.rules.iter().find(|verdict| {
                 verdict.policy.map(|policy| policy.0) == policy
@@ -160,9 +164,33 @@ fn differences(world: &World, target: &TargetKey, answer: &Answer<'_>, outcome: 
             }
         }
     }
-    let next = next.into_iter().find(|at| *at > world.now);
-    differ("next look", format!("{next:?}"), format!("{:?}", decision.next_look));
     found
+}
+
+/// "Each decision carries the next instant at which time alone can change it": what comes of it does not change before
+/// then, and it is one of the instants at which something may.
+fn wakes(
+    scene: &Scene<'_>,
+    target: &TargetKey,
+    answer: &Answer<'_>,
+    next_look: Option<Timestamp>,
+) -> Option<String> {
+    let instants: Vec<_> = answer.instants().into_iter().filter(|at| *at > scene.now).collect();
+    if next_look.is_some_and(|next| !instants.contains(&next)) {
+        return Some(format!("next look: the model knows of no change at {next_look:?}, but at {instants:?}"));
+    }
+    let before = instants.into_iter().take_while(|at| next_look.is_none_or(|next| *at < next));
+    // What would have been asked for by now is on its way by then.
+    if answer.request.is_some() || answer.supersede.is_some() {
+        return None;
+    }
+    for at in before {
+        let later = choose(&Scene { now: at, ..*scene }, target);
+        if later.consequences() != answer.consequences() {
+            return Some(format!("next look {next_look:?}, but already at {at} the model says otherwise"));
+        }
+    }
+    None
 }
 
 fn says(says: Says) -> String {
@@ -179,4 +207,16 @@ fn class(verdict: &Verdict) -> String {
         Verdict::Deny | Verdict::Wait { until: None } => "no".to_owned(),
         Verdict::Wait { until: Some(until) } => format!("wait until {until}"),
     }
+}
+
+/// What the evaluator says to each version, a line each.
+fn verdicts(outcome: &Outcome) -> String {
+    let mut lines = vec![outcome.decision.summary.clone()];
+    for considered in &outcome.decision.considered {
+        lines.push(format!("{} allowed {}", considered.tag, considered.allowed));
+        lines.extend(considered.rules.iter().map(|rule| {
+            format!("    {} {} {}: {:?} {}", rule.policy_name, rule.rule_index, rule.rule, rule.verdict, rule.reason)
+        }));
+    }
+    lines.join("\n")
 }

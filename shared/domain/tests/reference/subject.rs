@@ -18,5 +18,5 @@ pub(crate) fn decide(
     now: Timestamp,
 ) -> Outcome {
     let view = DeploymentView::of(ws, facts, decided, target.deployment, now);
-    view.decide(target, decided.get(target), Some("test".to_owned()))
+    view.decide(target, Some("test".to_owned()))
 }

@@ -2,10 +2,11 @@
 
 use super::gates::{Asked, ask};
 use super::scene::{Held, Scene};
-use super::{freeze, pin, retry, rollback, verification};
+use super::{freeze, known, pin, retry, rollback, verification};
 use domain::Timestamp;
 use domain::entity::{OnNewVersion, Record, Version, VersionStatus};
 use domain::id::{JobId, ReleaseId, VersionId};
+use domain::job::TerminalStatus;
 use domain::target::TargetKey;
 use std::collections::BTreeSet;
 
@@ -18,20 +19,51 @@ pub(crate) struct Answer<'a> {
     pub(crate) supersede: Option<JobId>,
     pub(crate) verifications: BTreeSet<JobId>,
     pub(crate) held: Vec<Held>,
+    /// When rules say something else to what is held.
+    pub(crate) of_held: Vec<Timestamp>,
     /// When a retry or a rollback that waits may go, beside what the rules say.
     pub(crate) then: Option<Timestamp>,
 }
 
+impl Answer<'_> {
+    /// Every instant at which time alone may make it another one.
+    pub(crate) fn instants(&self) -> BTreeSet<Timestamp> {
+        let rules = self.asked.iter().flat_map(|(_, asked)| asked);
+        rules.filter_map(|asked| asked.says.changes()).chain(self.then).chain(self.of_held.clone()).collect()
+    }
+
+    /// What comes of it.
+    pub(crate) fn consequences(&self) -> Consequences {
+        let held = self.held.iter().map(|held| held.version).collect();
+        let desired = self.desired.filter(|_| !known::NO_WAKE_WHEN_DESIRED_ENDS);
+        (desired, self.request, self.supersede, self.verifications.clone(), held)
+    }
+}
+
+/// Desired, requested, superseded, verified, held.
+pub(crate) type Consequences = (
+    Option<VersionId>,
+    Option<(VersionId, ReleaseId, u32)>,
+    Option<JobId>,
+    BTreeSet<JobId>,
+    BTreeSet<VersionId>,
+);
+
 pub(crate) fn choose<'a>(scene: &Scene<'a>, target: &TargetKey) -> Answer<'a> {
     let held = rollback::held(scene, target);
-    let mut ready = scene.ready(target.deployment);
-    ready.retain(|version| held.iter().all(|held| held.version.0 != version.meta.id));
-    let asked: Vec<_> = ready.into_iter().map(|version| (version, ask(scene, target, version))).collect();
+    let is_held = |version: &&Record<Version>| held.iter().any(|held| held.version.0 == version.meta.id);
+    let (back, ready): (Vec<_>, Vec<_>) = scene.ready(target.deployment).into_iter().partition(is_held);
+    let runs = stays(scene, target, &held);
+    let ready = ready.into_iter().filter(|version| !rollback::between(scene, &held, runs, version));
+    let of_held = back.into_iter().flat_map(|version| ask(scene, target, version));
+    let of_held = of_held.filter_map(|asked| asked.says.changes()).collect();
+    let asked: Vec<_> = ready.map(|version| (version, ask(scene, target, version))).collect();
     let pending = rollback::pending(scene, target, &held);
     // What is held back makes way for what is newer, or for what ran before.
     let floor = match pending {
+        Some(_) if known::OLDER_AFTER_FIRST_FAILED && rollback::back_to(scene, target, &held).is_none() => None,
         Some(held) => Some(held.version),
-        None => stays(scene, target, &held),
+        None => runs,
     };
     let passing = asked.iter().find(|(version, asked)| {
         let allowed = asked.iter().all(|asked| asked.says.allows());
@@ -44,6 +76,7 @@ pub(crate) fn choose<'a>(scene: &Scene<'a>, target: &TargetKey) -> Answer<'a> {
         verifications: verification::wanted(scene, target),
         then: None,
         held: held.clone(),
+        of_held,
         asked: Vec::new(),
     };
     match (passing, pending) {
@@ -54,7 +87,7 @@ pub(crate) fn choose<'a>(scene: &Scene<'a>, target: &TargetKey) -> Answer<'a> {
         }
         (None, Some(_)) => {
             let back = rollback::back_to(scene, target, &held);
-            answer.desired = back;
+            answer.desired = back.or_else(|| kept(scene, target));
             if let Some(back) = back.and_then(|back| scene.version(back)) {
                 // "deployed again, gates or not (but for freezes and pins)"
                 let frozen = freeze::judge(scene, target);
@@ -65,7 +98,7 @@ pub(crate) fn choose<'a>(scene: &Scene<'a>, target: &TargetKey) -> Answer<'a> {
             }
         }
         // "When nothing passes, what runs stays."
-        (None, None) => answer.desired = floor,
+        (None, None) => answer.desired = kept(scene, target),
     }
     answer.asked = asked;
     answer
@@ -81,6 +114,15 @@ fn stays(scene: &Scene<'_>, target: &TargetKey, held: &[Held]) -> Option<Version
         scene.version(*version).is_some_and(|version| version.spec.status != VersionStatus::Rejected)
             && held.iter().all(|held| held.version != *version)
             && pinned.is_none_or(|pinned| pinned == *version)
+    })
+}
+
+/// What stays where nothing passes: what is on its way, or what runs.
+fn kept(scene: &Scene<'_>, target: &TargetKey) -> Option<VersionId> {
+    let way = scene.active(target).map(|job| job.job.version);
+    let runs = scene.current(target).map(|(job, _)| job.job.version);
+    [way, runs].into_iter().flatten().find(|version| {
+        scene.version(*version).is_some_and(|version| version.spec.status != VersionStatus::Rejected)
     })
 }
 
@@ -107,7 +149,10 @@ fn bring(scene: &Scene<'_>, target: &TargetKey, version: VersionId, answer: &mut
     if scene.current(target).is_some_and(|(job, _)| job.job.release == release) {
         return;
     }
-    let tried = scene.ended(target).into_iter().rfind(|(job, _)| job.job.release == release);
+    // "A release that comes back gets a job of its own": what failed before something else succeeded is not failing.
+    let ended = scene.ended(target).into_iter().rev();
+    let mut failing = ended.take_while(|(_, end)| end.status != TerminalStatus::Successful);
+    let tried = failing.find(|(job, _)| job.job.release == release);
     match tried {
         // "Without the rule, nothing is tried again by itself."
         Some((_, end)) if end.badly() => match retry::at(scene, target, release) {
@@ -130,6 +175,6 @@ fn wished(scene: &Scene<'_>, target: &TargetKey, desired: VersionId) -> bool {
     scene.redeploys().map(|wish| &wish.spec).any(|wish| {
         wish.target == *target
             && wish.version.is_none_or(|version| version == desired)
-            && scene.deploys(target).into_iter().all(|job| job.requested_at <= wish.at)
+            && scene.deploys(target).into_iter().all(|job| job.requested_at < wish.at)
     })
 }

@@ -2,10 +2,11 @@
 //! the version is **held** on this target, and the last version that succeeded here before becomes desired."
 
 use super::gates::policies;
-use super::scene::{Held, Scene};
-use super::{pin, retry, verification};
-use domain::entity::{PolicyRule, Rollback, VersionStatus};
+use super::scene::{End, Held, Job, Scene};
+use super::{known, pin, retry, verification};
+use domain::entity::{PolicyRule, Record, Rollback, Version, VersionStatus};
 use domain::id::VersionId;
+use domain::job::TerminalStatus;
 use domain::target::TargetKey;
 
 /// What is held, now.
@@ -13,9 +14,8 @@ pub(crate) fn held(scene: &Scene<'_>, target: &TargetKey) -> Vec<Held> {
     let mut held = scene.remembered.get(target).map(|r| r.held.clone()).unwrap_or_default();
     held.retain(|held| !is_let_go(scene, target, held));
     if let Some(new) = newly(scene, target)
-        && !is_let_go(scene, target, &new)
+        && (!is_let_go(scene, target, &new) || reborn(scene, target, &new))
         && held.iter().all(|held| held.version != new.version)
-        && back_to(scene, target, &[held.as_slice(), std::slice::from_ref(&new)].concat()).is_some()
     {
         held.insert(0, new);
     }
@@ -27,9 +27,12 @@ fn is_let_go(scene: &Scene<'_>, target: &TargetKey, held: &Held) -> bool {
     let redeployed = scene.redeploys().map(|wish| &wish.spec).any(|wish| {
         wish.target == *target && wish.version == Some(held.version) && wish.at >= held.since
     });
-    let pinned = pin::narrowest(scene, target)
-        .is_some_and(|pin| pin.spec.version == held.version && pin.meta.updated_at >= held.since);
+    let pinned = pin::narrowest(scene, target).is_some_and(|pin| pin.spec.version == held.version);
     redeployed || pinned || scene.release(target, held.version) != held.release
+}
+
+fn reborn(scene: &Scene<'_>, target: &TargetKey, held: &Held) -> bool {
+    known::HELD_AGAIN_BY_THE_SAME_JOB && scene.release(target, held.version) != held.release
 }
 
 fn newly(scene: &Scene<'_>, target: &TargetKey) -> Option<Held> {
@@ -47,6 +50,15 @@ fn newly(scene: &Scene<'_>, target: &TargetKey) -> Option<Held> {
     }
     let (job, end) = scene.last(target)?;
     let since = if end.badly() {
+        // "A version that had succeeded here before is not held for a failed job: going back further would not help."
+        let good = |(other, end): &(&Job, End)| {
+            let same = other.job.version == job.job.version
+                && (other.job.release == job.job.release || !known::HELD_THOUGH_IT_RAN_WITH_OTHER_VARIABLES);
+            same && end.status == TerminalStatus::Successful
+        };
+        if scene.ended(target).iter().any(good) {
+            return None;
+        }
         let tried = retry::at(scene, target, job.job.release).is_none();
         let on_status = rules.iter().any(|rule| rule.on_job_statuses.contains(&end.status));
         if !(tried && on_status) {
@@ -66,7 +78,7 @@ fn newly(scene: &Scene<'_>, target: &TargetKey) -> Option<Held> {
 /// "the last version that succeeded here before (and is not held or rejected, and is still in the catalog)"
 pub(crate) fn back_to(scene: &Scene<'_>, target: &TargetKey, held: &[Held]) -> Option<VersionId> {
     let good = scene.ended(target).into_iter().rev().filter(|(_, end)| {
-        end.status == domain::job::TerminalStatus::Successful
+        end.status == TerminalStatus::Successful
     });
     good.map(|(job, _)| job.job.version).find(|version| {
         let known = scene.version(*version).is_some_and(|v| v.spec.status != VersionStatus::Rejected);
@@ -81,4 +93,18 @@ pub(crate) fn pending<'h>(scene: &Scene<'_>, target: &TargetKey, held: &'h [Held
     }
     let (last, _) = scene.last(target)?;
     held.iter().find(|held| held.job == last.job.id)
+}
+
+/// "Versions between the held one and what runs are no candidates there either."
+pub(crate) fn between(
+    scene: &Scene<'_>,
+    held: &[Held],
+    runs: Option<VersionId>,
+    version: &Record<Version>,
+) -> bool {
+    let age = |version: &Record<Version>| (version.meta.created_at, version.meta.id);
+    let Some(runs) = runs.and_then(|runs| scene.version(runs)) else { return false };
+    held.iter().filter_map(|held| scene.version(held.version)).any(|held| {
+        age(runs) < age(version) && age(version) < age(held)
+    })
 }

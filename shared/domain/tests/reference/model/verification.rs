@@ -1,5 +1,5 @@
 //! "When a job of a release succeeds, each verification rule (of policies that are not newer than the success) becomes a
-//! job of its own."
+//! job of its own." A policy is as new as its last change.
 
 use super::gates::policies;
 use super::scene::{End, Job, Scene};
@@ -14,7 +14,7 @@ pub(crate) fn wanted(scene: &Scene<'_>, target: &TargetKey) -> BTreeSet<JobId> {
     let Some((job, end)) = scene.current(target) else { return BTreeSet::new() };
     let mut wanted = BTreeSet::new();
     for (policy, readable) in policies(scene, target) {
-        if readable.is_err() || policy.meta.created_at > end.at {
+        if readable.is_err() || policy.meta.updated_at > end.at {
             continue;
         }
         for (rule, index) in policy.spec.rules.iter().zip(0..) {

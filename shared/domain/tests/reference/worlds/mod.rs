@@ -5,6 +5,5 @@ pub(crate) mod plan;
 pub(crate) mod step;
 pub(crate) mod strategies;
 
-pub(crate) use account::World;
 pub(crate) use plan::Plan;
 pub(crate) use step::Step;

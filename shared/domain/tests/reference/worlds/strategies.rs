@@ -75,7 +75,7 @@ pub(crate) fn gate() -> BoxedStrategy<PolicyRule> {
 }
 
 fn approvals() -> impl Strategy<Value = PolicyRule> {
-    let approvers = select(vec!["user.name != 'bob'", "user.name == 'maker'", "true"]);
+    let approvers = select(vec!["user != 'bob'", "user == 'maker'", "true"]);
     (1u32..3, weighted(0.3, approvers), any::<bool>(), weighted(0.4, select(vec![60u32, 3600]))).prop_map(
         |(min_approvals, approvers, allow_self_approval, expires_after_seconds)| {
             PolicyRule::AnyApproval(AnyApproval {
