@@ -15,3 +15,7 @@ pub(crate) const HELD_AGAIN_BY_THE_SAME_JOB: bool = true;
 /// "A version that had succeeded here before is not held for a failed job": the evaluator holds it where it succeeded with
 /// other variables.
 pub(crate) const HELD_THOUGH_IT_RAN_WITH_OTHER_VARIABLES: bool = true;
+
+/// A rollout pauses until failed targets "are repaired (a retry or redeploy that succeeds)"; the evaluator goes on as soon
+/// as a retry is on its way.
+pub(crate) const RESUMES_WHILE_RETRYING: bool = true;

@@ -14,7 +14,8 @@ pub(crate) fn held(scene: &Scene<'_>, target: &TargetKey) -> Vec<Held> {
     let mut held = scene.remembered.get(target).map(|r| r.held.clone()).unwrap_or_default();
     held.retain(|held| !is_let_go(scene, target, held));
     if let Some(new) = newly(scene, target)
-        && (!is_let_go(scene, target, &new) || reborn(scene, target, &new))
+        && !wanted(scene, target, &new)
+        && (known::HELD_AGAIN_BY_THE_SAME_JOB || !is_let_go(scene, target, &new))
         && held.iter().all(|held| held.version != new.version)
     {
         held.insert(0, new);
@@ -24,15 +25,18 @@ pub(crate) fn held(scene: &Scene<'_>, target: &TargetKey) -> Vec<Held> {
 
 /// "until somebody redeploys it there, pins it, or the variables of its release change"
 fn is_let_go(scene: &Scene<'_>, target: &TargetKey, held: &Held) -> bool {
-    let redeployed = scene.redeploys().map(|wish| &wish.spec).any(|wish| {
-        wish.target == *target && wish.version == Some(held.version) && wish.at >= held.since
-    });
-    let pinned = pin::narrowest(scene, target).is_some_and(|pin| pin.spec.version == held.version);
-    redeployed || pinned || scene.release(target, held.version) != held.release
+    wanted(scene, target, held) || scene.release(target, held.version) != held.release
 }
 
-fn reborn(scene: &Scene<'_>, target: &TargetKey, held: &Held) -> bool {
-    known::HELD_AGAIN_BY_THE_SAME_JOB && scene.release(target, held.version) != held.release
+fn wanted(scene: &Scene<'_>, target: &TargetKey, held: &Held) -> bool {
+    // A wish stands until a job fulfils it.
+    let open = |at| scene.deploys(target).into_iter().all(|job| job.requested_at < at);
+    let redeployed = scene.redeploys().map(|wish| &wish.spec).any(|wish| {
+        let about = wish.target == *target && wish.version == Some(held.version);
+        about && (wish.at >= held.since || open(wish.at))
+    });
+    let pinned = pin::narrowest(scene, target).is_some_and(|pin| pin.spec.version == held.version);
+    redeployed || pinned
 }
 
 fn newly(scene: &Scene<'_>, target: &TargetKey) -> Option<Held> {

@@ -1,6 +1,6 @@
 //! "The targets of the environment that the policy governs get the version one after the other."
 
-use super::Says;
+use super::{Says, known};
 use super::gates::{Asked, Gate};
 use super::means::{place, targets};
 use super::scene::{Placed, Scene};
@@ -119,6 +119,10 @@ fn failures(
     resumed_at: Option<Timestamp>,
 ) -> usize {
     let failed_at = |other: &TargetKey| {
+        let again = scene.active(other).is_some_and(|job| job.job.version.0 == q.version.meta.id);
+        if known::RESUMES_WHILE_RETRYING && again {
+            return None;
+        }
         let ended = scene.ended(other);
         let (job, end) = ended.into_iter().rfind(|(job, _)| job.job.version.0 == q.version.meta.id)?;
         if end.badly() {
