@@ -25,27 +25,33 @@ proptest! {
 
 /// Lives through a world, comparing at every look.
 pub(crate) fn tell(plan: &Plan) -> Result<World, String> {
+    live(plan, look)
+}
+
+/// Lives through a world, with something done at every look.
+pub(crate) fn live(
+    plan: &Plan,
+    mut look: impl FnMut(&mut World, &TargetKey) -> Result<(), String>,
+) -> Result<World, String> {
     let mut world = World::of(plan);
     for step in &plan.steps {
-        match step {
-            Step::LookAll => {
-                for target in world.targets() {
-                    look(&mut world, &target).map_err(|why| story(plan, &world, &why))?;
-                }
+        let targets = world.targets();
+        let looked_at = match step {
+            Step::LookAll => targets,
+            Step::Look { target } => targets.get(target % targets.len().max(1)).copied().into_iter().collect(),
+            _ => {
+                world.step(step);
+                continue;
             }
-            Step::Look { target } => {
-                let targets = world.targets();
-                if let Some(target) = targets.get(target % targets.len().max(1)) {
-                    look(&mut world, target).map_err(|why| story(plan, &world, &why))?;
-                }
-            }
-            _ => world.step(step),
+        };
+        for target in looked_at {
+            look(&mut world, &target).map_err(|why| story(plan, &world, &why))?;
         }
     }
     Ok(world)
 }
 
-fn story(plan: &Plan, world: &World, why: &str) -> String {
+pub(crate) fn story(plan: &Plan, world: &World, why: &str) -> String {
     format!("{why}\n\n{plan}{}\n", world.story.join("\n"))
 }
 
@@ -53,17 +59,7 @@ fn story(plan: &Plan, world: &World, why: &str) -> String {
 fn look(world: &mut World, target: &TargetKey) -> Result<(), String> {
     let outcome = world.decide(target);
     let name = world.name(target);
-    let said = format!(
-        "{} look {name} = {:?} want {:?} run {:?} request {:?} supersede {:?} next {:?}",
-        world.now.format("%m-%d %H:%M:%S"),
-        outcome.decision.state,
-        outcome.decision.desired.as_ref().map(|v| &v.tag),
-        outcome.decision.current.as_ref().map(|v| &v.tag),
-        outcome.request.as_ref().map(|job| format!("{}#{}", job.tag, job.attempt)),
-        outcome.supersede.as_ref().map(|job| &job.tag),
-        outcome.decision.next_look.map(|at| at.format("%m-%d %H:%M:%S").to_string()),
-    );
-    world.story.push(said);
+    tell_look(world, &name, &outcome);
     let position = |target: &TargetKey, version, policy, index| world.position(target, version, policy, index);
     let compared = world.with_scene(&position, |scene| {
         let answer = choose(scene, target);
@@ -77,6 +73,21 @@ fn look(world: &mut World, target: &TargetKey) -> Result<(), String> {
     }
     world.keep(target, outcome, remembered);
     Ok(())
+}
+
+/// A line of the story.
+pub(crate) fn tell_look(world: &mut World, name: &str, outcome: &Outcome) {
+    let said = format!(
+        "{} look {name} = {:?} want {:?} run {:?} request {:?} supersede {:?} next {:?}",
+        world.now.format("%m-%d %H:%M:%S"),
+        outcome.decision.state,
+        outcome.decision.desired.as_ref().map(|v| &v.tag),
+        outcome.decision.current.as_ref().map(|v| &v.tag),
+        outcome.request.as_ref().map(|job| format!("{}#{}", job.tag, job.attempt)),
+        outcome.supersede.as_ref().map(|job| &job.tag),
+        outcome.decision.next_look.map(|at| at.format("%m-%d %H:%M:%S").to_string()),
+    );
+    world.story.push(said);
 }
 
 /// What the two say differently, a line each.

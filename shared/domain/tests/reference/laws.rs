@@ -1,27 +1,320 @@
-//! Laws.
-use crate::worlds::plan::*;
-use crate::worlds::*;
-use crate::worlds::account::World;
-use domain::job::TerminalStatus;
-use domain::entity::*;
+//! What holds in every world, whatever is declared in it.
 
-#[test]
-fn debug() {
-    let plan = Plan { begins_at: "2024-06-03T08:00:00Z".parse().unwrap(), supersede: [false;2], api_apart: false, resources: vec![[true,false,false]],
-      policies: vec![PolicyPlan{early:true,enabled:true,selector:"true".into(),rules:vec![PolicyRule::Rollback(Rollback{on_job_statuses:vec![TerminalStatus::Failure],on_verification_failure:false})]}],
-      steps: vec![] };
-    let mut w = World::of(&plan);
-    let t = w.targets()[0];
-    let go = |w: &mut World| { let o = w.decide(&t); println!("{:?} {:?} {:?} held {:?}", o.decision.state, o.request.as_ref().map(|j|(&j.tag, j.attempt)), o.decision.summary, o.decision.held); w.keep(&t, o, Default::default()); };
-    w.step(&Step::Version{deployment:0,depends:false});
-    go(&mut w);
-    w.step(&Step::End{job:0,status:TerminalStatus::Failure,reason:None});
-    w.step(&Step::Vars{resource:0,value:0});
-    go(&mut w);
-    go(&mut w);
-    w.step(&Step::Pass{seconds:5});
-    go(&mut w);
-    w.step(&Step::Vars{resource:0,value:1});
-    go(&mut w);
-    panic!();
+use crate::compare::{live, story, tell_look};
+use crate::model::scene::Remembered;
+use crate::subject;
+use crate::worlds::Plan;
+use crate::worlds::account::{World, rollouts, workspace};
+use crate::worlds::strategies::{gate, plan, policy, rule};
+use domain::catalog::Catalog;
+use domain::decision::{ConsideredVersion, RuleVerdict, Verdict};
+use domain::entity::{Entity, Freeze, Pin, Policy, PolicyRule, Record, Skip};
+use domain::evaluate::{Facts, Outcome, same_decision};
+use domain::id::{FreezeId, PinId, PolicyId, SkipId};
+use domain::target::TargetKey;
+use proptest::prelude::*;
+
+fn config() -> ProptestConfig {
+    let all = ProptestConfig::default();
+    ProptestConfig { cases: all.cases.div_ceil(8), max_shrink_iters: 2000, failure_persistence: None, ..all }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn every_look_is_lawful(plan in plan(60)) {
+        live(&plan, lawful_look).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn the_order_in_which_things_became_known_does_not_matter(plan in plan(40)) {
+        at_the_end(&plan, |world, target| {
+            let mut catalog = Catalog::default();
+            for (key, entity) in world.entities.iter().rev() {
+                catalog.apply(key, Some(&serde_json::to_vec(entity).unwrap()), 1);
+            }
+            let mut facts = Facts::default();
+            for (event, sequence) in world.events.values().rev() {
+                facts.apply(event, *sequence);
+            }
+            let ws = catalog.workspace(&workspace()).unwrap();
+            let otherwise = subject::decide(ws, &facts, &world.decided, target, world.now);
+            same(&world.decide(target), &otherwise)
+        })?;
+    }
+
+    #[test]
+    fn a_policy_that_is_disabled_or_does_not_match_changes_nothing(
+        plan in plan(40), more in policy(), rules in prop::collection::vec(rule(), 1..4), disabled in any::<bool>()
+    ) {
+        at_the_end(&plan, |world, target| {
+            let before = world.decide(target);
+            let selector = if disabled { more.selector.clone() } else { "environment.name == 'nowhere'".to_owned() };
+            let spec = Policy {
+                description: None, selector, priority: 0, enabled: !disabled, rules: rules.clone()
+            };
+            put_policy(world, spec);
+            same(&before, &world.decide(target))
+        })?;
+    }
+
+    #[test]
+    fn one_more_gate_never_allows_more(plan in plan(40), gate in gate()) {
+        at_the_end(&plan, |world, target| {
+            let before = world.decide(target);
+            put_gate(world, gate.clone());
+            no_more(&before, &world.decide(target))
+        })?;
+    }
+
+    #[test]
+    fn a_freeze_or_a_pin_never_allows_more(plan in plan(40), pinned in 0usize..9, freeze in any::<bool>()) {
+        at_the_end(&plan, |world, target| {
+            // A pin lets go what a rollback holds back: that is what it is for.
+            let before = world.decide(target);
+            if !freeze && !before.decision.held.is_empty() {
+                return Ok(());
+            }
+            if freeze { put_freeze(world) } else { put_pin(world, target, pinned) }
+            no_more(&before, &world.decide(target))
+        })?;
+    }
+
+    #[test]
+    fn a_skip_of_one_rule_leaves_the_others(plan in plan(40), nth in 0usize..99) {
+        at_the_end(&plan, |world, target| skip_one(world, target, nth))?;
+    }
+}
+
+/// Lives through a world without looking closely, then holds something against each of its targets.
+fn at_the_end(
+    plan: &Plan,
+    mut law: impl FnMut(&mut World, &TargetKey) -> Result<(), String>,
+) -> Result<(), TestCaseError> {
+    let mut world = live(plan, plain_look).map_err(TestCaseError::fail)?;
+    for target in world.targets() {
+        law(&mut world, &target).map_err(|why| {
+            let name = world.name(&target);
+            TestCaseError::fail(story(plan, &world, &format!("{name}: {why}")))
+        })?;
+    }
+    Ok(())
+}
+
+fn plain_look(world: &mut World, target: &TargetKey) -> Result<(), String> {
+    let outcome = world.decide(target);
+    let name = world.name(target);
+    tell_look(world, &name, &outcome);
+    world.keep(target, outcome, Remembered::default());
+    Ok(())
+}
+
+fn lawful_look(world: &mut World, target: &TargetKey) -> Result<(), String> {
+    let outcome = world.decide(target);
+    let name = world.name(target);
+    tell_look(world, &name, &outcome);
+    reasons(&outcome)?;
+    waits(world, &outcome)?;
+    if let Some(before) = world.decided.get(target) {
+        unmoved(before, &outcome)?;
+    }
+    world.keep(target, outcome.clone(), Remembered::default());
+    let again = world.decide(target);
+    if again.request.is_some() || again.supersede.is_some() || !again.verifications.is_empty() {
+        return Err(format!("what was asked for is asked for again: {again:?}"));
+    }
+    // What was asked for changes what is said: it is on its way.
+    let asked = outcome.request.is_some() || !outcome.verifications.is_empty();
+    if !asked && !same_decision(&outcome.decision, &again.decision) {
+        return Err(format!("a second look says otherwise:\n{:?}\n{:?}", outcome.decision, again.decision));
+    }
+    Ok(())
+}
+
+/// Nothing is said without a reason.
+fn reasons(outcome: &Outcome) -> Result<(), String> {
+    let silent = outcome.decision.considered.iter().flat_map(|c| &c.rules).find(|rule| rule.reason.is_empty());
+    match silent {
+        Some(rule) => Err(format!("no reason: {rule:?}")),
+        None if outcome.decision.summary.is_empty() => Err("no summary".to_owned()),
+        None => Ok(()),
+    }
+}
+
+/// Whoever waits waits for an instant to come, and is woken by then; or for an event that the rule waits for.
+fn waits(world: &World, outcome: &Outcome) -> Result<(), String> {
+    let decision = &outcome.decision;
+    if decision.next_look.is_some_and(|next| next <= world.now) {
+        return Err("the next look is not in the future".to_owned());
+    }
+    let desired = decision.desired.as_ref().map(|desired| desired.version);
+    let newer = decision.considered.iter().take_while(|considered| Some(considered.version) != desired);
+    for considered in newer {
+        if considered.allowed != considered.rules.iter().all(|rule| rule.verdict.allows()) {
+            return Err(format!("allowed although a rule says no, or the reverse: {considered:?}"));
+        }
+        for rule in &considered.rules {
+            let Verdict::Wait { until } = rule.verdict else { continue };
+            match until {
+                Some(until) if until <= world.now => return Err(format!("it waits for the past: {rule:?}")),
+                Some(until) if decision.next_look.is_none_or(|next| next > until) => {
+                    return Err(format!("nobody is woken when this ends: {rule:?}"));
+                }
+                Some(_) => {}
+                None if waits_for_events(&rule.rule) => {}
+                None => return Err(format!("it waits for nothing: {rule:?}")),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn waits_for_events(rule: &str) -> bool {
+    let rules = [
+        "anyApproval",
+        "environmentProgression",
+        "gradualRollout",
+        "deploymentDependency",
+        "versionDependency",
+        "versionCooldown",
+        "freeze",
+    ];
+    rules.contains(&rule)
+}
+
+/// "its offset is kept in its decision, so that targets that come or go do not move it"
+fn unmoved(before: &domain::decision::TargetDecision, outcome: &Outcome) -> Result<(), String> {
+    for (old, _) in rollouts(before) {
+        for (new, _) in rollouts(&outcome.decision) {
+            let same = (old.version, old.policy, old.rule_index, old.policy_updated_at)
+                == (new.version, new.policy, new.rule_index, new.policy_updated_at);
+            if same && old.offset_seconds != new.offset_seconds {
+                return Err(format!("moved from {old:?} to {new:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn same(one: &Outcome, other: &Outcome) -> Result<(), String> {
+    let asked = |o: &Outcome| {
+        let ids: Vec<_> = o.verifications.iter().map(|job| job.id).collect();
+        (o.request.clone(), o.supersede.clone(), ids)
+    };
+    if same_decision(&one.decision, &other.decision) && asked(one) == asked(other) {
+        return Ok(());
+    }
+    Err(format!("otherwise:\n{one:?}\n{other:?}"))
+}
+
+fn no_more(before: &Outcome, after: &Outcome) -> Result<(), String> {
+    for now in &after.decision.considered {
+        let was = before.decision.considered.iter().find(|was| was.version == now.version);
+        if let Some(was) = was
+            && now.allowed
+            && !was.allowed
+        {
+            return Err(format!("{} is allowed now:\n{was:?}\n{now:?}", now.tag));
+        }
+    }
+    Ok(())
+}
+
+fn put_policy(world: &mut World, spec: Policy) {
+    let meta = world.meta("more", PolicyId::of(&workspace(), "more").0);
+    world.put(Entity::Policy(Record { meta, spec }));
+}
+
+fn put_gate(world: &mut World, gate: PolicyRule) {
+    let selector = "true".to_owned();
+    put_policy(world, Policy { description: None, selector, priority: 0, enabled: true, rules: vec![gate] });
+}
+
+fn put_freeze(world: &mut World) {
+    let (reason, owner) = ("because".to_owned(), "ann".to_owned());
+    let spec = Freeze { selector: "true".to_owned(), reason, owner, from: None, until: None };
+    let meta = world.meta("more", FreezeId::of(&workspace(), "more").0);
+    world.put(Entity::Freeze(Record { meta, spec }));
+}
+
+fn put_pin(world: &mut World, target: &TargetKey, nth: usize) {
+    let of = usize::from(target.deployment != crate::worlds::account::deployment(0));
+    let Some((version, _)) = world.nth_version(of, nth) else { return };
+    let spec = Pin {
+        deployment: target.deployment,
+        environment: Some(target.environment),
+        resource: Some(target.resource),
+        version,
+        reason: "because".to_owned(),
+        created_by: "ann".to_owned(),
+    };
+    // A pin there already is replaced: then it is not one gate more.
+    let id = PinId::of(spec.deployment, spec.environment, spec.resource);
+    if world.entities.values().all(|entity| !matches!(entity, Entity::Pin(_))) {
+        let meta = world.meta("more", id.0);
+        world.put(Entity::Pin(Record { meta, spec }));
+    }
+}
+
+/// What cannot be skipped.
+const AFTER_A_JOB: [&str; 3] = ["retry", "rollback", "verification"];
+
+/// Skips the n-th rule of the n-th version that is considered.
+fn skip_one(world: &mut World, target: &TargetKey, nth: usize) -> Result<(), String> {
+    let before = world.decide(target);
+    let considered = &before.decision.considered;
+    let Some(version) = considered.get(nth % considered.len().max(1)) else { return Ok(()) };
+    let gates: Vec<&RuleVerdict> = version
+        .rules
+        .iter()
+        .filter(|rule| rule.policy.is_some() && PolicyRule::NAMES.contains(&rule.rule.as_str()))
+        .filter(|rule| !AFTER_A_JOB.contains(&rule.rule.as_str()))
+        .collect();
+    let Some(gate) = gates.get(nth % gates.len().max(1)) else { return Ok(()) };
+    if gate.skipped_by.is_some() {
+        return Ok(());
+    }
+    let spec = Skip {
+        policy: gate.policy.unwrap(),
+        rule: gate.rule.clone(),
+        rule_index: Some(gate.rule_index),
+        version: version.version,
+        environment: Some(target.environment),
+        resource: Some(target.resource),
+        expires_at: None,
+        reason: "because".to_owned(),
+        created_by: "ann".to_owned(),
+    };
+    let id = SkipId::of(&spec);
+    let meta = world.meta("skip", id.0);
+    world.put(Entity::Skip(Record { meta, spec }));
+    let after = world.decide(target);
+    let Some(now) = after.decision.considered.iter().find(|now| now.version == version.version) else {
+        return Err("the version is not considered any more".to_owned());
+    };
+    let skipped = verdict(now, gate);
+    if !skipped.is_some_and(|verdict| verdict.verdict.allows() && verdict.skipped_by == Some(id)) {
+        return Err(format!("skipped, but {skipped:?}"));
+    }
+    // A rollout starts when the last of the others is met: it alone may say otherwise.
+    let others = version.rules.iter().filter(|rule| rule.rule != "gradualRollout");
+    for other in others.filter(|rule| (rule.policy, rule.rule_index) != (gate.policy, gate.rule_index)) {
+        if AFTER_A_JOB.contains(&other.rule.as_str()) {
+            continue;
+        }
+        let now = verdict(now, other);
+        if now.map(|now| &now.verdict) != Some(&other.verdict) {
+            return Err(format!("another rule says otherwise:\n{other:?}\n{now:?}"));
+        }
+    }
+    world.delete(id.0);
+    Ok(())
+}
+
+fn verdict<'a>(considered: &'a ConsideredVersion, of: &RuleVerdict) -> Option<&'a RuleVerdict> {
+    let same = |rule: &&RuleVerdict| {
+        (&rule.rule, rule.policy, rule.rule_index) == (&of.rule, of.policy, of.rule_index)
+    };
+    considered.rules.iter().find(same)
 }

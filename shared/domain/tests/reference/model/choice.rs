@@ -92,7 +92,10 @@ pub(crate) fn choose<'a>(scene: &Scene<'a>, target: &TargetKey) -> Answer<'a> {
                 // "deployed again, gates or not (but for freezes and pins)"
                 let frozen = freeze::judge(scene, target);
                 if frozen.allows() && pin::judge(scene, target, back).allows() {
-                    request(scene, target, VersionId(back.meta.id), &mut answer);
+                    let back = VersionId(back.meta.id);
+                    if !in_the_way(scene, target, back, &mut answer) {
+                        request(scene, target, back, &mut answer);
+                    }
                 }
                 answer.then = frozen.changes();
             }
@@ -136,11 +139,7 @@ fn at_least(scene: &Scene<'_>, version: &Record<Version>, floor: VersionId) -> b
 /// Asks for a job of a version that every gate allows, unless it runs, was tried, or another job is on its way.
 fn bring(scene: &Scene<'_>, target: &TargetKey, version: VersionId, answer: &mut Answer<'_>) {
     let release = scene.release(target, version);
-    if let Some(active) = scene.active(target) {
-        let supersedes = scene.deployment(target.deployment).spec.on_new_version == OnNewVersion::Supersede;
-        if supersedes && active.job.release != release && !active.cancelling {
-            answer.supersede = Some(active.job.id);
-        }
+    if in_the_way(scene, target, version, answer) {
         return;
     }
     if wished(scene, target, version) {
@@ -162,6 +161,16 @@ fn bring(scene: &Scene<'_>, target: &TargetKey, version: VersionId, answer: &mut
         },
         Some(_) | None => request(scene, target, version, answer),
     }
+}
+
+/// Whether a job is on its way; one of another release is superseded, where the deployment says so.
+fn in_the_way(scene: &Scene<'_>, target: &TargetKey, version: VersionId, answer: &mut Answer<'_>) -> bool {
+    let Some(active) = scene.active(target) else { return false };
+    let supersedes = scene.deployment(target.deployment).spec.on_new_version == OnNewVersion::Supersede;
+    if supersedes && active.job.release != scene.release(target, version) && !active.cancelling {
+        answer.supersede = Some(active.job.id);
+    }
+    true
 }
 
 fn request(scene: &Scene<'_>, target: &TargetKey, version: VersionId, answer: &mut Answer<'_>) {

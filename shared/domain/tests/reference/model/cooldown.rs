@@ -15,8 +15,8 @@ pub(crate) fn judge(
     version: &Record<Version>,
 ) -> Says {
     let same = |id: domain::id::VersionId| id.0 == version.meta.id;
-    if let Some(active) = scene.active(target) {
-        return if same(active.job.version) { Says::YES } else { Says::Wait(None) };
+    if scene.active(target).is_some_and(|active| !same(active.job.version)) {
+        return Says::Wait(None);
     }
     let deployed = scene.ended(target).into_iter().rfind(|(_, end)| {
         matches!(end.status, TerminalStatus::Successful | TerminalStatus::Failure)

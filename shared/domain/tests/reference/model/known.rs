@@ -19,3 +19,8 @@ pub(crate) const HELD_THOUGH_IT_RAN_WITH_OTHER_VARIABLES: bool = true;
 /// A rollout pauses until failed targets "are repaired (a retry or redeploy that succeeds)"; the evaluator goes on as soon
 /// as a retry is on its way.
 pub(crate) const RESUMES_WHILE_RETRYING: bool = true;
+
+/// "What runs, or is on its way, is not replaced by an *older* version": while a newer version than the held one is on its
+/// way, and its gates close, the evaluator desires what ran before the held one (and cancels the job, where newer
+/// versions supersede).
+pub(crate) const ROLLS_BACK_WHAT_IS_NEWER: bool = true;

@@ -29,11 +29,11 @@ fn is_let_go(scene: &Scene<'_>, target: &TargetKey, held: &Held) -> bool {
 }
 
 fn wanted(scene: &Scene<'_>, target: &TargetKey, held: &Held) -> bool {
-    // A wish stands until a job fulfils it.
-    let open = |at| scene.deploys(target).into_iter().all(|job| job.requested_at < at);
+    // Whoever wishes for it when its job is over knows how that went.
+    let job = scene.jobs.iter().find(|job| job.job.id == held.job);
+    let over = job.and_then(|job| job.end).map_or(held.since, |end| end.at);
     let redeployed = scene.redeploys().map(|wish| &wish.spec).any(|wish| {
-        let about = wish.target == *target && wish.version == Some(held.version);
-        about && (wish.at >= held.since || open(wish.at))
+        wish.target == *target && wish.version == Some(held.version) && wish.at >= over
     });
     let pinned = pin::narrowest(scene, target).is_some_and(|pin| pin.spec.version == held.version);
     redeployed || pinned
@@ -92,7 +92,7 @@ pub(crate) fn back_to(scene: &Scene<'_>, target: &TargetKey, held: &[Held]) -> O
 
 /// The hold that still waits for its rollback: nothing ended on the target since what it holds back did.
 pub(crate) fn pending<'h>(scene: &Scene<'_>, target: &TargetKey, held: &'h [Held]) -> Option<&'h Held> {
-    if scene.active(target).is_some() {
+    if scene.active(target).is_some() && !known::ROLLS_BACK_WHAT_IS_NEWER {
         return None;
     }
     let (last, _) = scene.last(target)?;

@@ -37,6 +37,8 @@ pub(crate) struct World {
     resources: usize,
     revision: u64,
     sequence: u64,
+    /// The last event of each job, and its sequence.
+    pub(crate) events: BTreeMap<JobId, (JobEvent, u64)>,
     /// What happened, a line each.
     pub(crate) story: Vec<String>,
 }
@@ -77,6 +79,7 @@ impl World {
             resources: plan.resources.len(),
             revision: 0,
             sequence: 0,
+            events: BTreeMap::new(),
             story: Vec::new(),
         };
         let ws = workspace();
@@ -237,6 +240,7 @@ impl World {
         self.sequence += 1;
         let event = JobEvent { job, at: self.now, cause: None, traceparent: None, fact };
         self.facts.apply(&event, self.sequence);
+        self.events.insert(event.job.id, (event, self.sequence));
     }
 
     /// Makes it happen. Looks are not made here.
@@ -566,7 +570,7 @@ impl World {
         [target.deployment.0, target.environment.0, target.resource.0].map(name).join(" ")
     }
 
-    fn meta(&self, name: &str, id: Uuid) -> Meta {
+    pub(crate) fn meta(&self, name: &str, id: Uuid) -> Meta {
         let before = self.entities.values().find(|entity| entity.meta().id == id);
         Meta {
             id,
