@@ -65,7 +65,7 @@ fn look(world: &mut World, target: &TargetKey) -> Result<(), String> {
         let answer = choose(scene, target);
         let mut found = differences(world, target, &answer, &outcome);
         found.extend(wakes(scene, target, &answer, outcome.decision.next_look));
-        (Remembered { held: answer.held, ..Remembered::default() }, found)
+        (Remembered { held: answer.held, redeployed_at: answer.redeployed_at, placed: Vec::new() }, found)
     });
     let (remembered, found) = compared;
     if !found.is_empty() {

@@ -16,6 +16,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) asked: Vec<(&'a Record<Version>, Vec<Asked<'a>>)>,
     pub(crate) desired: Option<VersionId>,
     pub(crate) request: Option<(VersionId, ReleaseId, u32)>,
+    /// The wish that this fulfils, or the last that was fulfilled.
+    pub(crate) redeployed_at: Option<Timestamp>,
     pub(crate) supersede: Option<JobId>,
     pub(crate) verifications: BTreeSet<JobId>,
     pub(crate) held: Vec<Held>,
@@ -52,16 +54,17 @@ pub(crate) type Consequences = (
 pub(crate) fn choose<'a>(scene: &Scene<'a>, target: &TargetKey) -> Answer<'a> {
     let held = rollback::held(scene, target);
     let is_held = |version: &&Record<Version>| held.iter().any(|held| held.version.0 == version.meta.id);
-    let (back, ready): (Vec<_>, Vec<_>) = scene.ready(target.deployment).into_iter().partition(is_held);
+    let (kept_back, ready): (Vec<_>, Vec<_>) = scene.ready(target.deployment).into_iter().partition(is_held);
     let runs = stays(scene, target, &held);
-    let ready = ready.into_iter().filter(|version| !rollback::between(scene, &held, runs, version));
-    let of_held = back.into_iter().flat_map(|version| ask(scene, target, version));
+    let pending = rollback::pending(scene, target, &held);
+    let back = pending.and_then(|_| rollback::back_to(scene, target, &held));
+    let ready = ready.into_iter().filter(|v| !rollback::between(scene, &held, back.or(runs), v));
+    let of_held = kept_back.into_iter().flat_map(|version| ask(scene, target, version));
     let of_held = of_held.filter_map(|asked| asked.says.changes()).collect();
     let asked: Vec<_> = ready.map(|version| (version, ask(scene, target, version))).collect();
-    let pending = rollback::pending(scene, target, &held);
     // What is held back makes way for what is newer, or for what ran before.
     let floor = match pending {
-        Some(_) if known::OLDER_AFTER_FIRST_FAILED && rollback::back_to(scene, target, &held).is_none() => None,
+        Some(_) if known::OLDER_AFTER_FIRST_FAILED && back.is_none() => None,
         Some(held) => Some(held.version),
         None => runs,
     };
@@ -72,6 +75,7 @@ pub(crate) fn choose<'a>(scene: &Scene<'a>, target: &TargetKey) -> Answer<'a> {
     let mut answer = Answer {
         desired: None,
         request: None,
+        redeployed_at: scene.remembered.get(target).and_then(|remembered| remembered.redeployed_at),
         supersede: None,
         verifications: verification::wanted(scene, target),
         then: None,
@@ -86,13 +90,13 @@ pub(crate) fn choose<'a>(scene: &Scene<'a>, target: &TargetKey) -> Answer<'a> {
             bring(scene, target, id, &mut answer);
         }
         (None, Some(_)) => {
-            let back = rollback::back_to(scene, target, &held);
-            answer.desired = back.or_else(|| kept(scene, target));
+            answer.desired = kept(scene, target);
             if let Some(back) = back.and_then(|back| scene.version(back)) {
                 // "deployed again, gates or not (but for freezes and pins)"
                 let frozen = freeze::judge(scene, target);
                 if frozen.allows() && pin::judge(scene, target, back).allows() {
                     let back = VersionId(back.meta.id);
+                    answer.desired = Some(back);
                     if !in_the_way(scene, target, back, &mut answer) {
                         request(scene, target, back, &mut answer);
                     }
@@ -177,6 +181,10 @@ fn request(scene: &Scene<'_>, target: &TargetKey, version: VersionId, answer: &m
     let release = scene.release(target, version);
     let attempts = scene.deploys(target).into_iter().filter(|job| job.job.release == release).count();
     answer.request = Some((version, release, attempts as u32 + 1));
+    let wish = scene.redeploys().map(|wish| &wish.spec).find(|wish| {
+        wish.target == *target && wish.version.is_none_or(|about| about == version)
+    });
+    answer.redeployed_at = wish.map(|wish| wish.at).or(answer.redeployed_at);
 }
 
 /// "**Redeploy**: one more job of what is desired, when the gates allow it." "A job that began after that fulfils it."
@@ -184,6 +192,10 @@ fn wished(scene: &Scene<'_>, target: &TargetKey, desired: VersionId) -> bool {
     scene.redeploys().map(|wish| &wish.spec).any(|wish| {
         wish.target == *target
             && wish.version.is_none_or(|version| version == desired)
-            && scene.deploys(target).into_iter().all(|job| job.requested_at < wish.at)
+            && scene.deploys(target).into_iter().all(|job| {
+                // What a wish is about is not brought by a job of another version.
+                let about = wish.version.is_none_or(|version| version == job.job.version);
+                !about || job.requested_at < wish.at
+            })
     })
 }

@@ -15,7 +15,14 @@ pub(crate) fn at(scene: &Scene<'_>, target: &TargetKey, release: ReleaseId) -> O
     let of_release: Vec<_> =
         scene.ended(target).into_iter().filter(|(job, _)| job.job.release == release).collect();
     let (_, last) = *of_release.last()?;
-    let failed = row(&of_release);
+    // A person's wish begins another row.
+    let wished = scene.remembered.get(target).and_then(|remembered| remembered.redeployed_at);
+    let since: Vec<_> = of_release
+        .iter()
+        .copied()
+        .filter(|(job, _)| wished.is_none_or(|wished| job.requested_at >= wished))
+        .collect();
+    let failed = row(if since.is_empty() { &of_release } else { &since });
     let mut next: Option<Timestamp> = None;
     for rule in rules(scene, target) {
         next = next.max(Some(by_rule(rule, last, failed)?));

@@ -163,12 +163,27 @@ impl World {
         policy: PolicyId,
         rule_index: u32,
     ) -> Option<u32> {
+        let found = |outcome: &Outcome| {
+            rollouts(&outcome.decision).find_map(|(placed, position)| {
+                let same =
+                    (placed.version, placed.policy, placed.rule_index) == (version, policy, rule_index);
+                same.then_some(position)
+            })
+        };
         let mut fresh = self.decided.clone();
         fresh.remove(target);
         let outcome = subject::decide(self.ws(), &self.facts, &fresh, target, self.now);
-        rollouts(&outcome.decision).find_map(|(placed, position)| {
-            let same = (placed.version, placed.policy, placed.rule_index) == (version, policy, rule_index);
-            same.then_some(position)
+        found(&outcome).or_else(|| {
+            // The version is not looked at any more: as if it were the only one, and nothing had happened.
+            let mut alone = Catalog::default();
+            for (key, entity) in &self.entities {
+                let other = matches!(entity, Entity::Version(other) if other.meta.id != version.0);
+                if !other {
+                    alone.apply(key, Some(&serde_json::to_vec(entity).unwrap()), self.revision);
+                }
+            }
+            let (ws, nothing) = (alone.workspace(&workspace()).unwrap(), Decided::new());
+            found(&subject::decide(ws, &Facts::default(), &nothing, target, self.now))
         })
     }
 
