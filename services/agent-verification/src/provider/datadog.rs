@@ -134,12 +134,12 @@ mod tests {
         for (word, first) in [
             ("last", json!(2.5)),
             ("avg", json!(2.5)),
-            ("min", json!(1)),
-            ("max", json!(4)),
+            ("min", json!(1.0)),
+            ("max", json!(4.0)),
             ("sum", json!(7.5)),
         ] {
             let values = read(body.to_string().as_bytes(), aggregator(word).unwrap());
-            assert_eq!(values, Ok(vec![first, json!(7)]), "{word}");
+            assert_eq!(values, Ok(vec![first, json!(7.0)]), "{word}");
         }
         assert!(aggregator("median").is_err());
     }

@@ -116,12 +116,9 @@ impl SecretsOf<'_> {
     }
 }
 
-/// A number of a provider's; what JSON does not know (NaN, infinities) is null.
+/// A number of a provider's: always a `double` to conditions, so that whole samples divide and multiply as others do.
+/// What JSON does not know (NaN, infinities) is null.
 fn number(value: f64) -> Value {
-    if value.fract() == 0.0 && value.abs() < 9e15 {
-        // As in conditions: what is whole is an `int`, and compares with one.
-        return Value::from(value as i64);
-    }
     serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number)
 }
 
@@ -135,3 +132,6 @@ fn of_numbers(values: Vec<Value>) -> Measured {
     };
     Measured { result: serde_json::json!({ "value": value, "values": values }), summary }
 }
+
+#[cfg(test)]
+mod tests;

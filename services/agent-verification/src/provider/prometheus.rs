@@ -95,7 +95,7 @@ mod tests {
     fn a_vector_or_a_scalar_is_numbers() {
         let at = 1_800_000_000.5;
         for (data, expected) in [
-            (json!({ "resultType": "scalar", "result": [at, "3"] }), json!([3])),
+            (json!({ "resultType": "scalar", "result": [at, "3"] }), json!([3.0])),
             (json!({ "resultType": "vector", "result": [] }), json!([])),
             (
                 json!({ "resultType": "vector", "result": [
@@ -105,7 +105,7 @@ mod tests {
                     { "metric": {}, "histogram": [at, {}] },
                     { "metric": {}, "value": [at, "1e3"] },
                 ] }),
-                json!([0.25, null, null, 1000]),
+                json!([0.25, null, null, 1000.0]),
             ),
         ] {
             assert_eq!(values(data.clone()).map(Value::from), Ok(expected), "{data}");

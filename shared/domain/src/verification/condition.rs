@@ -74,6 +74,12 @@ mod tests {
             ("result.value < 5", None, value(json!(7)), Reading::Bad),
             ("result.value < 5", None, value(json!(null)), Reading::Unclear),
             ("result.value < 5.0", None, value(json!(0.25)), Reading::Good),
+            // Whole or not, a number compares with a number.
+            ("result.value < 0.5", None, value(json!(0)), Reading::Good),
+            ("result.value < 5", None, value(json!(0.25)), Reading::Good),
+            ("result.value >= 5", None, value(json!(7.5)), Reading::Good),
+            ("result.value == 5", None, value(json!(5.0)), Reading::Good),
+            ("result.value == 5.0", None, value(json!(5)), Reading::Good),
             ("result.value < 5", Some("result.value > 10"), value(json!(3)), Reading::Good),
             ("result.value < 5", Some("result.value > 10"), value(json!(7)), Reading::Unclear),
             ("result.value < 5", Some("result.value > 10"), value(json!(11)), Reading::Bad),
