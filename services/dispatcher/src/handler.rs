@@ -7,7 +7,9 @@ use bus::{Base, Bus, Delivery, Failure, Handler, Json, Known, Recorded, crash_po
 use domain::command::{AgentCommand, Verb};
 use domain::entity::{JobAgent, Record};
 use domain::id::{JobAgentId, JobId};
-use domain::job::{Dispatch, ExternalRef, HeldWhy, JobEvent, JobFact, JobRef, Phase, TerminalStatus};
+use domain::job::{
+    Dispatch, ExternalRef, HeldWhy, JobEvent, JobFact, JobRef, Phase, Purpose, TerminalStatus,
+};
 use domain::subject;
 use domain::token::Slug;
 use std::sync::Arc;
@@ -72,7 +74,7 @@ impl Dispatcher {
         let (dispatch, limit) = match self.choose(job) {
             Ok(chosen) => chosen,
             Err(refusal) => {
-                let fact = JobFact::ended(refusal.status, Some(refusal.reason), refusal.message);
+                let fact = JobFact::ended(refusal.status, refusal.reason, refusal.message);
                 crash_point("dispatcher.refused.before");
                 let recorded = self.bus.jobs().record(job, fact, base, None).await?;
                 crash_point("dispatcher.refused.after");
@@ -96,7 +98,11 @@ impl Dispatcher {
             .workspace(&job.workspace)
             .ok_or_else(|| domain::dispatch::Undispatchable::no_workspace(&job.workspace))?;
         let dispatch = domain::dispatch::dispatch(workspace, job)?;
-        let limit = workspace.job_agent(dispatch.agent).and_then(limit_of);
+        // A verification is run by the system itself: it is no agent of the catalog's, and takes no slot.
+        let limit = match job.purpose {
+            Purpose::Deploy => workspace.job_agent(dispatch.agent).and_then(limit_of),
+            Purpose::Verify { .. } => None,
+        };
         Ok((dispatch, limit))
     }
 

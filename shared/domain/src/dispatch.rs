@@ -6,12 +6,13 @@ use crate::catalog::{
 };
 use crate::entity::{Deployment, Environment, JobAgent, Record, Resource, Version};
 use crate::id::{JobAgentId, VersionId};
-use crate::job::{Dispatch, JobRef, Reason, TerminalStatus};
+use crate::job::{Dispatch, JobRef, Purpose, Reason, TerminalStatus};
 use crate::merge;
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
 use crate::target::{TargetKey, Variables};
 use crate::template;
 use crate::token::Slug;
+use crate::verification;
 use serde_json::{Map, Value, json};
 
 /// Config that only the agent itself may set: where the platform is, and by which secret it is reached. A deployment
@@ -41,15 +42,20 @@ pub const CONTEXT_NAMES: &[&str] = &[
 pub struct Undispatchable {
     /// How the job ends.
     pub status: TerminalStatus,
-    /// Why.
-    pub reason: Reason,
+    /// Why, where the status alone does not say.
+    pub reason: Option<Reason>,
     /// For a person.
     pub message: String,
 }
 
 impl Undispatchable {
-    fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { status: TerminalStatus::InvalidJobAgent, reason, message: message.into() }
+    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { status: TerminalStatus::InvalidJobAgent, reason: Some(reason), message: message.into() }
+    }
+
+    /// There is nothing to do any more.
+    pub(crate) fn skipped(message: impl Into<String>) -> Self {
+        Self { status: TerminalStatus::Skipped, reason: None, message: message.into() }
     }
 
     /// The job's workspace is gone.
@@ -71,11 +77,28 @@ struct Parts<'a> {
 /// # Errors
 /// When no agent matches, a part of the job is gone, or its config cannot be rendered. The job ends by that.
 pub fn dispatch(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, Undispatchable> {
+    match job.purpose {
+        Purpose::Deploy => deploy(workspace, job),
+        Purpose::Verify { of, policy, rule_index } => {
+            verification::plan(workspace, job, of, policy, rule_index)
+        }
+    }
+}
+
+fn deploy(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, Undispatchable> {
     let parts = parts(workspace, job)?;
     let (agent, ref_config) = choose_agent(workspace, &parts)?;
     let variables = variables(workspace, &job.target, job.version)
         .map_err(|why| Undispatchable::new(Reason::BadConfig, why))?;
-    let context = context(workspace, job, &parts, &variables, agent);
+    if agent.spec.platform.as_str() == verification::PLATFORM {
+        let why = format!(
+            "the type {:?} of job agent {:?} is the system's own",
+            verification::PLATFORM,
+            agent.meta.name
+        );
+        return Err(Undispatchable::new(Reason::NoAgent, why));
+    }
+    let context = context(workspace, job, &parts, &variables, Some(agent));
     let config = config(agent, ref_config, &parts, &context)
         .map_err(|why| Undispatchable::new(Reason::BadConfig, format!("config: {why}")))?;
     Ok(Dispatch {
@@ -87,6 +110,16 @@ pub fn dispatch(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, 
         context,
         deadlines: parts.deployment.spec.deadlines,
     })
+}
+
+/// What templates see when they speak of a job that brings a release, for those that are rendered beside its own config.
+/// `jobAgent` is the one that would run it now; where there is none, the name is not known.
+pub(crate) fn context_of(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Value, Undispatchable> {
+    let parts = parts(workspace, job)?;
+    let variables = variables(workspace, &job.target, job.version)
+        .map_err(|why| Undispatchable::new(Reason::BadConfig, why))?;
+    let agent = choose_agent(workspace, &parts).ok().map(|(agent, _)| agent);
+    Ok(context(workspace, job, &parts, &variables, agent))
 }
 
 /// The variables of a version on a target. A value that cannot be resolved blocks.
@@ -189,9 +222,9 @@ fn context(
     job: &JobRef,
     parts: &Parts<'_>,
     variables: &Variables,
-    agent: &Record<JobAgent>,
+    agent: Option<&Record<JobAgent>>,
 ) -> Value {
-    json!({
+    let mut context = json!({
         "workspace": { "slug": workspace.slug() },
         "deployment": deployment_context(parts.deployment),
         "environment": environment_context(parts.environment),
@@ -199,9 +232,12 @@ fn context(
         "version": version_context(parts.version),
         "release": { "id": job.release, "version": version_context(parts.version), "variables": variables },
         "variables": variables,
-        "jobAgent": job_agent_context(agent),
         "job": { "id": job.id, "attempt": job.attempt },
-    })
+    });
+    if let Some(agent) = agent {
+        context["jobAgent"] = job_agent_context(agent);
+    }
+    context
 }
 
 /// agent < the deployment's entry for it < deployment < version, deep; then rendered.

@@ -158,6 +158,7 @@ mod tests {
             Service::TriggerIngester,
             Service::Dispatcher,
             Service::AgentGithubActions,
+            Service::AgentVerification,
             Service::StatusSyncer,
         ] {
             assert!(writes(other).is_empty(), "{other:?}");

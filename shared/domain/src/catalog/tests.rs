@@ -250,7 +250,7 @@ fn what_cannot_be_dispatched_says_why() {
         let mut catalog = shop();
         put(&mut catalog, deployment().0, "Deployment", "web", json!({}), web(change));
         let refused = dispatch(catalog.workspace(&acme()).unwrap(), &job("s-1", "staging")).unwrap_err();
-        assert_eq!(refused.reason, reason);
+        assert_eq!(refused.reason, Some(reason));
         assert!(refused.message.contains(words), "{refused}");
     }
     let catalog = shop();
