@@ -68,6 +68,22 @@ struct Head {
     labels: Metadata,
 }
 
+/// Which fields of a word on a version are filled in, and what its deployment is for.
+struct Word {
+    at: Option<&'static str>,
+    by: Option<&'static str>,
+    deployment: Named,
+}
+
+/// Why a document names a deployment.
+#[derive(Clone, Copy)]
+enum Named {
+    /// Only to tell which version a tag means.
+    ForTheVersion,
+    /// It is a field of its own.
+    ForItself,
+}
+
 struct Draft {
     kind: Kind,
     head: Head,
@@ -181,8 +197,29 @@ impl Draft {
                 if let (false, Some(name)) = (spec.contains_key("tag"), name) {
                     spec.insert("tag".to_owned(), Value::String(name.to_owned()));
                 }
+                let dependencies = spec.get_mut("dependencies").and_then(Value::as_array_mut);
+                for needs in dependencies.into_iter().flatten().filter_map(Value::as_object_mut) {
+                    to_id(needs, "deployment", |name| DeploymentId::of(workspace, name).0);
+                }
             }
-            Kind::Approval => self.resolve_approval(spec, problems),
+            Kind::Approval => {
+                let has = Word { at: Some("at"), by: None, deployment: Named::ForTheVersion };
+                self.resolve_word(spec, problems, has);
+            }
+            Kind::Skip => {
+                to_id(spec, "policy", |name| PolicyId::of(workspace, name).0);
+                let has = Word { at: None, by: Some("createdBy"), deployment: Named::ForTheVersion };
+                self.resolve_word(spec, problems, has);
+            }
+            Kind::Pin => {
+                let has = Word { at: None, by: Some("createdBy"), deployment: Named::ForItself };
+                self.resolve_word(spec, problems, has);
+            }
+            Kind::RolloutControl => {
+                let has = Word { at: Some("at"), by: Some("by"), deployment: Named::ForTheVersion };
+                self.resolve_word(spec, problems, has);
+            }
+            Kind::Redeploy => self.resolve_redeploy(spec, problems),
             Kind::Workspace
             | Kind::System
             | Kind::JobAgent
@@ -190,39 +227,76 @@ impl Draft {
             | Kind::TriggerSource
             | Kind::Freeze
             | Kind::VariableSet
-            | Kind::RelationshipRule
-            | Kind::Skip
-            | Kind::Pin
-            | Kind::Redeploy
-            | Kind::RolloutControl => {}
+            | Kind::RelationshipRule => {}
         }
     }
 
-    /// A version is named by deployment and tag.
-    fn resolve_approval(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
+    /// What is said of a version: where, when, by whom, as far as the document leaves it open.
+    fn resolve_word(&self, spec: &mut Spec, problems: &mut Vec<Problem>, has: Word) {
         let workspace = &self.place;
         to_id(spec, "environment", |name| EnvironmentId::of(workspace, name).0);
-        spec.entry("at").or_insert_with(|| Value::String(self.now.to_rfc3339()));
-        to_id(spec, "deployment", |name| DeploymentId::of(workspace, name).0);
-        let deployment = spec.remove("deployment");
+        to_id(spec, "resource", |name| ResourceId::of(workspace, name).0);
+        if let Some(at) = has.at {
+            spec.entry(at).or_insert_with(|| Value::String(self.now.to_rfc3339()));
+        }
+        if let Some(by) = has.by {
+            spec.entry(by).or_insert_with(|| Value::String("manifest".to_owned()));
+        }
+        self.resolve_version(spec, problems, has.deployment);
+    }
+
+    /// A version is named by deployment and tag.
+    fn resolve_version(&self, spec: &mut Spec, problems: &mut Vec<Problem>, deployment: Named) {
+        to_id(spec, "deployment", |name| DeploymentId::of(&self.place, name).0);
+        let named = match deployment {
+            Named::ForTheVersion => spec.remove("deployment"),
+            Named::ForItself => spec.get("deployment").cloned(),
+        };
         let Some(Value::String(tag)) = spec.get("version") else { return };
         if Uuid::parse_str(tag).is_ok() {
             return;
         }
-        let deployment = deployment.as_ref().and_then(Value::as_str).and_then(|id| id.parse().ok());
-        match deployment {
-            Some(deployment) => {
+        let named = named.as_ref().and_then(Value::as_str).and_then(|id| id.parse().ok());
+        match (named, deployment) {
+            (Some(deployment), _) => {
                 let id = VersionId::of(deployment, tag).to_string();
                 spec.insert("version".to_owned(), Value::String(id));
             }
-            None => {
+            (None, Named::ForTheVersion) => {
                 problems.push(problem(
                     "spec.deployment",
                     "is missing: the version's tag is unique in its deployment",
                 ));
                 spec.insert("version".to_owned(), Value::String(Uuid::nil().to_string()));
             }
+            // That it is missing is told where the spec is read.
+            (None, Named::ForItself) => {
+                spec.insert("version".to_owned(), Value::String(Uuid::nil().to_string()));
+            }
         }
+    }
+
+    /// A target is named by its three parts.
+    fn resolve_redeploy(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
+        let has = Word { at: Some("at"), by: Some("by"), deployment: Named::ForItself };
+        self.resolve_word(spec, problems, has);
+        if spec.contains_key("target") {
+            return;
+        }
+        let mut target = Spec::new();
+        for part in ["deployment", "environment", "resource"] {
+            match spec.remove(part) {
+                Some(id) => target.insert(part.to_owned(), id),
+                None => {
+                    problems.push(problem(
+                        &format!("spec.{part}"),
+                        "is missing: it is part of the release target",
+                    ));
+                    target.insert(part.to_owned(), Value::String(Uuid::nil().to_string()))
+                }
+            };
+        }
+        spec.insert("target".to_owned(), Value::Object(target));
     }
 
     /// A record whose natural key is its name.
@@ -272,7 +346,26 @@ impl Draft {
     }
 
     fn is_named(&self) -> bool {
-        !matches!(self.kind, Kind::Version | Kind::Approval | Kind::Resource)
+        match self.kind {
+            Kind::Version
+            | Kind::Approval
+            | Kind::Resource
+            | Kind::Skip
+            | Kind::Pin
+            | Kind::Redeploy
+            | Kind::RolloutControl => false,
+            Kind::Workspace
+            | Kind::System
+            | Kind::Environment
+            | Kind::JobAgent
+            | Kind::Deployment
+            | Kind::RelationshipRule
+            | Kind::VariableSet
+            | Kind::Policy
+            | Kind::TriggerSource
+            | Kind::Trigger
+            | Kind::Freeze => true,
+        }
     }
 }
 

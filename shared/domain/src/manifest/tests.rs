@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::entity::{Kind, TriggerAction};
-use crate::id::{ApprovalId, DeploymentId, EnvironmentId, ResourceId, SystemId, VersionId};
+use crate::id::{
+    ApprovalId, DeploymentId, EnvironmentId, PinId, PolicyId, RedeployId, ResourceId, RolloutControlId,
+    SkipId, SystemId, VersionId,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -86,6 +89,34 @@ spec: { deployment: Web Shop, tag: v1 }
 ---
 kind: Approval
 spec: { deployment: Web Shop, version: v1, environment: production, user: ann, status: approved }
+---
+kind: Skip
+spec: { policy: gate, rule: anyApproval, deployment: Web Shop, version: v1, resource: cluster/eu, reason: a fire }
+---
+kind: Freeze
+metadata: { name: sale }
+spec: { selector: environment.name == 'production', reason: the sale, owner: sre, until: "2026-02-01T00:00:00Z" }
+---
+kind: Pin
+spec: { deployment: Web Shop, environment: production, version: v1, reason: v2 leaks }
+---
+kind: Redeploy
+spec: { deployment: Web Shop, environment: production, resource: cluster/eu, reason: its node was lost }
+---
+kind: RolloutControl
+spec: { deployment: Web Shop, version: v1, environment: production, action: pause }
+---
+kind: VariableSet
+metadata: { name: europe }
+spec: { selector: resource.metadata.region == 'eu', variables: { currency: EUR } }
+---
+kind: RelationshipRule
+metadata: { name: network }
+spec:
+  reference: vpc
+  from: resource.type == 'kubernetes-cluster'
+  to: resource.type == 'vpc'
+  matcher: from.metadata.vpc == to.identifier
 "#;
 
 #[test]
@@ -131,6 +162,24 @@ fn every_kind_is_read_and_names_become_ids() {
                     (ApprovalId::of(version, production, "ann").0, now())
                 );
             }
+            Entity::Skip(skip) => {
+                assert_eq!((meta.id, skip.spec.version), (SkipId::of(&skip.spec).0, version));
+                assert_eq!(skip.spec.policy, PolicyId::of(&workspace, "gate"));
+                assert_eq!(skip.spec.resource, Some(ResourceId::of(&workspace, "cluster/eu")));
+            }
+            Entity::Pin(pin) => {
+                assert_eq!(meta.id, PinId::of(web, Some(production), None).0);
+                assert_eq!((pin.spec.deployment, pin.spec.version), (web, version));
+            }
+            Entity::Redeploy(redeploy) => {
+                let target = redeploy.spec.target;
+                assert_eq!((target.deployment, target.environment), (web, production));
+                assert_eq!((meta.id, redeploy.spec.at), (RedeployId::of(&target).0, now()));
+            }
+            Entity::RolloutControl(control) => {
+                assert_eq!(meta.id, RolloutControlId::of(version, production).0);
+                assert_eq!(control.spec.version, version);
+            }
             Entity::Workspace(_) => assert_eq!(meta.name, "shop-inc"),
             Entity::System(_)
             | Entity::JobAgent(_)
@@ -138,11 +187,7 @@ fn every_kind_is_read_and_names_become_ids() {
             | Entity::TriggerSource(_)
             | Entity::Freeze(_)
             | Entity::VariableSet(_)
-            | Entity::RelationshipRule(_)
-            | Entity::Skip(_)
-            | Entity::Pin(_)
-            | Entity::Redeploy(_)
-            | Entity::RolloutControl(_) => {
+            | Entity::RelationshipRule(_) => {
                 assert_ne!(meta.id, Uuid::nil())
             }
         }

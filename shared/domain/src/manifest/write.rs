@@ -134,13 +134,26 @@ impl Naming<'_> {
                     self.one(action, "deployment", Kind::Deployment);
                 }
             }
-            Entity::Version(_) => self.one(spec, "deployment", Kind::Deployment),
-            Entity::Approval(approval) => {
-                self.one(spec, "environment", Kind::Environment);
-                if let Some((deployment, tag)) = self.names.version(self.workspace, approval.spec.version) {
-                    spec.insert("deployment".to_owned(), self.called(Kind::Deployment, deployment.0));
-                    spec.insert("version".to_owned(), Value::String(tag));
+            Entity::Version(_) => {
+                self.one(spec, "deployment", Kind::Deployment);
+                let dependencies = spec.get_mut("dependencies").and_then(Value::as_array_mut);
+                for needs in dependencies.into_iter().flatten().filter_map(Value::as_object_mut) {
+                    self.one(needs, "deployment", Kind::Deployment);
                 }
+            }
+            Entity::Approval(approval) => self.word(spec, Some(approval.spec.version)),
+            Entity::Skip(skip) => {
+                self.one(spec, "policy", Kind::Policy);
+                self.word(spec, Some(skip.spec.version));
+            }
+            Entity::Pin(pin) => self.word(spec, Some(pin.spec.version)),
+            Entity::RolloutControl(control) => self.word(spec, Some(control.spec.version)),
+            Entity::Redeploy(redeploy) => {
+                if let Some(Value::Object(mut target)) = spec.remove("target") {
+                    spec.append(&mut target);
+                }
+                self.one(spec, "deployment", Kind::Deployment);
+                self.word(spec, redeploy.spec.version);
             }
             Entity::Workspace(_)
             | Entity::System(_)
@@ -150,11 +163,18 @@ impl Naming<'_> {
             | Entity::TriggerSource(_)
             | Entity::Freeze(_)
             | Entity::VariableSet(_)
-            | Entity::RelationshipRule(_)
-            | Entity::Skip(_)
-            | Entity::Pin(_)
-            | Entity::Redeploy(_)
-            | Entity::RolloutControl(_) => {}
+            | Entity::RelationshipRule(_) => {}
+        }
+    }
+
+    /// What is said of a version somewhere: the version by deployment and tag, the place by names.
+    fn word(&self, spec: &mut Map<String, Value>, version: Option<VersionId>) {
+        self.one(spec, "environment", Kind::Environment);
+        self.one(spec, "resource", Kind::Resource);
+        let known = version.and_then(|version| self.names.version(self.workspace, version));
+        if let Some((deployment, tag)) = known {
+            spec.insert("deployment".to_owned(), self.called(Kind::Deployment, deployment.0));
+            spec.insert("version".to_owned(), Value::String(tag));
         }
     }
 
