@@ -85,6 +85,23 @@ impl PolicyRule {
     }
 }
 
+macro_rules! as_rule {
+    ($($one:ident: $name:ident),+) => {
+        #[allow(clippy::wildcard_enum_match_arm, reason = "each accessor is about one rule")]
+        impl PolicyRule {$(
+            #[doc = concat!("The rule, where it is a `", stringify!($one), "`.")]
+            pub fn $one(&self) -> Option<&$name> {
+                match self {
+                    PolicyRule::$name(rule) => Some(rule),
+                    _ => None,
+                }
+            }
+        )+}
+    };
+}
+
+as_rule!(retry: Retry, rollback: Rollback);
+
 /// N distinct people approve a version for an environment; one rejection by an allowed approver vetoes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

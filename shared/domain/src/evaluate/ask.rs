@@ -20,10 +20,13 @@ const USER: &[&str] = &["user"];
 /// Of what a place consists beside what all targets of an environment share.
 const RESOURCE: &str = "resource";
 
+/// Where a text and the list of what it may speak of are in memory, and how long the text is.
+type Text = (usize, usize, usize);
+
 /// Selectors and the values they were asked of.
 pub(super) struct Asker<'a> {
     ws: &'a WorkspaceCatalog,
-    selectors: RefCell<HashMap<(usize, usize, usize), Result<Selector, SelectorError>>>,
+    selectors: RefCell<HashMap<Text, Result<Selector, SelectorError>>>,
     values: RefCell<HashMap<Uuid, Result<ScopeValue, SelectorError>>>,
 }
 

@@ -7,7 +7,7 @@ use super::verification::Verified;
 use super::view::{DeploymentView, Place};
 use crate::Timestamp;
 use crate::decision::{HeldVersion, RuleInputs, TargetDecision, Verdict, VersionOnTarget};
-use crate::entity::{PolicyRule, Rollback};
+use crate::entity::Rollback;
 use crate::id::VersionId;
 use crate::job::JobStatus;
 
@@ -123,10 +123,7 @@ impl<'a> DeploymentView<'a> {
     }
 
     fn rollback_rules(&self, place: &Place<'a>) -> impl Iterator<Item = &'a Rollback> {
-        place.rules().filter_map(|(_, _, rule)| match rule {
-            PolicyRule::Rollback(rule) => Some(rule),
-            _ => None,
-        })
+        place.rules().filter_map(|(_, _, rule)| rule.rollback())
     }
 }
 

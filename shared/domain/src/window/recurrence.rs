@@ -28,7 +28,7 @@ pub(super) enum Openings {
     /// At these instants, in order.
     Counted(Vec<Timestamp>),
     /// Again and again.
-    Recurring(Recurrence),
+    Recurring(Box<Recurrence>),
 }
 
 /// A rule without COUNT.
@@ -66,7 +66,7 @@ impl Openings {
                 instants.sort_unstable();
                 Openings::Counted(instants)
             }
-            None => Openings::Recurring(recurrence),
+            None => Openings::Recurring(Box::new(recurrence)),
         };
         Ok(openings)
     }
