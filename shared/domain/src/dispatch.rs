@@ -5,13 +5,14 @@ use crate::catalog::{
     version_context,
 };
 use crate::entity::{Deployment, Environment, JobAgent, Record, Resource, Version};
-use crate::id::{JobAgentId, VersionId};
+use crate::id::JobAgentId;
 use crate::job::{Dispatch, JobRef, Reason, TerminalStatus};
 use crate::merge;
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
-use crate::target::{TargetKey, Variables};
+use crate::target::Variables;
 use crate::template;
 use crate::token::Slug;
+use crate::variables;
 use serde_json::{Map, Value, json};
 
 /// Config that only the agent itself may set: where the platform is, and by which secret it is reached. A deployment
@@ -73,8 +74,8 @@ struct Parts<'a> {
 pub fn dispatch(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, Undispatchable> {
     let parts = parts(workspace, job)?;
     let (agent, ref_config) = choose_agent(workspace, &parts)?;
-    let variables = variables(workspace, &job.target, job.version)
-        .map_err(|why| Undispatchable::new(Reason::BadConfig, why))?;
+    let variables = variables::resolve(workspace, &job.target)
+        .map_err(|why| Undispatchable::new(Reason::BadConfig, why.to_string()))?;
     let context = context(workspace, job, &parts, &variables, agent);
     let config = config(agent, ref_config, &parts, &context)
         .map_err(|why| Undispatchable::new(Reason::BadConfig, format!("config: {why}")))?;
@@ -87,19 +88,6 @@ pub fn dispatch(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, 
         context,
         deadlines: parts.deployment.spec.deadlines,
     })
-}
-
-/// The variables of a version on a target. A value that cannot be resolved blocks.
-///
-/// # Errors
-/// When a part is gone.
-pub fn variables(
-    workspace: &WorkspaceCatalog,
-    target: &TargetKey,
-    _version: VersionId,
-) -> Result<Variables, String> {
-    let resource = workspace.resource(target.resource).ok_or("the resource is not in the catalog")?;
-    Ok(resource.spec.variables.clone().into_iter().collect())
 }
 
 fn parts<'a>(workspace: &'a WorkspaceCatalog, job: &JobRef) -> Result<Parts<'a>, Undispatchable> {

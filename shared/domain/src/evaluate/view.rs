@@ -11,7 +11,6 @@ use super::ruling::Ruling;
 use super::version_selector;
 use crate::Timestamp;
 use crate::catalog::WorkspaceCatalog;
-use crate::dispatch;
 use crate::entity::{
     AnyApproval, Deployment, Environment, EnvironmentProgression, Kind, Policy, Record, Resource, Version,
     VersionSelector,
@@ -19,6 +18,7 @@ use crate::entity::{
 use crate::id::{DeploymentId, EnvironmentId, PolicyId, ReleaseId, VersionId};
 use crate::target::{TargetKey, release_id};
 use crate::token::Slug;
+use crate::variables;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
@@ -93,7 +93,7 @@ impl<'a> DeploymentView<'a> {
 
     /// The release a version makes on the target.
     pub(super) fn release_of(&self, key: &TargetKey, version: VersionId) -> Result<ReleaseId, String> {
-        let variables = dispatch::variables(self.ws, key, version)?;
+        let variables = variables::resolve(self.ws, key).map_err(|error| error.to_string())?;
         Ok(release_id(key, version, &variables))
     }
 
