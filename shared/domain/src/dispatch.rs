@@ -10,7 +10,7 @@ use crate::job::{Dispatch, JobRef, Reason, TerminalStatus};
 use crate::merge;
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
 use crate::target::Variables;
-use crate::template;
+use crate::template::{self, Rendered, TemplateError};
 use crate::token::Slug;
 use crate::variables;
 use serde_json::{Map, Value, json};
@@ -77,15 +77,17 @@ pub fn dispatch(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, 
     let variables = variables::resolve(workspace, &job.target)
         .map_err(|why| Undispatchable::new(Reason::BadConfig, why.to_string()))?;
     let context = context(workspace, job, &parts, &variables, agent);
-    let config = config(agent, ref_config, &parts, &context)
+    let rendered = template::render_config(&config(agent, ref_config, &parts), &context, &variables);
+    let Rendered { config, secrets } = rendered
+        .and_then(refuse_secrets_for_the_agent)
         .map_err(|why| Undispatchable::new(Reason::BadConfig, format!("config: {why}")))?;
     Ok(Dispatch {
         agent: JobAgentId(agent.meta.id),
         agent_name: agent.meta.name.clone(),
         platform: agent.spec.platform.clone(),
         config,
-        secrets: Default::default(),
-        context,
+        secrets,
+        context: Value::Object(context),
         deadlines: parts.deployment.spec.deadlines,
     })
 }
@@ -178,27 +180,29 @@ fn context(
     parts: &Parts<'_>,
     variables: &Variables,
     agent: &Record<JobAgent>,
-) -> Value {
-    json!({
-        "workspace": { "slug": workspace.slug() },
-        "deployment": deployment_context(parts.deployment),
-        "environment": environment_context(parts.environment),
-        "resource": resource_context(parts.resource),
-        "version": version_context(parts.version),
-        "release": { "id": job.release, "version": version_context(parts.version), "variables": variables },
-        "variables": variables,
-        "jobAgent": job_agent_context(agent),
-        "job": { "id": job.id, "attempt": job.attempt },
-    })
+) -> Map<String, Value> {
+    let version = json!(version_context(parts.version));
+    let release = json!({ "id": job.release, "version": version, "variables": variables });
+    let context = [
+        ("workspace", json!({ "slug": workspace.slug() })),
+        ("deployment", json!(deployment_context(parts.deployment))),
+        ("environment", json!(environment_context(parts.environment))),
+        ("resource", json!(resource_context(parts.resource))),
+        ("version", version),
+        ("release", release),
+        ("variables", json!(variables)),
+        ("jobAgent", json!(job_agent_context(agent))),
+        ("job", json!({ "id": job.id, "attempt": job.attempt })),
+    ];
+    context.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// agent < the deployment's entry for it < deployment < version, deep; then rendered.
+/// agent < the deployment's entry for it < deployment < version, deep.
 fn config(
     agent: &Record<JobAgent>,
     ref_config: Option<&Map<String, Value>>,
     parts: &Parts<'_>,
-    context: &Value,
-) -> Result<Map<String, Value>, template::TemplateError> {
+) -> Map<String, Value> {
     let own = &agent.spec.config;
     let layers = [
         ref_config,
@@ -213,5 +217,19 @@ fn config(
             None => merged.remove(*key),
         };
     }
-    template::render_map(&merged, context)
+    merged
+}
+
+/// What the agent is reached by is no place for a secret: it is said in errors, and names secrets itself.
+fn refuse_secrets_for_the_agent(rendered: Rendered) -> Result<Rendered, TemplateError> {
+    let key_of = |pointer: &str| pointer.split('/').nth(1).map(str::to_owned);
+    match rendered
+        .secrets
+        .keys()
+        .filter_map(|it| key_of(it))
+        .find(|it| AGENT_ONLY_KEYS.contains(&it.as_str()))
+    {
+        Some(key) => Err(TemplateError(format!("{key}: a variable that is a secret cannot be used here"))),
+        None => Ok(rendered),
+    }
 }
