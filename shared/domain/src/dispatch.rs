@@ -5,13 +5,14 @@ use crate::catalog::{
     version_context,
 };
 use crate::entity::{Deployment, Environment, JobAgent, Record, Resource, Version};
-use crate::id::{JobAgentId, VersionId};
+use crate::id::JobAgentId;
 use crate::job::{Dispatch, JobRef, Purpose, Reason, TerminalStatus};
 use crate::merge;
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
-use crate::target::{TargetKey, Variables};
-use crate::template;
+use crate::target::Variables;
+use crate::template::{self, Rendered, TemplateError};
 use crate::token::Slug;
+use crate::variables;
 use crate::verification;
 use serde_json::{Map, Value, json};
 
@@ -88,8 +89,6 @@ pub fn dispatch(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, 
 fn deploy(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, Undispatchable> {
     let parts = parts(workspace, job)?;
     let (agent, ref_config) = choose_agent(workspace, &parts)?;
-    let variables = variables(workspace, &job.target, job.version)
-        .map_err(|why| Undispatchable::new(Reason::BadConfig, why))?;
     if agent.spec.platform.as_str() == verification::PLATFORM {
         let why = format!(
             "the type {:?} of job agent {:?} is the system's own",
@@ -98,41 +97,34 @@ fn deploy(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, Undisp
         );
         return Err(Undispatchable::new(Reason::NoAgent, why));
     }
+    let variables = variables::resolve(workspace, &job.target)
+        .map_err(|why| Undispatchable::new(Reason::BadConfig, why.to_string()))?;
     let context = context(workspace, job, &parts, &variables, Some(agent));
-    let config = config(agent, ref_config, &parts, &context)
+    let rendered = template::render_config(&config(agent, ref_config, &parts), &context, &variables);
+    let Rendered { config, secrets } = rendered
+        .and_then(refuse_secrets_for_the_agent)
         .map_err(|why| Undispatchable::new(Reason::BadConfig, format!("config: {why}")))?;
     Ok(Dispatch {
         agent: JobAgentId(agent.meta.id),
         agent_name: agent.meta.name.clone(),
         platform: agent.spec.platform.clone(),
         config,
-        secrets: Default::default(),
-        context,
+        secrets,
+        context: Value::Object(context),
         deadlines: parts.deployment.spec.deadlines,
     })
 }
 
 /// What templates see when they speak of a job that brings a release, for those that are rendered beside its own config.
-/// `jobAgent` is the one that would run it now; where there is none, the name is not known.
+/// `jobAgent` is the one that would run it now; where there is none, the name is not known. Nor are secrets: only the
+/// agent that brings the release gets them.
 pub(crate) fn context_of(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Value, Undispatchable> {
     let parts = parts(workspace, job)?;
-    let variables = variables(workspace, &job.target, job.version)
-        .map_err(|why| Undispatchable::new(Reason::BadConfig, why))?;
+    let mut variables = variables::resolve(workspace, &job.target)
+        .map_err(|why| Undispatchable::new(Reason::BadConfig, why.to_string()))?;
+    variables.retain(|_, value| variables::secret_of(value).is_none());
     let agent = choose_agent(workspace, &parts).ok().map(|(agent, _)| agent);
-    Ok(context(workspace, job, &parts, &variables, agent))
-}
-
-/// The variables of a version on a target. A value that cannot be resolved blocks.
-///
-/// # Errors
-/// When a part is gone.
-pub fn variables(
-    workspace: &WorkspaceCatalog,
-    target: &TargetKey,
-    _version: VersionId,
-) -> Result<Variables, String> {
-    let resource = workspace.resource(target.resource).ok_or("the resource is not in the catalog")?;
-    Ok(resource.spec.variables.clone().into_iter().collect())
+    Ok(Value::Object(context(workspace, job, &parts, &variables, agent)))
 }
 
 fn parts<'a>(workspace: &'a WorkspaceCatalog, job: &JobRef) -> Result<Parts<'a>, Undispatchable> {
@@ -223,30 +215,29 @@ fn context(
     parts: &Parts<'_>,
     variables: &Variables,
     agent: Option<&Record<JobAgent>>,
-) -> Value {
-    let mut context = json!({
-        "workspace": { "slug": workspace.slug() },
-        "deployment": deployment_context(parts.deployment),
-        "environment": environment_context(parts.environment),
-        "resource": resource_context(parts.resource),
-        "version": version_context(parts.version),
-        "release": { "id": job.release, "version": version_context(parts.version), "variables": variables },
-        "variables": variables,
-        "job": { "id": job.id, "attempt": job.attempt },
-    });
-    if let Some(agent) = agent {
-        context["jobAgent"] = job_agent_context(agent);
-    }
-    context
+) -> Map<String, Value> {
+    let version = json!(version_context(parts.version));
+    let release = json!({ "id": job.release, "version": version, "variables": variables });
+    let context = [
+        ("workspace", json!({ "slug": workspace.slug() })),
+        ("deployment", json!(deployment_context(parts.deployment))),
+        ("environment", json!(environment_context(parts.environment))),
+        ("resource", json!(resource_context(parts.resource))),
+        ("version", version),
+        ("release", release),
+        ("variables", json!(variables)),
+        ("job", json!({ "id": job.id, "attempt": job.attempt })),
+    ];
+    let agent = agent.map(|agent| ("jobAgent", json!(job_agent_context(agent))));
+    context.into_iter().chain(agent).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// agent < the deployment's entry for it < deployment < version, deep; then rendered.
+/// agent < the deployment's entry for it < deployment < version, deep.
 fn config(
     agent: &Record<JobAgent>,
     ref_config: Option<&Map<String, Value>>,
     parts: &Parts<'_>,
-    context: &Value,
-) -> Result<Map<String, Value>, template::TemplateError> {
+) -> Map<String, Value> {
     let own = &agent.spec.config;
     let layers = [
         ref_config,
@@ -261,5 +252,19 @@ fn config(
             None => merged.remove(*key),
         };
     }
-    template::render_map(&merged, context)
+    merged
+}
+
+/// What the agent is reached by is no place for a secret: it is said in errors, and names secrets itself.
+fn refuse_secrets_for_the_agent(rendered: Rendered) -> Result<Rendered, TemplateError> {
+    let key_of = |pointer: &str| pointer.split('/').nth(1).map(str::to_owned);
+    match rendered
+        .secrets
+        .keys()
+        .filter_map(|it| key_of(it))
+        .find(|it| AGENT_ONLY_KEYS.contains(&it.as_str()))
+    {
+        Some(key) => Err(TemplateError(format!("{key}: a variable that is a secret cannot be used here"))),
+        None => Ok(rendered),
+    }
 }

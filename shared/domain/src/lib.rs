@@ -23,6 +23,7 @@ pub mod template;
 pub mod token;
 pub mod trigger;
 pub mod trigger_rule;
+pub mod variables;
 pub mod verification;
 pub mod window;
 
