@@ -116,7 +116,7 @@ impl<'a> DeploymentView<'a> {
         {
             return None;
         }
-        let tried = history.tried(last.job.release, self.redeployed_at(&place.key))?;
+        let tried = history.tried(last.job.release)?;
         let used_up = self.retries(place, &tried).iter().any(|named| named.ruling.verdict == Verdict::Deny);
         let Tried { failed, .. } = tried;
         used_up.then(|| hold(format!("{} ended as {status} {failed} times in a row", last.job.tag)))

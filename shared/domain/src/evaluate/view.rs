@@ -170,11 +170,6 @@ impl<'a> DeploymentView<'a> {
         self.ws.redeploy(RedeployId::of(target))
     }
 
-    /// The last such wish that a job was asked for.
-    pub(super) fn redeployed_at(&self, target: &TargetKey) -> Option<Timestamp> {
-        self.decided.decision(target).and_then(|decision| decision.redeployed_at)
-    }
-
     /// What became of a success on a target with those who measure it.
     pub(super) fn verified(&self, place: &Place<'a>, success: &super::facts::JobStanding) -> Verified {
         let policies =
