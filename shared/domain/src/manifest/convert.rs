@@ -178,11 +178,41 @@ impl Draft {
             }
             Kind::Version => {
                 to_id(spec, "deployment", |name| DeploymentId::of(workspace, name).0);
+                if let Some(Value::Array(dependencies)) = spec.get_mut("dependencies") {
+                    for dependency in dependencies.iter_mut().filter_map(Value::as_object_mut) {
+                        to_id(dependency, "deployment", |name| DeploymentId::of(workspace, name).0);
+                    }
+                }
                 if let (false, Some(name)) = (spec.contains_key("tag"), name) {
                     spec.insert("tag".to_owned(), Value::String(name.to_owned()));
                 }
             }
-            Kind::Approval => self.resolve_approval(spec, problems),
+            Kind::Approval => {
+                self.version_of(spec, problems);
+                self.places(spec);
+                spec.remove("deployment");
+                self.said_now(spec);
+            }
+            Kind::Skip => {
+                to_id(spec, "policy", |name| PolicyId::of(workspace, name).0);
+                self.version_of(spec, problems);
+                self.places(spec);
+                spec.remove("deployment");
+                said_by(spec, "createdBy");
+            }
+            Kind::Pin => {
+                self.version_of(spec, problems);
+                self.places(spec);
+                said_by(spec, "createdBy");
+            }
+            Kind::RolloutControl => {
+                self.version_of(spec, problems);
+                self.places(spec);
+                spec.remove("deployment");
+                self.said_now(spec);
+                said_by(spec, "by");
+            }
+            Kind::Redeploy => self.resolve_redeploy(spec, problems),
             Kind::Workspace
             | Kind::System
             | Kind::JobAgent
@@ -190,39 +220,79 @@ impl Draft {
             | Kind::TriggerSource
             | Kind::Freeze
             | Kind::VariableSet
-            | Kind::RelationshipRule
-            | Kind::Skip
-            | Kind::Pin
-            | Kind::Redeploy
-            | Kind::RolloutControl => {}
+            | Kind::RelationshipRule => {}
         }
     }
 
-    /// A version is named by deployment and tag.
-    fn resolve_approval(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
+    /// A target is named by deployment, environment and resource.
+    fn resolve_redeploy(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
+        match spec.remove("target") {
+            None => {}
+            Some(Value::Object(target)) => {
+                for (part, id) in target {
+                    if spec.get(&part).is_some_and(|beside| *beside != id) {
+                        let message = "contradicts what is written beside `target`";
+                        problems.push(problem(&format!("spec.target.{part}"), message));
+                    }
+                    spec.insert(part, id);
+                }
+            }
+            // What it must be instead is told where it is read.
+            Some(other) => {
+                spec.insert("target".to_owned(), other);
+                return;
+            }
+        }
+        self.version_of(spec, problems);
+        self.places(spec);
+        let mut target = Map::new();
+        for part in ["deployment", "environment", "resource"] {
+            let id = spec.remove(part).unwrap_or_else(|| {
+                if !problems.iter().any(|problem| problem.field == format!("spec.{part}")) {
+                    problems.push(problem(&format!("spec.{part}"), "is missing: it is part of the target"));
+                }
+                Value::String(Uuid::nil().to_string())
+            });
+            target.insert(part.to_owned(), id);
+        }
+        spec.insert("target".to_owned(), Value::Object(target));
+        self.said_now(spec);
+        said_by(spec, "by");
+    }
+
+    /// Deployment, environment and resource, where they are named.
+    fn places(&self, spec: &mut Spec) {
         let workspace = &self.place;
-        to_id(spec, "environment", |name| EnvironmentId::of(workspace, name).0);
-        spec.entry("at").or_insert_with(|| Value::String(self.now.to_rfc3339()));
         to_id(spec, "deployment", |name| DeploymentId::of(workspace, name).0);
-        let deployment = spec.remove("deployment");
+        to_id(spec, "environment", |name| EnvironmentId::of(workspace, name).0);
+        to_id(spec, "resource", |identifier| ResourceId::of(workspace, identifier).0);
+    }
+
+    /// A version is named by deployment and tag.
+    fn version_of(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
         let Some(Value::String(tag)) = spec.get("version") else { return };
         if Uuid::parse_str(tag).is_ok() {
             return;
         }
-        let deployment = deployment.as_ref().and_then(Value::as_str).and_then(|id| id.parse().ok());
-        match deployment {
-            Some(deployment) => {
-                let id = VersionId::of(deployment, tag).to_string();
-                spec.insert("version".to_owned(), Value::String(id));
+        let deployment = spec.get("deployment").and_then(Value::as_str);
+        let id = match deployment {
+            Some(name) => {
+                let deployment = name.parse().unwrap_or_else(|_| DeploymentId::of(&self.place, name));
+                VersionId::of(deployment, tag).to_string()
             }
             None => {
                 problems.push(problem(
                     "spec.deployment",
                     "is missing: the version's tag is unique in its deployment",
                 ));
-                spec.insert("version".to_owned(), Value::String(Uuid::nil().to_string()));
+                Uuid::nil().to_string()
             }
-        }
+        };
+        spec.insert("version".to_owned(), Value::String(id));
+    }
+
+    fn said_now(&self, spec: &mut Spec) {
+        spec.entry("at").or_insert_with(|| Value::String(self.now.to_rfc3339()));
     }
 
     /// A record whose natural key is its name.
@@ -272,7 +342,26 @@ impl Draft {
     }
 
     fn is_named(&self) -> bool {
-        !matches!(self.kind, Kind::Version | Kind::Approval | Kind::Resource)
+        match self.kind {
+            Kind::Version
+            | Kind::Approval
+            | Kind::Resource
+            | Kind::Skip
+            | Kind::Pin
+            | Kind::Redeploy
+            | Kind::RolloutControl => false,
+            Kind::Workspace
+            | Kind::System
+            | Kind::Environment
+            | Kind::JobAgent
+            | Kind::Deployment
+            | Kind::Policy
+            | Kind::TriggerSource
+            | Kind::Trigger
+            | Kind::Freeze
+            | Kind::VariableSet
+            | Kind::RelationshipRule => true,
+        }
     }
 }
 
@@ -293,16 +382,22 @@ fn systems(spec: &mut Spec, workspace: &Slug) {
     }
 }
 
-/// The id behind a name that documents refer by: of a system, deployment or environment.
+/// Who said it, where the document does not tell: whoever applied it.
+fn said_by(spec: &mut Spec, key: &str) {
+    spec.entry(key).or_insert_with(|| Value::String("apply".to_owned()));
+}
+
+/// The id behind a name that documents refer by: of a system, deployment, environment or policy, and of a resource by
+/// its identifier.
 pub(super) fn id_of(kind: Kind, workspace: &Slug, name: &str) -> Option<Uuid> {
     match kind {
         Kind::System => Some(SystemId::of(workspace, name).0),
         Kind::Deployment => Some(DeploymentId::of(workspace, name).0),
         Kind::Environment => Some(EnvironmentId::of(workspace, name).0),
+        Kind::Policy => Some(PolicyId::of(workspace, name).0),
+        Kind::Resource => Some(ResourceId::of(workspace, name).0),
         Kind::Workspace
-        | Kind::Resource
         | Kind::JobAgent
-        | Kind::Policy
         | Kind::TriggerSource
         | Kind::Trigger
         | Kind::Version

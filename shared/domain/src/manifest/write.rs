@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// What ids are called.
 pub trait Names {
-    /// The name of an entity.
+    /// What documents refer to an entity by: the identifier of a resource, the name of everything else.
     fn name(&self, workspace: &Slug, kind: Kind, id: Uuid) -> Option<String>;
     /// The deployment and tag of a version.
     fn version(&self, workspace: &Slug, id: VersionId) -> Option<(DeploymentId, String)>;
@@ -134,12 +134,38 @@ impl Naming<'_> {
                     self.one(action, "deployment", Kind::Deployment);
                 }
             }
-            Entity::Version(_) => self.one(spec, "deployment", Kind::Deployment),
+            Entity::Version(_) => {
+                self.one(spec, "deployment", Kind::Deployment);
+                if let Some(Value::Array(dependencies)) = spec.get_mut("dependencies") {
+                    for dependency in dependencies.iter_mut().filter_map(Value::as_object_mut) {
+                        self.one(dependency, "deployment", Kind::Deployment);
+                    }
+                }
+            }
             Entity::Approval(approval) => {
-                self.one(spec, "environment", Kind::Environment);
-                if let Some((deployment, tag)) = self.names.version(self.workspace, approval.spec.version) {
-                    spec.insert("deployment".to_owned(), self.called(Kind::Deployment, deployment.0));
-                    spec.insert("version".to_owned(), Value::String(tag));
+                self.places(spec);
+                self.version(spec, approval.spec.version);
+            }
+            Entity::Skip(skip) => {
+                self.one(spec, "policy", Kind::Policy);
+                self.places(spec);
+                self.version(spec, skip.spec.version);
+            }
+            Entity::Pin(pin) => {
+                self.places(spec);
+                self.tag(spec, pin.spec.deployment, pin.spec.version);
+            }
+            Entity::RolloutControl(control) => {
+                self.places(spec);
+                self.version(spec, control.spec.version);
+            }
+            Entity::Redeploy(redeploy) => {
+                if let Some(Value::Object(target)) = spec.remove("target") {
+                    spec.extend(target);
+                }
+                self.places(spec);
+                if let Some(version) = redeploy.spec.version {
+                    self.tag(spec, redeploy.spec.target.deployment, version);
                 }
             }
             Entity::Workspace(_)
@@ -150,11 +176,30 @@ impl Naming<'_> {
             | Entity::TriggerSource(_)
             | Entity::Freeze(_)
             | Entity::VariableSet(_)
-            | Entity::RelationshipRule(_)
-            | Entity::Skip(_)
-            | Entity::Pin(_)
-            | Entity::Redeploy(_)
-            | Entity::RolloutControl(_) => {}
+            | Entity::RelationshipRule(_) => {}
+        }
+    }
+
+    fn places(&self, spec: &mut Map<String, Value>) {
+        self.one(spec, "deployment", Kind::Deployment);
+        self.one(spec, "environment", Kind::Environment);
+        self.one(spec, "resource", Kind::Resource);
+    }
+
+    /// Deployment and tag of a version.
+    fn version(&self, spec: &mut Map<String, Value>, id: VersionId) {
+        if let Some((deployment, tag)) = self.names.version(self.workspace, id) {
+            spec.insert("deployment".to_owned(), self.called(Kind::Deployment, deployment.0));
+            spec.insert("version".to_owned(), Value::String(tag));
+        }
+    }
+
+    /// The tag of a version where the deployment beside it is its own.
+    fn tag(&self, spec: &mut Map<String, Value>, deployment: DeploymentId, id: VersionId) {
+        if let Some((of, tag)) = self.names.version(self.workspace, id)
+            && of == deployment
+        {
+            spec.insert("version".to_owned(), Value::String(tag));
         }
     }
 
