@@ -226,6 +226,8 @@ impl Draft {
 
     /// A target is named by deployment, environment and resource.
     fn resolve_redeploy(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
+        self.said_now(spec);
+        said_by(spec, "by");
         match spec.remove("target") {
             None => {}
             Some(Value::Object(target)) => {
@@ -256,8 +258,6 @@ impl Draft {
             target.insert(part.to_owned(), id);
         }
         spec.insert("target".to_owned(), Value::Object(target));
-        self.said_now(spec);
-        said_by(spec, "by");
     }
 
     /// Deployment, environment and resource, where they are named.

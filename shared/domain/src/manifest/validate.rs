@@ -250,3 +250,6 @@ impl Found {
         self.0.push(Problem { field: field.into(), message: message.into(), hint: hint.map(str::to_owned) });
     }
 }
+
+#[cfg(test)]
+mod tests;
