@@ -212,9 +212,9 @@ struct Known(Vec<Entity>);
 impl Names for Known {
     fn name(&self, _: &Slug, kind: Kind, id: Uuid) -> Option<String> {
         let found = self.0.iter().find(|entity| entity.kind() == kind && entity.meta().id == id);
-        found.map(|entity| match entity {
-            Entity::Resource(resource) => resource.spec.identifier.clone(),
-            other => other.meta().name.clone(),
+        found.map(|entity| {
+            let Entity::Resource(resource) = entity else { return entity.meta().name.clone() };
+            resource.spec.identifier.clone()
         })
     }
 
