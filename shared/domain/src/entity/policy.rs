@@ -70,6 +70,17 @@ rules! {
 }
 
 impl PolicyRule {
+    /// The names of the rules that are gates.
+    pub const GATES: &'static [&'static str] = &[
+        "anyApproval",
+        "environmentProgression",
+        "gradualRollout",
+        "deploymentWindow",
+        "versionCooldown",
+        "versionSelector",
+        "deploymentDependency",
+    ];
+
     /// Whether it says if a version may go. The others say what happens afterwards, and cannot be skipped.
     pub fn is_gate(&self) -> bool {
         match self {

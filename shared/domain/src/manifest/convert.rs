@@ -194,6 +194,11 @@ impl Draft {
             }
             Kind::Version => {
                 to_id(spec, "deployment", |name| DeploymentId::of(workspace, name).0);
+                if let Some(Value::Array(dependencies)) = spec.get_mut("dependencies") {
+                    for dependency in dependencies.iter_mut().filter_map(Value::as_object_mut) {
+                        to_id(dependency, "deployment", |name| DeploymentId::of(workspace, name).0);
+                    }
+                }
                 if let (false, Some(name)) = (spec.contains_key("tag"), name) {
                     spec.insert("tag".to_owned(), Value::String(name.to_owned()));
                 }
@@ -203,21 +208,29 @@ impl Draft {
                 }
             }
             Kind::Approval => {
-                let has = Word { at: Some("at"), by: None, deployment: Named::ForTheVersion };
-                self.resolve_word(spec, problems, has);
+                self.version_of(spec, problems);
+                self.places(spec);
+                spec.remove("deployment");
+                self.said_now(spec);
             }
             Kind::Skip => {
                 to_id(spec, "policy", |name| PolicyId::of(workspace, name).0);
-                let has = Word { at: None, by: Some("createdBy"), deployment: Named::ForTheVersion };
-                self.resolve_word(spec, problems, has);
+                self.version_of(spec, problems);
+                self.places(spec);
+                spec.remove("deployment");
+                said_by(spec, "createdBy");
             }
             Kind::Pin => {
-                let has = Word { at: None, by: Some("createdBy"), deployment: Named::ForItself };
-                self.resolve_word(spec, problems, has);
+                self.version_of(spec, problems);
+                self.places(spec);
+                said_by(spec, "createdBy");
             }
             Kind::RolloutControl => {
-                let has = Word { at: Some("at"), by: Some("by"), deployment: Named::ForTheVersion };
-                self.resolve_word(spec, problems, has);
+                self.version_of(spec, problems);
+                self.places(spec);
+                spec.remove("deployment");
+                self.said_now(spec);
+                said_by(spec, "by");
             }
             Kind::Redeploy => self.resolve_redeploy(spec, problems),
             Kind::Workspace
@@ -231,49 +244,75 @@ impl Draft {
         }
     }
 
-    /// What is said of a version: where, when, by whom, as far as the document leaves it open.
-    fn resolve_word(&self, spec: &mut Spec, problems: &mut Vec<Problem>, has: Word) {
+    /// A target is named by deployment, environment and resource.
+    fn resolve_redeploy(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
+        self.said_now(spec);
+        said_by(spec, "by");
+        match spec.remove("target") {
+            None => {}
+            Some(Value::Object(target)) => {
+                for (part, id) in target {
+                    if spec.get(&part).is_some_and(|beside| *beside != id) {
+                        let message = "contradicts what is written beside `target`";
+                        problems.push(problem(&format!("spec.target.{part}"), message));
+                    }
+                    spec.insert(part, id);
+                }
+            }
+            // What it must be instead is told where it is read.
+            Some(other) => {
+                spec.insert("target".to_owned(), other);
+                return;
+            }
+        }
+        self.version_of(spec, problems);
+        self.places(spec);
+        let mut target = Map::new();
+        for part in ["deployment", "environment", "resource"] {
+            let id = spec.remove(part).unwrap_or_else(|| {
+                if !problems.iter().any(|problem| problem.field == format!("spec.{part}")) {
+                    problems.push(problem(&format!("spec.{part}"), "is missing: it is part of the target"));
+                }
+                Value::String(Uuid::nil().to_string())
+            });
+            target.insert(part.to_owned(), id);
+        }
+        spec.insert("target".to_owned(), Value::Object(target));
+    }
+
+    /// Deployment, environment and resource, where they are named.
+    fn places(&self, spec: &mut Spec) {
         let workspace = &self.place;
+        to_id(spec, "deployment", |name| DeploymentId::of(workspace, name).0);
         to_id(spec, "environment", |name| EnvironmentId::of(workspace, name).0);
-        to_id(spec, "resource", |name| ResourceId::of(workspace, name).0);
-        if let Some(at) = has.at {
-            spec.entry(at).or_insert_with(|| Value::String(self.now.to_rfc3339()));
-        }
-        if let Some(by) = has.by {
-            spec.entry(by).or_insert_with(|| Value::String("manifest".to_owned()));
-        }
-        self.resolve_version(spec, problems, has.deployment);
+        to_id(spec, "resource", |identifier| ResourceId::of(workspace, identifier).0);
     }
 
     /// A version is named by deployment and tag.
-    fn resolve_version(&self, spec: &mut Spec, problems: &mut Vec<Problem>, deployment: Named) {
-        to_id(spec, "deployment", |name| DeploymentId::of(&self.place, name).0);
-        let named = match deployment {
-            Named::ForTheVersion => spec.remove("deployment"),
-            Named::ForItself => spec.get("deployment").cloned(),
-        };
+    fn version_of(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
         let Some(Value::String(tag)) = spec.get("version") else { return };
         if Uuid::parse_str(tag).is_ok() {
             return;
         }
-        let named = named.as_ref().and_then(Value::as_str).and_then(|id| id.parse().ok());
-        match (named, deployment) {
-            (Some(deployment), _) => {
-                let id = VersionId::of(deployment, tag).to_string();
-                spec.insert("version".to_owned(), Value::String(id));
+        let deployment = spec.get("deployment").and_then(Value::as_str);
+        let id = match deployment {
+            Some(name) => {
+                let deployment = name.parse().unwrap_or_else(|_| DeploymentId::of(&self.place, name));
+                VersionId::of(deployment, tag).to_string()
             }
             (None, Named::ForTheVersion) => {
                 problems.push(problem(
                     "spec.deployment",
                     "is missing: the version's tag is unique in its deployment",
                 ));
-                spec.insert("version".to_owned(), Value::String(Uuid::nil().to_string()));
+                Uuid::nil().to_string()
             }
-            // That it is missing is told where the spec is read.
-            (None, Named::ForItself) => {
-                spec.insert("version".to_owned(), Value::String(Uuid::nil().to_string()));
-            }
-        }
+        };
+        spec.insert("version".to_owned(), Value::String(id));
+    }
+
+    fn said_now(&self, spec: &mut Spec) {
+        spec.entry("at").or_insert_with(|| Value::String(self.now.to_rfc3339()));
     }
 
     /// A target is named by its three parts.
@@ -359,12 +398,12 @@ impl Draft {
             | Kind::Environment
             | Kind::JobAgent
             | Kind::Deployment
-            | Kind::RelationshipRule
-            | Kind::VariableSet
             | Kind::Policy
             | Kind::TriggerSource
             | Kind::Trigger
-            | Kind::Freeze => true,
+            | Kind::Freeze
+            | Kind::VariableSet
+            | Kind::RelationshipRule => true,
         }
     }
 }
@@ -386,16 +425,22 @@ fn systems(spec: &mut Spec, workspace: &Slug) {
     }
 }
 
-/// The id behind a name that documents refer by: of a system, deployment or environment.
+/// Who said it, where the document does not tell: whoever applied it.
+fn said_by(spec: &mut Spec, key: &str) {
+    spec.entry(key).or_insert_with(|| Value::String("apply".to_owned()));
+}
+
+/// The id behind a name that documents refer by: of a system, deployment, environment or policy, and of a resource by
+/// its identifier.
 pub(super) fn id_of(kind: Kind, workspace: &Slug, name: &str) -> Option<Uuid> {
     match kind {
         Kind::System => Some(SystemId::of(workspace, name).0),
         Kind::Deployment => Some(DeploymentId::of(workspace, name).0),
         Kind::Environment => Some(EnvironmentId::of(workspace, name).0),
+        Kind::Policy => Some(PolicyId::of(workspace, name).0),
+        Kind::Resource => Some(ResourceId::of(workspace, name).0),
         Kind::Workspace
-        | Kind::Resource
         | Kind::JobAgent
-        | Kind::Policy
         | Kind::TriggerSource
         | Kind::Trigger
         | Kind::Version

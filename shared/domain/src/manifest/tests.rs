@@ -2,10 +2,8 @@
 
 use super::*;
 use crate::entity::{Kind, TriggerAction};
-use crate::id::{
-    ApprovalId, DeploymentId, EnvironmentId, PinId, PolicyId, RedeployId, ResourceId, RolloutControlId,
-    SkipId, SystemId, VersionId,
-};
+use crate::id::{ApprovalId, DeploymentId, EnvironmentId, PolicyId, ResourceId, SystemId, VersionId};
+use crate::target::TargetKey;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -90,33 +88,46 @@ spec: { deployment: Web Shop, tag: v1 }
 kind: Approval
 spec: { deployment: Web Shop, version: v1, environment: production, user: ann, status: approved }
 ---
-kind: Skip
-spec: { policy: gate, rule: anyApproval, deployment: Web Shop, version: v1, resource: cluster/eu, reason: a fire }
----
 kind: Freeze
-metadata: { name: sale }
-spec: { selector: environment.name == 'production', reason: the sale, owner: sre, until: "2026-02-01T00:00:00Z" }
----
-kind: Pin
-spec: { deployment: Web Shop, environment: production, version: v1, reason: v2 leaks }
----
-kind: Redeploy
-spec: { deployment: Web Shop, environment: production, resource: cluster/eu, reason: its node was lost }
----
-kind: RolloutControl
-spec: { deployment: Web Shop, version: v1, environment: production, action: pause }
+metadata: { name: christmas }
+spec: { reason: holidays, owner: sre, from: "2026-12-20T00:00:00Z", until: "2027-01-02T00:00:00Z" }
 ---
 kind: VariableSet
-metadata: { name: europe }
-spec: { selector: resource.metadata.region == 'eu', variables: { currency: EUR } }
+metadata: { name: regions }
+spec: { selector: resource.config.region == 'eu', variables: { host: eu.example } }
 ---
 kind: RelationshipRule
-metadata: { name: network }
+metadata: { name: vpc }
 spec:
-  reference: vpc
+  reference: network
   from: resource.type == 'kubernetes-cluster'
   to: resource.type == 'vpc'
   matcher: from.metadata.vpc == to.identifier
+---
+kind: Skip
+spec:
+  policy: gate
+  rule: anyApproval
+  deployment: Web Shop
+  version: v1
+  environment: production
+  resource: cluster/eu
+  reason: hotfix
+---
+kind: Pin
+spec: { deployment: Web Shop, version: v1, environment: production, resource: cluster/eu, reason: incident, createdBy: ann }
+---
+kind: Redeploy
+spec: { deployment: Web Shop, environment: production, resource: cluster/eu, version: v1 }
+---
+kind: RolloutControl
+spec: { deployment: Web Shop, version: v1, environment: production, action: pause, by: ann }
+---
+kind: Version
+spec:
+  deployment: Web Shop
+  tag: v2
+  dependencies: [{ deployment: Web Shop, versionSelector: version.tag == 'v1' }]
 "#;
 
 #[test]
@@ -133,6 +144,7 @@ fn every_kind_is_read_and_names_become_ids() {
     let web = DeploymentId::of(&workspace, "Web Shop");
     let version = VersionId::of(web, "v1");
     let production = EnvironmentId::of(&workspace, "production");
+    let europe = ResourceId::of(&workspace, "cluster/eu");
     for entity in &entities {
         let meta = entity.meta();
         match entity {
@@ -153,7 +165,8 @@ fn every_kind_is_read_and_names_become_ids() {
                 assert_eq!(action.deployment, web);
             }
             Entity::Version(v) => {
-                assert_eq!((meta.id, v.spec.deployment, meta.name.as_str()), (version.0, web, "v1"))
+                assert_eq!((meta.id, v.spec.deployment), (VersionId::of(web, &meta.name).0, web));
+                assert!(v.spec.dependencies.iter().all(|dependency| dependency.deployment == web));
             }
             Entity::Approval(approval) => {
                 assert_eq!((approval.spec.version, approval.spec.environment), (version, production));
@@ -163,22 +176,22 @@ fn every_kind_is_read_and_names_become_ids() {
                 );
             }
             Entity::Skip(skip) => {
-                assert_eq!((meta.id, skip.spec.version), (SkipId::of(&skip.spec).0, version));
                 assert_eq!(skip.spec.policy, PolicyId::of(&workspace, "gate"));
-                assert_eq!(skip.spec.resource, Some(ResourceId::of(&workspace, "cluster/eu")));
+                assert_eq!((skip.spec.version, skip.spec.environment), (version, Some(production)));
+                assert_eq!((skip.spec.resource, skip.spec.created_by.as_str()), (Some(europe), "apply"));
             }
             Entity::Pin(pin) => {
-                assert_eq!(meta.id, PinId::of(web, Some(production), None).0);
                 assert_eq!((pin.spec.deployment, pin.spec.version), (web, version));
+                assert_eq!((pin.spec.environment, pin.spec.resource), (Some(production), Some(europe)));
             }
             Entity::Redeploy(redeploy) => {
-                let target = redeploy.spec.target;
-                assert_eq!((target.deployment, target.environment), (web, production));
-                assert_eq!((meta.id, redeploy.spec.at), (RedeployId::of(&target).0, now()));
+                let target = TargetKey { deployment: web, environment: production, resource: europe };
+                assert_eq!((redeploy.spec.target, redeploy.spec.version), (target, Some(version)));
+                assert_eq!((redeploy.spec.at, redeploy.spec.by.as_str()), (now(), "apply"));
             }
             Entity::RolloutControl(control) => {
-                assert_eq!(meta.id, RolloutControlId::of(version, production).0);
-                assert_eq!(control.spec.version, version);
+                assert_eq!((control.spec.version, control.spec.environment), (version, production));
+                assert_eq!((control.spec.at, control.spec.by.as_str()), (now(), "ann"));
             }
             Entity::Workspace(_) => assert_eq!(meta.name, "shop-inc"),
             Entity::System(_)
@@ -199,7 +212,10 @@ struct Known(Vec<Entity>);
 impl Names for Known {
     fn name(&self, _: &Slug, kind: Kind, id: Uuid) -> Option<String> {
         let found = self.0.iter().find(|entity| entity.kind() == kind && entity.meta().id == id);
-        found.map(|entity| entity.meta().name.clone())
+        found.map(|entity| {
+            let Entity::Resource(resource) = entity else { return entity.meta().name.clone() };
+            resource.spec.identifier.clone()
+        })
     }
 
     fn version(&self, _: &Slug, id: VersionId) -> Option<(DeploymentId, String)> {

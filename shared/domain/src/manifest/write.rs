@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// What ids are called.
 pub trait Names {
-    /// The name of an entity.
+    /// What documents refer to an entity by: the identifier of a resource, the name of everything else.
     fn name(&self, workspace: &Slug, kind: Kind, id: Uuid) -> Option<String>;
     /// The deployment and tag of a version.
     fn version(&self, workspace: &Slug, id: VersionId) -> Option<(DeploymentId, String)>;
@@ -136,9 +136,36 @@ impl Naming<'_> {
             }
             Entity::Version(_) => {
                 self.one(spec, "deployment", Kind::Deployment);
-                let dependencies = spec.get_mut("dependencies").and_then(Value::as_array_mut);
-                for needs in dependencies.into_iter().flatten().filter_map(Value::as_object_mut) {
-                    self.one(needs, "deployment", Kind::Deployment);
+                if let Some(Value::Array(dependencies)) = spec.get_mut("dependencies") {
+                    for dependency in dependencies.iter_mut().filter_map(Value::as_object_mut) {
+                        self.one(dependency, "deployment", Kind::Deployment);
+                    }
+                }
+            }
+            Entity::Approval(approval) => {
+                self.places(spec);
+                self.version(spec, approval.spec.version);
+            }
+            Entity::Skip(skip) => {
+                self.one(spec, "policy", Kind::Policy);
+                self.places(spec);
+                self.version(spec, skip.spec.version);
+            }
+            Entity::Pin(pin) => {
+                self.places(spec);
+                self.tag(spec, pin.spec.deployment, pin.spec.version);
+            }
+            Entity::RolloutControl(control) => {
+                self.places(spec);
+                self.version(spec, control.spec.version);
+            }
+            Entity::Redeploy(redeploy) => {
+                if let Some(Value::Object(target)) = spec.remove("target") {
+                    spec.extend(target);
+                }
+                self.places(spec);
+                if let Some(version) = redeploy.spec.version {
+                    self.tag(spec, redeploy.spec.target.deployment, version);
                 }
             }
             Entity::Approval(approval) => self.word(spec, Some(approval.spec.version)),
@@ -167,13 +194,25 @@ impl Naming<'_> {
         }
     }
 
-    /// What is said of a version somewhere: the version by deployment and tag, the place by names.
-    fn word(&self, spec: &mut Map<String, Value>, version: Option<VersionId>) {
+    fn places(&self, spec: &mut Map<String, Value>) {
+        self.one(spec, "deployment", Kind::Deployment);
         self.one(spec, "environment", Kind::Environment);
         self.one(spec, "resource", Kind::Resource);
-        let known = version.and_then(|version| self.names.version(self.workspace, version));
-        if let Some((deployment, tag)) = known {
+    }
+
+    /// Deployment and tag of a version.
+    fn version(&self, spec: &mut Map<String, Value>, id: VersionId) {
+        if let Some((deployment, tag)) = self.names.version(self.workspace, id) {
             spec.insert("deployment".to_owned(), self.called(Kind::Deployment, deployment.0));
+            spec.insert("version".to_owned(), Value::String(tag));
+        }
+    }
+
+    /// The tag of a version where the deployment beside it is its own.
+    fn tag(&self, spec: &mut Map<String, Value>, deployment: DeploymentId, id: VersionId) {
+        if let Some((of, tag)) = self.names.version(self.workspace, id)
+            && of == deployment
+        {
             spec.insert("version".to_owned(), Value::String(tag));
         }
     }
