@@ -81,8 +81,12 @@ pub(crate) fn write<'a>(
 }
 
 impl manifest::Names for Lookup {
+    /// Documents refer to a resource by its identifier.
     fn name(&self, workspace: &Slug, kind: Kind, id: Uuid) -> Option<String> {
-        Lookup::name(self, workspace, kind, id)
+        match self.get(workspace, kind, id)? {
+            Entity::Resource(resource) => Some(resource.spec.identifier),
+            entity => Some(entity.meta().name.clone()),
+        }
     }
 
     fn version(&self, workspace: &Slug, id: VersionId) -> Option<(DeploymentId, String)> {

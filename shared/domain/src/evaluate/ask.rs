@@ -7,6 +7,7 @@ use crate::catalog::{
 use crate::entity::{Deployment, Environment, Record, Resource, Version};
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
 use serde::Serialize;
+use serde_json::json;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -97,9 +98,9 @@ impl<'a> Asker<'a> {
         })
     }
 
-    /// Whether a selector of people selects this one; `user` is the name the word was given under.
+    /// Whether a selector of people selects this one; `user.name` is the name the word was given under.
     pub(super) fn of_user(&self, selector: &'a str, user: &str) -> Result<bool, String> {
-        self.ask(selector, USER, |_| Ok(Scope::default().with("user", value_of(&user)?)))
+        self.ask(selector, USER, |_| Ok(Scope::default().with("user", value_of(&json!({ "name": user }))?)))
     }
 
     /// Whether a selector of people can be asked at all.

@@ -68,22 +68,6 @@ struct Head {
     labels: Metadata,
 }
 
-/// Which fields of a word on a version are filled in, and what its deployment is for.
-struct Word {
-    at: Option<&'static str>,
-    by: Option<&'static str>,
-    deployment: Named,
-}
-
-/// Why a document names a deployment.
-#[derive(Clone, Copy)]
-enum Named {
-    /// Only to tell which version a tag means.
-    ForTheVersion,
-    /// It is a field of its own.
-    ForItself,
-}
-
 struct Draft {
     kind: Kind,
     head: Head,
@@ -202,10 +186,6 @@ impl Draft {
                 if let (false, Some(name)) = (spec.contains_key("tag"), name) {
                     spec.insert("tag".to_owned(), Value::String(name.to_owned()));
                 }
-                let dependencies = spec.get_mut("dependencies").and_then(Value::as_array_mut);
-                for needs in dependencies.into_iter().flatten().filter_map(Value::as_object_mut) {
-                    to_id(needs, "deployment", |name| DeploymentId::of(workspace, name).0);
-                }
             }
             Kind::Approval => {
                 self.version_of(spec, problems);
@@ -300,7 +280,7 @@ impl Draft {
                 let deployment = name.parse().unwrap_or_else(|_| DeploymentId::of(&self.place, name));
                 VersionId::of(deployment, tag).to_string()
             }
-            (None, Named::ForTheVersion) => {
+            None => {
                 problems.push(problem(
                     "spec.deployment",
                     "is missing: the version's tag is unique in its deployment",
@@ -313,29 +293,6 @@ impl Draft {
 
     fn said_now(&self, spec: &mut Spec) {
         spec.entry("at").or_insert_with(|| Value::String(self.now.to_rfc3339()));
-    }
-
-    /// A target is named by its three parts.
-    fn resolve_redeploy(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
-        let has = Word { at: Some("at"), by: Some("by"), deployment: Named::ForItself };
-        self.resolve_word(spec, problems, has);
-        if spec.contains_key("target") {
-            return;
-        }
-        let mut target = Spec::new();
-        for part in ["deployment", "environment", "resource"] {
-            match spec.remove(part) {
-                Some(id) => target.insert(part.to_owned(), id),
-                None => {
-                    problems.push(problem(
-                        &format!("spec.{part}"),
-                        "is missing: it is part of the release target",
-                    ));
-                    target.insert(part.to_owned(), Value::String(Uuid::nil().to_string()))
-                }
-            };
-        }
-        spec.insert("target".to_owned(), Value::Object(target));
     }
 
     /// A record whose natural key is its name.

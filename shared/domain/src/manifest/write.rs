@@ -168,20 +168,6 @@ impl Naming<'_> {
                     self.tag(spec, redeploy.spec.target.deployment, version);
                 }
             }
-            Entity::Approval(approval) => self.word(spec, Some(approval.spec.version)),
-            Entity::Skip(skip) => {
-                self.one(spec, "policy", Kind::Policy);
-                self.word(spec, Some(skip.spec.version));
-            }
-            Entity::Pin(pin) => self.word(spec, Some(pin.spec.version)),
-            Entity::RolloutControl(control) => self.word(spec, Some(control.spec.version)),
-            Entity::Redeploy(redeploy) => {
-                if let Some(Value::Object(mut target)) = spec.remove("target") {
-                    spec.append(&mut target);
-                }
-                self.one(spec, "deployment", Kind::Deployment);
-                self.word(spec, redeploy.spec.version);
-            }
             Entity::Workspace(_)
             | Entity::System(_)
             | Entity::Resource(_)

@@ -469,7 +469,7 @@ pub(super) fn rule(text: &str) -> PolicyRule {
     match words.as_slice() {
         ["approvals", count, ..] => PolicyRule::AnyApproval(AnyApproval {
             min_approvals: count.parse().unwrap(),
-            approvers: option("by").map(|user| format!("user == '{user}'")),
+            approvers: option("by").map(|user| format!("user.name == '{user}'")),
             allow_self_approval: option("self") != Some("no"),
             expires_after_seconds: seconds("expires"),
         }),
