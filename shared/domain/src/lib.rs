@@ -23,6 +23,7 @@ pub mod template;
 pub mod token;
 pub mod trigger;
 pub mod trigger_rule;
+pub mod window;
 
 /// A moment in UTC; RFC 3339 on the wire.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
