@@ -28,7 +28,7 @@ pub(super) enum Openings {
     /// At these instants, in order.
     Counted(Vec<Timestamp>),
     /// Again and again.
-    Recurring(Recurrence),
+    Recurring(Box<Recurrence>),
 }
 
 /// A rule without COUNT.
@@ -46,13 +46,15 @@ impl Openings {
             let local = zone.from_utc_datetime(&anchored_at.naive_utc()).naive_local();
             local.with_nanosecond(0).unwrap_or(local)
         });
+        // Validating takes the days that are counted from a month's end out of sight.
+        let from_end = rule.recurrence.get_by_month_day().iter().any(|day| *day < 0);
         let recurrence = Recurrence {
             rule: rule.recurrence.validate(rrule::Tz::UTC.from_utc_datetime(&start)).map_err(refused)?,
             start,
             zone,
             until: rule.until,
         };
-        recurrence.bounded()?;
+        recurrence.bounded(from_end)?;
         let openings = match rule.count {
             Some(count) if count > COUNT_MAX => {
                 return Err(wrong(
@@ -66,7 +68,7 @@ impl Openings {
                 instants.sort_unstable();
                 Openings::Counted(instants)
             }
-            None => Openings::Recurring(recurrence),
+            None => Openings::Recurring(Box::new(recurrence)),
         };
         Ok(openings)
     }
@@ -99,7 +101,7 @@ impl Openings {
 
 impl Recurrence {
     /// Refuses what opens too often, and what never opens.
-    fn bounded(&self) -> Result<(), WindowError> {
+    fn bounded(&self, from_end: bool) -> Result<(), WindowError> {
         let many = |list: usize, unsaid: u32| {
             if list == 0 { unsaid } else { u32::try_from(list).unwrap_or(u32::MAX) }
         };
@@ -120,7 +122,8 @@ impl Recurrence {
             _ => 31,
         };
         let days = rule.get_by_month_day();
-        if let (Some(longest), false) = (rule.get_by_month().iter().map(longest).max(), days.is_empty())
+        if let (Some(longest), false) =
+            (rule.get_by_month().iter().map(longest).max(), days.is_empty() || from_end)
             && days.iter().all(|day| *day > longest)
         {
             return Err(never());
