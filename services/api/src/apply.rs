@@ -60,7 +60,9 @@ pub(crate) async fn apply(
     mode: Mode,
 ) -> Result<Applied, Problem> {
     let default = request.workspace.or_else(|| caller.workspace.clone());
-    let reading = tokio::task::spawn_blocking(move || documents::read(&request.files, default.as_ref()));
+    let by = caller.name.clone();
+    let reading =
+        tokio::task::spawn_blocking(move || documents::read(&request.files, default.as_ref(), &by));
     let read = reading.await.map_err(|panicked| Problem::internal(&panicked))?;
     let mut declared = read.map_err(refused)?;
     if declared.len() > DOCUMENTS_MAX {
