@@ -18,8 +18,11 @@ fn read(path: &str) -> String {
 /// The manifests of a text; panics with their mistakes.
 fn entities(name: &str, text: &str) -> Vec<Entity> {
     let acme = "acme".parse().expect("a slug");
-    let defaults =
-        Defaults { workspace: Some(&acme), now: "2026-01-01T00:00:00Z".parse().expect("an instant") };
+    let defaults = Defaults {
+        workspace: Some(&acme),
+        now: "2026-01-01T00:00:00Z".parse().expect("an instant"),
+        by: "ann",
+    };
     match parse(&[File { name, text }], &defaults) {
         Ok(documents) => documents.into_iter().map(|document| document.entity).collect(),
         Err(errors) => panic!("{}", errors.iter().map(|error| format!("{error}\n")).collect::<String>()),

@@ -2,7 +2,7 @@
 
 use super::node::{Content, Node, object};
 use super::path::Path;
-use super::{Problem, typed};
+use super::{Defaults, Problem, typed};
 use crate::Timestamp;
 use crate::entity::{Entity, Kind, Meta, Metadata, Record};
 use crate::id::{
@@ -31,7 +31,11 @@ pub(super) fn sole_workspace<'a>(documents: impl Iterator<Item = &'a Node>) -> O
 }
 
 /// The entity a document declares.
-pub(super) fn entity(node: &Node, default: Option<&Slug>, now: Timestamp) -> Result<Entity, Vec<Problem>> {
+pub(super) fn entity(
+    node: &Node,
+    default: Option<&Slug>,
+    defaults: &Defaults<'_>,
+) -> Result<Entity, Vec<Problem>> {
     if !matches!(node.content, Content::Map(_)) {
         return Err(vec![problem("", "a document is a map with `kind`, `metadata` and `spec`")]);
     }
@@ -45,7 +49,8 @@ pub(super) fn entity(node: &Node, default: Option<&Slug>, now: Timestamp) -> Res
     let workspace = keep(workspace(kind, &head, default), &mut problems);
     // Without a workspace no name has an id; the rest is checked all the same.
     let place = workspace.clone().unwrap_or_else(|| Slug::of_name("unknown"));
-    let draft = Draft { kind, head, place, now, has_failed: !problems.is_empty() };
+    let (now, by) = (defaults.now, defaults.by.to_owned());
+    let draft = Draft { kind, head, place, now, by, has_failed: !problems.is_empty() };
     match draft.build(spec) {
         Ok(entity) if problems.is_empty() => Ok(entity),
         Ok(_) => Err(problems),
@@ -73,6 +78,7 @@ struct Draft {
     head: Head,
     place: Slug,
     now: Timestamp,
+    by: String,
     has_failed: bool,
 }
 
@@ -218,7 +224,6 @@ impl Draft {
             | Kind::JobAgent
             | Kind::Policy
             | Kind::TriggerSource
-            | Kind::Freeze
             | Kind::VariableSet
             | Kind::RelationshipRule => {}
         }
@@ -410,6 +415,20 @@ pub(super) fn id_of(kind: Kind, workspace: &Slug, name: &str) -> Option<Uuid> {
         | Kind::Redeploy
         | Kind::RolloutControl => None,
     }
+}
+
+/// Replaces a version's tag by its id. Whether that could be done: a tag alone is not enough.
+fn version_in(spec: &mut Spec, deployment: Option<&Value>) -> bool {
+    let Some(Value::String(tag)) = spec.get("version") else { return true };
+    if Uuid::parse_str(tag).is_ok() {
+        return true;
+    }
+    let Some(deployment) = deployment.and_then(Value::as_str).and_then(|id| id.parse().ok()) else {
+        return false;
+    };
+    let id = VersionId::of(deployment, tag).to_string();
+    spec.insert("version".to_owned(), Value::String(id));
+    true
 }
 
 /// Replaces a name by its id; a uuid stays.

@@ -20,6 +20,8 @@ use std::collections::BTreeMap;
 
 /// Longest name, in characters.
 pub const NAME_CHARS_MAX: usize = 200;
+/// Longest reason, in characters.
+const REASON_CHARS_MAX: usize = 2_000;
 /// Metadata key of the links people see: a JSON map of name to URL.
 const LINKS: &str = "ctrlplane/links";
 
@@ -86,7 +88,7 @@ impl Found {
     fn resource(&mut self, spec: &Resource) {
         self.text("spec.identifier", &spec.identifier);
         self.secrets("spec.config", &spec.config);
-        self.secrets("spec.variables", &spec.variables);
+        self.values("spec.variables", &spec.variables);
     }
 
     fn job_agent(&mut self, spec: &JobAgent) {
@@ -220,6 +222,26 @@ impl Found {
 
     fn secrets(&mut self, field: &str, map: &Map<String, Value>) {
         self.0.extend(secrets::find(map, field));
+    }
+
+    /// The name of a secret, and not the secret.
+    fn secret_name(&mut self, field: &str, name: &str) {
+        self.text(field, name);
+        let as_map = Map::from_iter([("secretRef".to_owned(), Value::String(name.to_owned()))]);
+        if !secrets::find(&as_map, "").is_empty() {
+            let hint = Some("name the secret; its value goes into the secrets of the services");
+            self.say(field, "this looks like a secret", hint);
+        }
+    }
+
+    /// Why somebody did something; it may be longer than a name.
+    fn reason(&mut self, field: &str, reason: &str) {
+        let length = reason.chars().count();
+        if reason.trim().is_empty() {
+            self.say(field, "is empty", Some("say why, for those who read it later"));
+        } else if length > REASON_CHARS_MAX {
+            self.say(field, format!("has {length} characters; {REASON_CHARS_MAX} are allowed"), None);
+        }
     }
 
     /// A text people read: there, not too long, in one line.

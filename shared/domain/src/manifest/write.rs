@@ -168,6 +168,34 @@ impl Naming<'_> {
                     self.tag(spec, redeploy.spec.target.deployment, version);
                 }
             }
+            Entity::Approval(approval) => {
+                self.scope(spec);
+                self.version_of_deployment(spec, approval.spec.version);
+            }
+            Entity::Skip(skip) => {
+                self.one(spec, "policy", Kind::Policy);
+                self.scope(spec);
+                self.version_of_deployment(spec, skip.spec.version);
+            }
+            Entity::Pin(pin) => {
+                self.scope(spec);
+                self.one(spec, "deployment", Kind::Deployment);
+                self.tag(spec, pin.spec.deployment, pin.spec.version);
+            }
+            Entity::Redeploy(redeploy) => {
+                if let Some(Value::Object(mut target)) = spec.remove("target") {
+                    self.one(&mut target, "deployment", Kind::Deployment);
+                    self.scope(&mut target);
+                    spec.extend(target);
+                }
+                if let Some(version) = redeploy.spec.version {
+                    self.tag(spec, redeploy.spec.target.deployment, version);
+                }
+            }
+            Entity::RolloutControl(control) => {
+                self.scope(spec);
+                self.version_of_deployment(spec, control.spec.version);
+            }
             Entity::Workspace(_)
             | Entity::System(_)
             | Entity::Resource(_)
