@@ -89,10 +89,11 @@ pub(crate) fn write<'a>(
 impl manifest::Names for Lookup {
     /// Documents refer to a resource by its identifier.
     fn name(&self, workspace: &Slug, kind: Kind, id: Uuid) -> Option<String> {
-        match self.get(workspace, kind, id)? {
-            Entity::Resource(resource) => Some(resource.spec.identifier),
-            entity => Some(entity.meta().name.clone()),
+        let entity = self.get(workspace, kind, id)?;
+        if let Entity::Resource(resource) = &entity {
+            return Some(resource.spec.identifier.clone());
         }
+        Some(entity.meta().name.clone())
     }
 
     fn version(&self, workspace: &Slug, id: VersionId) -> Option<(DeploymentId, String)> {

@@ -194,31 +194,35 @@ impl Draft {
                 }
             }
             Kind::Approval => {
-                self.version_of(spec, problems);
-                self.places(spec);
-                spec.remove("deployment");
-                self.said_now(spec);
+                self.scope(spec);
+                self.otherwise_now(spec);
+                self.version_of_deployment(spec, problems);
             }
             Kind::Skip => {
                 to_id(spec, "policy", |name| PolicyId::of(workspace, name).0);
-                self.version_of(spec, problems);
-                self.places(spec);
-                spec.remove("deployment");
-                said_by(spec, "createdBy");
+                self.scope(spec);
+                self.otherwise_by(spec, "createdBy");
+                self.version_of_deployment(spec, problems);
             }
+            Kind::Freeze => self.otherwise_by(spec, "owner"),
             Kind::Pin => {
-                self.version_of(spec, problems);
-                self.places(spec);
-                said_by(spec, "createdBy");
+                self.scope(spec);
+                self.otherwise_by(spec, "createdBy");
+                to_id(spec, "deployment", |name| DeploymentId::of(workspace, name).0);
+                let deployment = spec.get("deployment").cloned();
+                version_in(spec, deployment.as_ref());
+            }
+            Kind::Redeploy => {
+                self.target(spec, problems);
+                self.otherwise_now(spec);
+                self.otherwise_by(spec, "by");
             }
             Kind::RolloutControl => {
-                self.version_of(spec, problems);
-                self.places(spec);
-                spec.remove("deployment");
-                self.said_now(spec);
-                said_by(spec, "by");
+                self.scope(spec);
+                self.otherwise_now(spec);
+                self.otherwise_by(spec, "by");
+                self.version_of_deployment(spec, problems);
             }
-            Kind::Redeploy => self.resolve_redeploy(spec, problems),
             Kind::Workspace
             | Kind::System
             | Kind::JobAgent
@@ -229,75 +233,54 @@ impl Draft {
         }
     }
 
-    /// A target is named by deployment, environment and resource.
-    fn resolve_redeploy(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
-        self.said_now(spec);
-        said_by(spec, "by");
-        match spec.remove("target") {
-            None => {}
-            Some(Value::Object(target)) => {
-                for (part, id) in target {
-                    if spec.get(&part).is_some_and(|beside| *beside != id) {
-                        let message = "contradicts what is written beside `target`";
-                        problems.push(problem(&format!("spec.target.{part}"), message));
-                    }
-                    spec.insert(part, id);
-                }
-            }
-            // What it must be instead is told where it is read.
-            Some(other) => {
-                spec.insert("target".to_owned(), other);
-                return;
-            }
-        }
-        self.version_of(spec, problems);
-        self.places(spec);
-        let mut target = Map::new();
-        for part in ["deployment", "environment", "resource"] {
-            let id = spec.remove(part).unwrap_or_else(|| {
-                if !problems.iter().any(|problem| problem.field == format!("spec.{part}")) {
-                    problems.push(problem(&format!("spec.{part}"), "is missing: it is part of the target"));
-                }
-                Value::String(Uuid::nil().to_string())
-            });
-            target.insert(part.to_owned(), id);
-        }
-        spec.insert("target".to_owned(), Value::Object(target));
+    /// Where something applies: an environment by its name, a resource by its identifier.
+    fn scope(&self, spec: &mut Spec) {
+        to_id(spec, "environment", |name| EnvironmentId::of(&self.place, name).0);
+        to_id(spec, "resource", |identifier| ResourceId::of(&self.place, identifier).0);
     }
 
-    /// Deployment, environment and resource, where they are named.
-    fn places(&self, spec: &mut Spec) {
-        let workspace = &self.place;
-        to_id(spec, "deployment", |name| DeploymentId::of(workspace, name).0);
-        to_id(spec, "environment", |name| EnvironmentId::of(workspace, name).0);
-        to_id(spec, "resource", |identifier| ResourceId::of(workspace, identifier).0);
+    fn otherwise_now(&self, spec: &mut Spec) {
+        spec.entry("at").or_insert_with(|| Value::String(self.now.to_rfc3339()));
+    }
+
+    fn otherwise_by(&self, spec: &mut Spec, key: &str) {
+        spec.entry(key).or_insert_with(|| Value::String(self.by.clone()));
     }
 
     /// A version is named by deployment and tag.
-    fn version_of(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
-        let Some(Value::String(tag)) = spec.get("version") else { return };
-        if Uuid::parse_str(tag).is_ok() {
-            return;
+    fn version_of_deployment(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
+        to_id(spec, "deployment", |name| DeploymentId::of(&self.place, name).0);
+        let deployment = spec.remove("deployment");
+        if !version_in(spec, deployment.as_ref()) {
+            problems.push(problem(
+                "spec.deployment",
+                "is missing: the version's tag is unique in its deployment",
+            ));
+            spec.insert("version".to_owned(), Value::String(Uuid::nil().to_string()));
         }
-        let deployment = spec.get("deployment").and_then(Value::as_str);
-        let id = match deployment {
-            Some(name) => {
-                let deployment = name.parse().unwrap_or_else(|_| DeploymentId::of(&self.place, name));
-                VersionId::of(deployment, tag).to_string()
-            }
-            None => {
-                problems.push(problem(
-                    "spec.deployment",
-                    "is missing: the version's tag is unique in its deployment",
-                ));
-                Uuid::nil().to_string()
-            }
-        };
-        spec.insert("version".to_owned(), Value::String(id));
     }
 
-    fn said_now(&self, spec: &mut Spec) {
-        spec.entry("at").or_insert_with(|| Value::String(self.now.to_rfc3339()));
+    /// A target is named by deployment, environment and resource, here or under `target`.
+    fn target(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
+        const KEYS: [&str; 3] = ["deployment", "environment", "resource"];
+        if !spec.contains_key("target") {
+            let mut target = Spec::new();
+            for key in KEYS {
+                let value = spec.remove(key).unwrap_or_else(|| {
+                    problems.push(problem(&format!("spec.{key}"), format!("`{key}` is missing")));
+                    Value::String(Uuid::nil().to_string())
+                });
+                target.insert(key.to_owned(), value);
+            }
+            spec.insert("target".to_owned(), Value::Object(target));
+        }
+        let mut deployment = None;
+        if let Some(Value::Object(target)) = spec.get_mut("target") {
+            to_id(target, "deployment", |name| DeploymentId::of(&self.place, name).0);
+            self.scope(target);
+            deployment = target.get("deployment").cloned();
+        }
+        version_in(spec, deployment.as_ref());
     }
 
     /// A record whose natural key is its name.
@@ -347,26 +330,16 @@ impl Draft {
     }
 
     fn is_named(&self) -> bool {
-        match self.kind {
+        !matches!(
+            self.kind,
             Kind::Version
-            | Kind::Approval
-            | Kind::Resource
-            | Kind::Skip
-            | Kind::Pin
-            | Kind::Redeploy
-            | Kind::RolloutControl => false,
-            Kind::Workspace
-            | Kind::System
-            | Kind::Environment
-            | Kind::JobAgent
-            | Kind::Deployment
-            | Kind::Policy
-            | Kind::TriggerSource
-            | Kind::Trigger
-            | Kind::Freeze
-            | Kind::VariableSet
-            | Kind::RelationshipRule => true,
-        }
+                | Kind::Approval
+                | Kind::Resource
+                | Kind::Skip
+                | Kind::Pin
+                | Kind::Redeploy
+                | Kind::RolloutControl
+        )
     }
 }
 
@@ -387,20 +360,14 @@ fn systems(spec: &mut Spec, workspace: &Slug) {
     }
 }
 
-/// Who said it, where the document does not tell: whoever applied it.
-fn said_by(spec: &mut Spec, key: &str) {
-    spec.entry(key).or_insert_with(|| Value::String("apply".to_owned()));
-}
-
-/// The id behind a name that documents refer by: of a system, deployment, environment or policy, and of a resource by
-/// its identifier.
+/// The id behind a name that documents refer by; of a resource it is the identifier.
 pub(super) fn id_of(kind: Kind, workspace: &Slug, name: &str) -> Option<Uuid> {
     match kind {
         Kind::System => Some(SystemId::of(workspace, name).0),
         Kind::Deployment => Some(DeploymentId::of(workspace, name).0),
         Kind::Environment => Some(EnvironmentId::of(workspace, name).0),
-        Kind::Policy => Some(PolicyId::of(workspace, name).0),
         Kind::Resource => Some(ResourceId::of(workspace, name).0),
+        Kind::Policy => Some(PolicyId::of(workspace, name).0),
         Kind::Workspace
         | Kind::JobAgent
         | Kind::TriggerSource

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::entity::{Kind, TriggerAction};
-use crate::id::{ApprovalId, DeploymentId, EnvironmentId, PolicyId, ResourceId, SystemId, VersionId};
+use crate::id::{ApprovalId, DeploymentId, EnvironmentId, PolicyId, ResourceId, SkipId, SystemId, VersionId};
 use crate::target::TargetKey;
 use serde_json::json;
 use uuid::Uuid;
@@ -112,46 +112,32 @@ spec: { deployment: Web Shop, tag: v1, dependencies: [{ deployment: db, versionS
 kind: Approval
 spec: { deployment: Web Shop, version: v1, environment: production, user: ann, status: approved }
 ---
-kind: Freeze
-metadata: { name: christmas }
-spec: { reason: holidays, owner: sre, from: "2026-12-20T00:00:00Z", until: "2027-01-02T00:00:00Z" }
+kind: RelationshipRule
+metadata: { name: cluster of vpc }
+spec: { reference: vpc, from: resource.type == 'cluster', to: resource.type == 'vpc', matcher: from.metadata.vpc == to.identifier }
 ---
 kind: VariableSet
-metadata: { name: regions }
-spec: { selector: resource.config.region == 'eu', variables: { host: eu.example } }
----
-kind: RelationshipRule
-metadata: { name: vpc }
+metadata: { name: eu }
 spec:
-  reference: network
-  from: resource.type == 'kubernetes-cluster'
-  to: resource.type == 'vpc'
-  matcher: from.metadata.vpc == to.identifier
+  selector: resource.config.region == 'eu'
+  priority: 5
+  variables: { region: eu-1, token: { secretRef: eu-token }, network: { reference: vpc, path: config.cidr }, limits: { cpu: 2 } }
 ---
 kind: Skip
-spec:
-  policy: gate
-  rule: anyApproval
-  deployment: Web Shop
-  version: v1
-  environment: production
-  resource: cluster/eu
-  reason: hotfix
+spec: { policy: gate, rule: anyApproval, deployment: Web Shop, version: v1, environment: production, resource: cluster/eu, reason: hotfix }
+---
+kind: Freeze
+metadata: { name: holidays }
+spec: { reason: nobody is here, selector: environment.name == 'production', from: "2026-12-24T00:00:00Z", until: "2027-01-02T00:00:00Z" }
 ---
 kind: Pin
-spec: { deployment: Web Shop, version: v1, environment: production, resource: cluster/eu, reason: incident, createdBy: ann }
+spec: { deployment: Web Shop, version: v1, environment: production, reason: incident 7, createdBy: bob }
 ---
 kind: Redeploy
-spec: { deployment: Web Shop, environment: production, resource: cluster/eu, version: v1 }
+spec: { deployment: Web Shop, environment: production, resource: cluster/eu, version: v1, reason: config drift }
 ---
 kind: RolloutControl
-spec: { deployment: Web Shop, version: v1, environment: production, action: pause, by: ann }
----
-kind: Version
-spec:
-  deployment: Web Shop
-  tag: v2
-  dependencies: [{ deployment: Web Shop, versionSelector: version.tag == 'v1' }]
+spec: { deployment: Web Shop, version: v1, environment: production, action: pause }
 "#;
 
 #[test]
@@ -168,7 +154,7 @@ fn every_kind_is_read_and_names_become_ids() {
     let web = DeploymentId::of(&workspace, "Web Shop");
     let version = VersionId::of(web, "v1");
     let production = EnvironmentId::of(&workspace, "production");
-    let europe = ResourceId::of(&workspace, "cluster/eu");
+    let cluster = ResourceId::of(&workspace, "cluster/eu");
     for entity in &entities {
         let meta = entity.meta();
         match entity {
@@ -189,8 +175,8 @@ fn every_kind_is_read_and_names_become_ids() {
                 assert_eq!(action.deployment, web);
             }
             Entity::Version(v) => {
-                assert_eq!((meta.id, v.spec.deployment), (VersionId::of(web, &meta.name).0, web));
-                assert!(v.spec.dependencies.iter().all(|dependency| dependency.deployment == web));
+                assert_eq!((meta.id, v.spec.deployment, meta.name.as_str()), (version.0, web, "v1"));
+                assert_eq!(v.spec.dependencies[0].deployment, DeploymentId::of(&workspace, "db"));
             }
             Entity::Approval(approval) => {
                 assert_eq!((approval.spec.version, approval.spec.environment), (version, production));
@@ -200,23 +186,26 @@ fn every_kind_is_read_and_names_become_ids() {
                 );
             }
             Entity::Skip(skip) => {
-                assert_eq!(skip.spec.policy, PolicyId::of(&workspace, "gate"));
                 assert_eq!((skip.spec.version, skip.spec.environment), (version, Some(production)));
-                assert_eq!((skip.spec.resource, skip.spec.created_by.as_str()), (Some(europe), "apply"));
+                assert_eq!(skip.spec.policy, PolicyId::of(&workspace, "gate"));
+                assert_eq!(skip.spec.resource, Some(cluster));
+                assert_eq!((meta.id, skip.spec.created_by.as_str()), (SkipId::of(&skip.spec).0, "ann"));
             }
             Entity::Pin(pin) => {
                 assert_eq!((pin.spec.deployment, pin.spec.version), (web, version));
-                assert_eq!((pin.spec.environment, pin.spec.resource), (Some(production), Some(europe)));
+                assert_eq!((pin.spec.environment, pin.spec.resource), (Some(production), None));
+                assert_eq!(pin.spec.created_by, "bob");
             }
             Entity::Redeploy(redeploy) => {
-                let target = TargetKey { deployment: web, environment: production, resource: europe };
+                let target = TargetKey { deployment: web, environment: production, resource: cluster };
                 assert_eq!((redeploy.spec.target, redeploy.spec.version), (target, Some(version)));
-                assert_eq!((redeploy.spec.at, redeploy.spec.by.as_str()), (now(), "apply"));
+                assert_eq!((redeploy.spec.at, redeploy.spec.by.as_str()), (now(), "ann"));
             }
             Entity::RolloutControl(control) => {
                 assert_eq!((control.spec.version, control.spec.environment), (version, production));
                 assert_eq!((control.spec.at, control.spec.by.as_str()), (now(), "ann"));
             }
+            Entity::Freeze(freeze) => assert_eq!(freeze.spec.owner, "ann"),
             Entity::Workspace(_) => assert_eq!(meta.name, "shop-inc"),
             Entity::System(_)
             | Entity::JobAgent(_)

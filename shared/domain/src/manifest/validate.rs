@@ -1,9 +1,12 @@
 //! What an entity must be beyond its types: expressions compile, templates parse, numbers are in range, no secrets.
 
-mod controls;
-mod metrics;
+mod control;
 mod rules;
 mod variables;
+mod verification;
+
+#[cfg(test)]
+pub(super) use control::AFTERWARDS;
 
 use super::{Problem, secrets};
 use crate::dispatch::{AGENT_ONLY_KEYS, AGENT_SELECTOR_VARIABLES, CONTEXT_NAMES};
@@ -44,7 +47,7 @@ pub fn validate(entity: &Entity) -> Vec<Problem> {
         Entity::Freeze(record) => found.freeze(&record.spec),
         Entity::VariableSet(record) => found.variable_set(&record.spec),
         Entity::RelationshipRule(record) => found.relationship_rule(&record.spec),
-        Entity::Skip(record) => found.skip(&record.spec),
+        Entity::Skip(record) => found.skip(&record.meta, &record.spec),
         Entity::Pin(record) => found.pin(&record.spec),
         Entity::Redeploy(record) => found.redeploy(&record.spec),
         Entity::RolloutControl(record) => found.rollout_control(&record.spec),
@@ -115,7 +118,7 @@ impl Found {
         self.layer("spec.jobAgentConfig", &spec.job_agent_config);
         self.at_least_one("spec.deadlines.queueSeconds", Some(spec.deadlines.queue_seconds));
         self.at_least_one("spec.deadlines.runSeconds", Some(spec.deadlines.run_seconds));
-        self.variables(&spec.variables);
+        self.deployment_variables(&spec.variables);
     }
 
     fn trigger_source(&mut self, meta: &Meta, spec: &TriggerSource) {
@@ -160,8 +163,11 @@ impl Found {
         self.secrets("spec.config", &spec.config);
         self.layer("spec.jobAgentConfig", &spec.job_agent_config);
         for (n, dependency) in spec.dependencies.iter().enumerate() {
-            let field = format!("spec.dependencies[{n}].versionSelector");
-            self.expression(&field, &dependency.version_selector, &["version", "deployment"]);
+            let at = |field: &str| format!("spec.dependencies[{n}].{field}");
+            self.expression(&at("versionSelector"), &dependency.version_selector, &["version", "deployment"]);
+            if dependency.deployment == spec.deployment {
+                self.say(at("deployment"), "a version cannot depend on its own deployment", None);
+            }
         }
     }
 
@@ -176,16 +182,6 @@ impl Found {
         for key in AGENT_ONLY_KEYS.iter().filter(|key| config.contains_key(**key)) {
             let hint = Some("it decides where the agent's credentials go");
             self.say(format!("{field}.{key}"), format!("only the job agent itself may set `{key}`"), hint);
-        }
-    }
-
-    /// The name of a secret, and not the secret itself.
-    fn secret_name(&mut self, field: &str, name: &str) {
-        self.text(field, name);
-        let as_map = Map::from_iter([("secretRef".to_owned(), Value::String(name.to_owned()))]);
-        if !secrets::find(&as_map, "").is_empty() {
-            let hint = Some("name the secret; its value goes into the secrets of the services");
-            self.say(field, "this looks like a secret", hint);
         }
     }
 
@@ -272,6 +268,3 @@ impl Found {
         self.0.push(Problem { field: field.into(), message: message.into(), hint: hint.map(str::to_owned) });
     }
 }
-
-#[cfg(test)]
-mod tests;

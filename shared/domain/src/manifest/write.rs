@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// What ids are called.
 pub trait Names {
-    /// What documents refer to an entity by: the identifier of a resource, the name of everything else.
+    /// The name of an entity; the identifier of a resource.
     fn name(&self, workspace: &Slug, kind: Kind, id: Uuid) -> Option<String>;
     /// The deployment and tag of a version.
     fn version(&self, workspace: &Slug, id: VersionId) -> Option<(DeploymentId, String)>;
@@ -143,32 +143,6 @@ impl Naming<'_> {
                 }
             }
             Entity::Approval(approval) => {
-                self.places(spec);
-                self.version(spec, approval.spec.version);
-            }
-            Entity::Skip(skip) => {
-                self.one(spec, "policy", Kind::Policy);
-                self.places(spec);
-                self.version(spec, skip.spec.version);
-            }
-            Entity::Pin(pin) => {
-                self.places(spec);
-                self.tag(spec, pin.spec.deployment, pin.spec.version);
-            }
-            Entity::RolloutControl(control) => {
-                self.places(spec);
-                self.version(spec, control.spec.version);
-            }
-            Entity::Redeploy(redeploy) => {
-                if let Some(Value::Object(target)) = spec.remove("target") {
-                    spec.extend(target);
-                }
-                self.places(spec);
-                if let Some(version) = redeploy.spec.version {
-                    self.tag(spec, redeploy.spec.target.deployment, version);
-                }
-            }
-            Entity::Approval(approval) => {
                 self.scope(spec);
                 self.version_of_deployment(spec, approval.spec.version);
             }
@@ -208,24 +182,23 @@ impl Naming<'_> {
         }
     }
 
-    fn places(&self, spec: &mut Map<String, Value>) {
-        self.one(spec, "deployment", Kind::Deployment);
+    fn scope(&self, spec: &mut Map<String, Value>) {
         self.one(spec, "environment", Kind::Environment);
         self.one(spec, "resource", Kind::Resource);
     }
 
-    /// Deployment and tag of a version.
-    fn version(&self, spec: &mut Map<String, Value>, id: VersionId) {
-        if let Some((deployment, tag)) = self.names.version(self.workspace, id) {
+    /// A version by deployment and tag, where it is known.
+    fn version_of_deployment(&self, spec: &mut Map<String, Value>, version: VersionId) {
+        if let Some((deployment, tag)) = self.names.version(self.workspace, version) {
             spec.insert("deployment".to_owned(), self.called(Kind::Deployment, deployment.0));
             spec.insert("version".to_owned(), Value::String(tag));
         }
     }
 
-    /// The tag of a version where the deployment beside it is its own.
-    fn tag(&self, spec: &mut Map<String, Value>, deployment: DeploymentId, id: VersionId) {
-        if let Some((of, tag)) = self.names.version(self.workspace, id)
-            && of == deployment
+    /// A version by its tag, where it is one of the deployment that is named beside it.
+    fn tag(&self, spec: &mut Map<String, Value>, of: DeploymentId, version: VersionId) {
+        if let Some((_, tag)) = self.names.version(self.workspace, version)
+            && VersionId::of(of, &tag) == version
         {
             spec.insert("version".to_owned(), Value::String(tag));
         }

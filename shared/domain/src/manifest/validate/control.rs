@@ -12,7 +12,7 @@ const BUILT_IN: [&str; 4] = ["versionDependency", "variables", "freeze", "pin"];
 
 impl Found {
     pub(super) fn skip(&mut self, meta: &Meta, spec: &Skip) {
-        let gates = || PolicyRule::NAMES.iter().copied().filter(|name| !AFTERWARDS.contains(name));
+        let gates = || PolicyRule::GATES.iter().copied();
         let rule = spec.rule.as_str();
         if !gates().any(|gate| gate == rule) {
             let all = format!("what can be skipped is {}", gates().collect::<Vec<_>>().join(", "));

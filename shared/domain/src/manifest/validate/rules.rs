@@ -1,108 +1,144 @@
-//! What the rules of a policy must be beyond their types.
+//! The rules of a policy: expressions, windows, and numbers that contradict each other.
 
 use super::Found;
-use crate::entity::{DeploymentWindow, EnvironmentProgression, Meta, Policy, PolicyRule, Retry, Rollback};
+use crate::Timestamp;
+use crate::entity::{
+    AnyApproval, DeploymentWindow, EnvironmentProgression, GradualRollout, Meta, Policy, PolicyRule, Retry,
+    Rollback,
+};
 use crate::job::TerminalStatus;
-use crate::manifest::Problem;
 use crate::window::Calendar;
+
+/// What selects release targets sees this.
+pub(super) const TARGET_VARIABLES: &[&str] = &["environment", "deployment", "resource"];
+
+/// Where a rule's field is.
+pub(super) struct At<'a> {
+    n: usize,
+    rule: &'a str,
+}
+
+impl At<'_> {
+    pub(super) fn field(&self, field: &str) -> String {
+        format!("spec.rules[{}].{}.{field}", self.n, self.rule)
+    }
+}
 
 impl Found {
     pub(super) fn policy(&mut self, meta: &Meta, spec: &Policy) {
-        self.expression("spec.selector", &spec.selector, &["environment", "deployment", "resource"]);
-        let mut rollouts = 0;
+        self.expression("spec.selector", &spec.selector, TARGET_VARIABLES);
+        let mut rolls_out = false;
         for (n, rule) in spec.rules.iter().enumerate() {
-            let field = format!("spec.rules[{n}].{}", rule.name());
-            let at = |name: &str| format!("{field}.{name}");
+            let at = At { n, rule: rule.name() };
             match rule {
-                PolicyRule::AnyApproval(rule) => {
-                    self.at_least_one(&at("minApprovals"), Some(rule.min_approvals));
-                    self.at_least_one(&at("expiresAfterSeconds"), rule.expires_after_seconds);
-                    if let Some(approvers) = &rule.approvers {
-                        self.expression(&at("approvers"), approvers, &["user"]);
+                PolicyRule::AnyApproval(rule) => self.any_approval(&at, rule),
+                PolicyRule::EnvironmentProgression(rule) => self.environment_progression(&at, rule),
+                PolicyRule::GradualRollout(rule) => {
+                    if std::mem::replace(&mut rolls_out, true) {
+                        let hint = Some("keep one; two policies may each have one");
+                        self.say(
+                            format!("spec.rules[{n}].gradualRollout"),
+                            "a policy rolls out in one way",
+                            hint,
+                        );
                     }
+                    self.gradual_rollout(&at, rule);
                 }
-                PolicyRule::EnvironmentProgression(rule) => self.progression(&field, rule),
+                PolicyRule::DeploymentWindow(rule) => self.deployment_window(&at, rule, meta.created_at),
+                PolicyRule::VersionCooldown(rule) => {
+                    self.at_least_one(&at.field("intervalSeconds"), Some(rule.interval_seconds));
+                }
                 PolicyRule::VersionSelector(rule) => {
                     let variables = ["version", "environment", "resource", "deployment"];
-                    self.expression(&at("selector"), &rule.selector, &variables);
-                }
-                PolicyRule::GradualRollout(_) => {
-                    rollouts += 1;
-                    if rollouts > 1 {
-                        let hint = Some("put the second into a policy of its own");
-                        self.say(field, "a policy has one gradual rollout", hint);
-                    }
-                }
-                PolicyRule::DeploymentWindow(rule) => self.window(meta, &field, rule),
-                PolicyRule::VersionCooldown(rule) => {
-                    self.at_least_one(&at("intervalSeconds"), Some(rule.interval_seconds));
+                    self.expression(&at.field("selector"), &rule.selector, &variables);
                 }
                 PolicyRule::DeploymentDependency(rule) => {
-                    self.expression(&at("dependsOn"), &rule.depends_on, &["deployment", "version"]);
+                    self.expression(&at.field("dependsOn"), &rule.depends_on, &["deployment", "version"]);
                 }
-                PolicyRule::Retry(rule) => self.retry(&field, rule),
-                PolicyRule::Rollback(rule) => self.rollback(&field, rule),
-                PolicyRule::Verification(rule) => self.verification(&field, rule),
+                PolicyRule::Retry(rule) => self.retry(&at, rule),
+                PolicyRule::Rollback(rule) => self.rollback(&at, rule),
+                PolicyRule::Verification(rule) => self.verification(&at, rule),
             }
         }
     }
 
-    fn progression(&mut self, field: &str, rule: &EnvironmentProgression) {
-        let at = |name: &str| format!("{field}.{name}");
+    fn any_approval(&mut self, at: &At<'_>, rule: &AnyApproval) {
+        self.at_least_one(&at.field("minApprovals"), Some(rule.min_approvals));
+        self.at_least_one(&at.field("expiresAfterSeconds"), rule.expires_after_seconds);
+        if let Some(approvers) = &rule.approvers {
+            self.expression(&at.field("approvers"), approvers, &["user"]);
+        }
+    }
+
+    fn environment_progression(&mut self, at: &At<'_>, rule: &EnvironmentProgression) {
         let selector = &rule.depends_on_environment_selector;
-        self.expression(&at("dependsOnEnvironmentSelector"), selector, &["environment"]);
+        self.expression(&at.field("dependsOnEnvironmentSelector"), selector, &["environment"]);
         if !(0.0..=100.0).contains(&rule.minimum_success_percentage) {
-            let found = rule.minimum_success_percentage;
-            let message = format!("a percentage is 0 to 100, not {found}");
-            self.say(at("minimumSuccessPercentage"), message, None);
+            let message = format!("a percentage is 0 to 100, not {}", rule.minimum_success_percentage);
+            self.say(at.field("minimumSuccessPercentage"), message, None);
+        }
+        self.at_least_one(&at.field("maximumAgeHours"), rule.maximum_age_hours);
+        let soak = u64::from(rule.minimum_soak_time_minutes);
+        if let Some(hours) = rule.maximum_age_hours.filter(|hours| (1..).contains(hours))
+            && u64::from(hours) * 60 < soak
+        {
+            let message =
+                format!("a success is too old after {hours} h, before it has soaked for {soak} min");
+            self.say(at.field("maximumAgeHours"), message, Some("allow more hours than the soak takes"));
         }
         self.some(
-            &at("successStatuses"),
+            &at.field("successStatuses"),
             &rule.success_statuses,
-            "without any no job ever counts as a success",
+            "without a status nothing is a success; leave it out for `successful`",
         );
-        self.at_least_one(&at("maximumAgeHours"), rule.maximum_age_hours);
-        if let Some(hours) = rule.maximum_age_hours.filter(|hours| *hours > 0)
-            && u64::from(hours) * 60 < u64::from(rule.minimum_soak_time_minutes)
+    }
+
+    fn gradual_rollout(&mut self, at: &At<'_>, rule: &GradualRollout) {
+        if rule.max_failures > 0 && !rule.pause_on_failure {
+            let message = "with `pauseOnFailure: false` no number of failures pauses it";
+            self.say(at.field("maxFailures"), message, Some("leave out one of them"));
+        }
+    }
+
+    fn deployment_window(&mut self, at: &At<'_>, rule: &DeploymentWindow, created_at: Timestamp) {
+        if let Err(error) = Calendar::new(rule, created_at) {
+            self.say(at.field(error.field), error.problem, error.hint.as_deref());
+        }
+    }
+
+    fn retry(&mut self, at: &At<'_>, rule: &Retry) {
+        self.at_least_one(&at.field("maxBackoffSeconds"), rule.max_backoff_seconds);
+        if let Some(most) = rule.max_backoff_seconds.filter(|most| *most > 0 && *most < rule.backoff_seconds)
         {
-            let soak = rule.minimum_soak_time_minutes;
-            let message =
-                format!("after {hours} hours a success is too old, before it soaked for {soak} minutes");
-            let hint = Some("make it longer than `minimumSoakTimeMinutes`");
-            self.say(at("maximumAgeHours"), message, hint);
+            let message = format!(
+                "the longest pause of {most} s is shorter than the first of {} s",
+                rule.backoff_seconds
+            );
+            self.say(at.field("maxBackoffSeconds"), message, None);
         }
-    }
-
-    fn window(&mut self, meta: &Meta, field: &str, rule: &DeploymentWindow) {
-        if let Err(error) = Calendar::new(rule, meta.created_at) {
-            let field = format!("{field}.{}", error.field);
-            self.0.push(Problem { field, message: error.problem, hint: error.hint });
+        if rule.max_retries == 0 && (rule.backoff_seconds > 0 || rule.max_backoff_seconds.is_some()) {
+            let message = "with 0 retries there is no pause before one";
+            self.say(at.field("maxRetries"), message, Some("say how many retries, e.g. `maxRetries: 3`"));
         }
+        let why = "without a status nothing is tried again; leave it out for the default";
+        self.some(&at.field("retryOnStatuses"), &rule.retry_on_statuses, why);
+        self.no_success(&at.field("retryOnStatuses"), &rule.retry_on_statuses, "is never run again");
     }
 
-    fn retry(&mut self, field: &str, rule: &Retry) {
-        let at = |name: &str| format!("{field}.{name}");
-        self.at_least_one(&at("maxBackoffSeconds"), rule.max_backoff_seconds);
-        if let Some(most) = rule.max_backoff_seconds.filter(|most| *most > 0)
-            && most < rule.backoff_seconds
-        {
-            let first = rule.backoff_seconds;
-            let message = format!("is {most}, less than `backoffSeconds`, which is {first}");
-            let hint = Some("the longest pause is not shorter than the first");
-            self.say(at("maxBackoffSeconds"), message, hint);
+    fn rollback(&mut self, at: &At<'_>, rule: &Rollback) {
+        if rule.on_job_statuses.is_empty() && !rule.on_verification_failure {
+            self.say(
+                at.field("onJobStatuses"),
+                "nothing would roll back",
+                Some("name a status, or allow `onVerificationFailure`"),
+            );
         }
-        let hint = "leave it out: a success is never run again";
-        self.no_success(&at("retryOnStatuses"), &rule.retry_on_statuses, hint);
+        self.no_success(&at.field("onJobStatuses"), &rule.on_job_statuses, "is nothing to roll back from");
     }
 
-    fn rollback(&mut self, field: &str, rule: &Rollback) {
-        let hint = "leave it out: what succeeded stays, unless its verification fails";
-        self.no_success(&format!("{field}.onJobStatuses"), &rule.on_job_statuses, hint);
-    }
-
-    fn no_success(&mut self, field: &str, statuses: &[TerminalStatus], hint: &str) {
+    fn no_success(&mut self, field: &str, statuses: &[TerminalStatus], why: &str) {
         if let Some(n) = statuses.iter().position(|status| *status == TerminalStatus::Successful) {
-            self.say(format!("{field}[{n}]"), "`successful` is no failure", Some(hint));
+            self.say(format!("{field}[{n}]"), format!("a success {why}"), None);
         }
     }
 }
