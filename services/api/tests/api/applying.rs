@@ -154,6 +154,23 @@ async fn lists_are_narrowed_shown_in_pages_and_as_existing_clients_expect() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_example_of_policies_is_accepted_and_once_is_enough() {
+    const EXAMPLE: &str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/policies.yaml"));
+    let world = World::start().await;
+    let first = world.apply("adam", EXAMPLE, false).await;
+    assert!(first.actions().iter().all(|action| *action == "created"), "{first:?}");
+    let again = world.apply("adam", EXAMPLE, false).await;
+    assert_eq!(again.actions(), vec!["unchanged"; first.actions().len()], "{again:?}");
+    let written = world.get("vera", "/api/v1/workspaces/acme/catalog/policies/office-hours").await;
+    assert_eq!(
+        written.json["spec"]["rules"][0]["deploymentWindow"]["timezone"], "Europe/Berlin",
+        "{written:?}"
+    );
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_people_say_is_theirs_and_must_name_what_is_there() {
     let world = World::with_shop().await;
     let versions = "/api/v1/workspaces/acme/deployments/web/versions";

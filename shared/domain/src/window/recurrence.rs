@@ -17,6 +17,8 @@ use std::collections::BinaryHeap;
 
 /// A rule with COUNT is counted through once: so many openings at most.
 const COUNT_MAX: u32 = 10_000;
+/// … within so many days from its start: a hundred years, after which nobody asks.
+const COUNTED_FOR: Days = Days::new(36_525);
 /// A day has so many openings at most.
 const PER_DAY_MAX: u32 = 24 * 60;
 /// No clock is moved forward by more (Samoa once left out a day), and no zone is further from UTC.
@@ -63,8 +65,9 @@ impl Openings {
                 ));
             }
             Some(count) => {
-                let mut instants: Vec<Timestamp> =
-                    recurrence.local(start).take(count as usize).map(|local| instant(zone, local)).collect();
+                let end = start.checked_add_days(COUNTED_FOR).unwrap_or(NaiveDateTime::MAX);
+                let locals = recurrence.local(start).take(count as usize).take_while(|local| *local < end);
+                let mut instants: Vec<Timestamp> = locals.map(|local| instant(zone, local)).collect();
                 instants.sort_unstable();
                 Openings::Counted(instants)
             }
