@@ -23,14 +23,15 @@ pub struct Frozen {
     pub until: Option<Timestamp>,
 }
 
-/// From when it is on.
+/// From when it is on, for people.
 pub fn from(freeze: &Record<Freeze>) -> Timestamp {
     freeze.spec.from.unwrap_or(freeze.meta.created_at)
 }
 
-/// Whether it is on: from its beginning, and no longer at its end.
+/// Whether it is on: from its beginning, and no longer at its end. One that names no beginning is on as soon as it is known,
+/// whatever the clocks of those who know it say.
 pub fn is_on(freeze: &Record<Freeze>, now: Timestamp) -> bool {
-    from(freeze) <= now && freeze.spec.until.is_none_or(|until| now < until)
+    freeze.spec.from.is_none_or(|from| from <= now) && freeze.spec.until.is_none_or(|until| now < until)
 }
 
 /// The next instant after `now` at which a freeze of the workspace begins or ends by time alone.
@@ -41,8 +42,10 @@ pub fn next_change(workspace: &WorkspaceCatalog, now: Timestamp) -> Option<Times
 
 /// The next instant after `now` at which a freeze of the workspace begins by time alone.
 pub fn next_begin(workspace: &WorkspaceCatalog, now: Timestamp) -> Option<Timestamp> {
-    let ever = |freeze: &&Record<Freeze>| freeze.spec.until.is_none_or(|until| from(freeze) < until);
-    workspace.freezes().filter(ever).map(from).filter(|from| *from > now).min()
+    let begins = |freeze: &Record<Freeze>| {
+        freeze.spec.from.filter(|from| *from > now && freeze.spec.until.is_none_or(|until| *from < until))
+    };
+    workspace.freezes().filter_map(begins).min()
 }
 
 /// The freeze that holds the target now.
@@ -175,10 +178,10 @@ mod tests {
             let freezes = [("a", "true", from, until)];
             [-1, 0, 1, 2, 3].map(|minutes| holds(&freezes, minutes).unwrap().is_some())
         };
-        assert_eq!(times(None, None), [false, true, true, true, true], "from its creation");
+        assert_eq!(times(None, None), [true; 5], "as soon as it is known");
         assert_eq!(times(Some(-10), None), [true; 5]);
         assert_eq!(times(Some(1), Some(2)), [false, false, true, false, false]);
-        assert_eq!(times(None, Some(3)), [false, true, true, true, false]);
+        assert_eq!(times(None, Some(3)), [true, true, true, true, false]);
         assert_eq!(times(Some(2), Some(1)), [false; 5], "it ends before it begins");
     }
 
