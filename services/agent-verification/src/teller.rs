@@ -67,6 +67,7 @@ impl Runner {
             config: dispatch.config,
             secrets: dispatch.secrets,
             freezes_seen: 0,
+            freeze_begins_at: None,
             after: known.sequence,
             rerun_of: None,
             force: false,

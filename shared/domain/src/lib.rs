@@ -9,6 +9,7 @@ pub mod decision;
 pub mod dispatch;
 pub mod entity;
 pub mod evaluate;
+pub mod freeze;
 pub mod hint;
 pub mod id;
 pub mod job;

@@ -152,6 +152,7 @@ fn every_kind_of_job_message_has_an_example() {
         rerun_of: None,
         force: false,
         freezes_seen: Default::default(),
+        freeze_begins_at: None,
         secrets: Default::default(),
     };
     write_once(&home().join("examples/agent-command/trigger.json"), &command);

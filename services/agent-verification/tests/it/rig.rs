@@ -175,6 +175,7 @@ impl Rig {
             after,
             rerun_of,
             force: false,
+            freeze_begins_at: Default::default(),
         })
         .await;
     }
@@ -203,6 +204,7 @@ impl Rig {
             after,
             rerun_of: None,
             force: false,
+            freeze_begins_at: Default::default(),
         })
         .await;
     }

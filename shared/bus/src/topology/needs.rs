@@ -5,8 +5,8 @@ use domain::verification;
 
 use super::{
     ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, ConsumerSpec, DEAD, DELIVERIES,
-    EVALUATE, GITHUB_ACTIONS, GITHUB_EVENTS, JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, RUNS, SLOTS,
-    STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, agent_commands, agent_events,
+    EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, RUNS,
+    SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, agent_commands, agent_events,
     dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
 };
 
@@ -160,6 +160,7 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Read(Bucket(&SLOTS)),
             Write(Bucket(&SLOTS), ">"),
             Follow(Bucket(&SLOTS)),
+            Read(Bucket(&FREEZES)),
         ],
         Service::AgentGithubActions => {
             let platform = slug(GITHUB_ACTIONS);
@@ -167,6 +168,7 @@ pub(super) fn role(service: Service) -> Vec<Access> {
                 Consume(agent_commands(&platform)),
                 Read(Stream(&JOBS)),
                 Write(Stream(&JOBS), "ctrlplane.job.>"),
+                Read(Bucket(&FREEZES)),
                 Read(Bucket(&RUNS)),
                 Write(Bucket(&RUNS), ">"),
                 Read(Bucket(&BUDGETS)),
@@ -203,6 +205,8 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Follow(Bucket(&CATALOG)),
             Read(Bucket(&CATALOG)),
             Write(Bucket(&CATALOG), ">"),
+            Read(Bucket(&FREEZES)),
+            Write(Bucket(&FREEZES), ">"),
             Follow(Bucket(&TARGETS)),
             Read(Bucket(&TARGETS)),
             Write(Stream(&AUDIT), "ctrlplane.audit.>"),
