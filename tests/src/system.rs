@@ -8,8 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Every service, in the order in which they are started.
-pub const SERVICES: [&str; 6] =
-    ["trigger-ingester", "policy-evaluator", "dispatcher", "agent-github-actions", "status-syncer", "api"];
+pub const SERVICES: [&str; 7] = [
+    "trigger-ingester",
+    "policy-evaluator",
+    "dispatcher",
+    "agent-github-actions",
+    "agent-verification",
+    "status-syncer",
+    "api",
+];
 
 /// Short, so that the messages of a killed process go to another one soon.
 const ACK_WAIT: Duration = Duration::from_secs(1);
@@ -254,6 +261,7 @@ pub(crate) fn password_of(service: &str) -> String {
 fn settings_of(service: &str) -> Vec<(String, String)> {
     let settings: &[(&str, &str)] = match service {
         "agent-github-actions" => &[("CTRLPLANE_SEARCH_LAG_SECONDS", "1")],
+        "agent-verification" => &[("CTRLPLANE_NETWORKS", "127.0.0.0/8")],
         "status-syncer" => &[("CTRLPLANE_SWEEP__FAST_SECONDS", "1"), ("CTRLPLANE_SWEEP__SLOW_SECONDS", "2")],
         _ => &[],
     };

@@ -84,6 +84,9 @@ const API: [Step; 3] = [
 /// or hours of a platform's silence, one is an operator's.
 const BESIDE_THE_WAY: [&str; 3] = ["status-syncer.force-cancel", "status-syncer.over", "api.redrive"];
 
+/// Steps of measuring: the agent dies at each in its own tests, with a measured server and a clock that need no platform.
+const MEASURING: [&str; 3] = ["verification.claimed", "verification.measured", "verification.told"];
+
 fn catalog_of(story: &str) -> String {
     match story {
         ONE_SLOT | CANCEL_WAITING => LIMITED.to_owned(),
@@ -159,6 +162,7 @@ fn no_step_is_forgotten() {
         policy_evaluator::CRASH_POINTS,
         dispatcher::CRASH_POINTS,
         agent_github_actions::CRASH_POINTS,
+        agent_verification::CRASH_POINTS,
         status_syncer::CRASH_POINTS,
         api::CRASH_POINTS,
     ]
@@ -166,7 +170,7 @@ fn no_step_is_forgotten() {
     .into_iter()
     .collect();
     let all: [&[Step]; 6] = [&INGESTER, &EVALUATOR, &DISPATCHER, &AGENT, &SYNCER, &API];
-    let steps = all.into_iter().flatten().map(|step| step.step).chain(BESIDE_THE_WAY);
+    let steps = all.into_iter().flatten().map(|step| step.step).chain(BESIDE_THE_WAY).chain(MEASURING);
     let tried: BTreeSet<String> =
         steps.flat_map(|step| [format!("{step}.before"), format!("{step}.after")]).collect();
     let declared: BTreeSet<String> = declared.into_iter().map(str::to_owned).collect();

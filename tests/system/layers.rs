@@ -4,8 +4,15 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-const SERVICES: [&str; 6] =
-    ["trigger-ingester", "policy-evaluator", "dispatcher", "agent-github-actions", "status-syncer", "api"];
+const SERVICES: [&str; 7] = [
+    "trigger-ingester",
+    "policy-evaluator",
+    "dispatcher",
+    "agent-github-actions",
+    "agent-verification",
+    "status-syncer",
+    "api",
+];
 
 /// What each crate may use of ours, outside its tests.
 fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {

@@ -8,6 +8,7 @@ mod permissions;
 mod replicas;
 mod stories;
 mod trace;
+mod verification;
 mod views;
 
 /// The program that runs one service.

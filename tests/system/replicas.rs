@@ -25,7 +25,9 @@ async fn five_hundred_targets_run_once_each_while_half_of_the_processes_die() {
     let mut system = System::start(Options { replicas: 2, catalog: catalog(), ..Options::new(NODE) }).await;
     tell(&mut system, "push v1").await;
     system.github.wait_for_runs(50, Duration::from_secs(60)).await.unwrap();
-    for service in ["policy-evaluator", "dispatcher", "agent-github-actions", "status-syncer"] {
+    for service in
+        ["policy-evaluator", "dispatcher", "agent-github-actions", "agent-verification", "status-syncer"]
+    {
         system.process(service, 0).kill().await;
     }
     // These two are spoken to: they die while deliveries are on their way to them, and the other one is spoken to then.

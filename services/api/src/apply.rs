@@ -15,7 +15,7 @@ use crate::context::App;
 use crate::diff::diff;
 use crate::documents::{self, File, Located};
 use crate::problem::{Fault, Problem};
-use crate::references::references;
+use crate::references::{names_no_rule, references};
 use crate::store::{Action, Mode};
 
 /// One apply takes at most so many documents.
@@ -60,7 +60,8 @@ pub(crate) async fn apply(
     mode: Mode,
 ) -> Result<Applied, Problem> {
     let default = request.workspace.or_else(|| caller.workspace.clone());
-    let reading = tokio::task::spawn_blocking(move || documents::read(&request.files, default.as_ref()));
+    let by = caller.name.clone();
+    let reading = tokio::task::spawn_blocking(move || documents::read(&request.files, default.as_ref(), &by));
     let read = reading.await.map_err(|panicked| Problem::internal(&panicked))?;
     let mut declared = read.map_err(refused)?;
     if declared.len() > DOCUMENTS_MAX {
@@ -85,11 +86,13 @@ pub(crate) async fn apply(
 async fn write(app: &App, caller: &Caller, declared: Vec<Located>, mode: Mode) -> Result<Applied, Problem> {
     let (mut results, mut revision) = (Vec::with_capacity(declared.len()), 0);
     let total = declared.len();
-    for Located { entity, .. } in declared {
+    for located in declared {
+        let (entity, says_when) = (&located.entity, located.says("spec.at"));
         let written = app
             .store
             .write(caller, &entity.key(), mode, |before| {
-                Ok(changes::declared(caller, before, entity.clone()))
+                let after = changes::declared(caller, before, entity.clone());
+                Ok(if says_when { after } else { changes::same_wish(before, after) })
             })
             .await
             .inspect_err(|_problem| {
@@ -181,6 +184,9 @@ async fn faults(app: &App, declared: &[Located]) -> Result<Vec<Fault>, Problem> 
             let message = format!("is the slug of the deployment {other} already");
             faults.push(located.fault("spec.slug", message));
         }
+        if let Some((field, message)) = no_rule(app, &first, &located.entity).await? {
+            faults.push(located.fault(field, message));
+        }
         for reference in references(&located.entity) {
             if !exists(app, &mut known, reference.to.clone()).await? {
                 let kind = reference.to.kind.name();
@@ -190,6 +196,23 @@ async fn faults(app: &App, declared: &[Located]) -> Result<Vec<Fault>, Problem> 
         }
     }
     Ok(faults)
+}
+
+/// Why a skip names no rule of its policy, in these files or else in the catalog. That there is no policy is said elsewhere.
+async fn no_rule(
+    app: &App,
+    declared: &HashMap<CatalogKey, &Located>,
+    entity: &Entity,
+) -> Result<Option<(&'static str, String)>, Problem> {
+    let Entity::Skip(skip) = entity else { return Ok(None) };
+    let workspace = skip.meta.workspace.clone();
+    let key = CatalogKey { workspace, kind: Kind::Policy, id: skip.spec.policy.0 };
+    let policy = match declared.get(&key) {
+        Some(located) => Some(located.entity.clone()),
+        None => app.store.read(&key).await?.map(|(policy, _)| policy),
+    };
+    let Some(Entity::Policy(policy)) = policy else { return Ok(None) };
+    Ok(names_no_rule(&skip.spec, &policy.spec))
 }
 
 /// Another deployment of the catalog with the slug of this one: their statuses could not be told apart.

@@ -1,7 +1,8 @@
-//! What of an entity is ours and not the caller's: who created a version, from which event, and whose word an approval is.
+//! What of an entity is ours and not the caller's: who created a version, from which event, and whose word it is that an
+//! approval, a skip, a pin, a redeployment or a pause of a rollout is.
 
-use domain::entity::{Entity, Metadata};
-use domain::id::ApprovalId;
+use domain::entity::{Entity, Metadata, Pin, Redeploy, RolloutControl, Skip};
+use domain::id::{ApprovalId, PinId, RedeployId, RolloutControlId, SkipId};
 
 use crate::caller::Caller;
 
@@ -34,6 +35,34 @@ pub(crate) fn declared(caller: &Caller, before: Option<&Entity>, mut after: Enti
                 }
             }
         }
+        Entity::Skip(skip) => {
+            skip.meta.id = SkipId::of(&skip.spec).0;
+            skip.spec.created_by.clone_from(&caller.name);
+            if let Some(Entity::Skip(before)) = before {
+                let by = before.spec.created_by.clone();
+                if before.spec == (Skip { created_by: by.clone(), ..skip.spec.clone() }) {
+                    skip.spec.created_by = by;
+                }
+            }
+        }
+        Entity::Pin(pin) => {
+            pin.meta.id = PinId::of(pin.spec.deployment, pin.spec.environment, pin.spec.resource).0;
+            pin.spec.created_by.clone_from(&caller.name);
+            if let Some(Entity::Pin(before)) = before {
+                let by = before.spec.created_by.clone();
+                if before.spec == (Pin { created_by: by.clone(), ..pin.spec.clone() }) {
+                    pin.spec.created_by = by;
+                }
+            }
+        }
+        Entity::Redeploy(redeploy) => {
+            redeploy.meta.id = RedeployId::of(&redeploy.spec.target).0;
+            redeploy.spec.by.clone_from(&caller.name);
+        }
+        Entity::RolloutControl(control) => {
+            control.meta.id = RolloutControlId::of(control.spec.version, control.spec.environment).0;
+            control.spec.by.clone_from(&caller.name);
+        }
         Entity::Workspace(_)
         | Entity::System(_)
         | Entity::Environment(_)
@@ -43,13 +72,26 @@ pub(crate) fn declared(caller: &Caller, before: Option<&Entity>, mut after: Enti
         | Entity::Policy(_)
         | Entity::TriggerSource(_)
         | Entity::Trigger(_)
-        | Entity::Skip(_)
         | Entity::Freeze(_)
-        | Entity::Pin(_)
-        | Entity::Redeploy(_)
-        | Entity::RolloutControl(_)
         | Entity::VariableSet(_)
         | Entity::RelationshipRule(_) => {}
+    }
+    after
+}
+
+/// A file that does not say when, applied again: it is the wish of before, not another one.
+pub(crate) fn same_wish(before: Option<&Entity>, mut after: Entity) -> Entity {
+    if let (Some(Entity::Redeploy(before)), Entity::Redeploy(after)) = (before, &mut after) {
+        let again = Redeploy { at: before.spec.at, by: before.spec.by.clone(), ..after.spec.clone() };
+        if again == before.spec {
+            after.spec = again;
+        }
+    }
+    if let (Some(Entity::RolloutControl(before)), Entity::RolloutControl(after)) = (before, &mut after) {
+        let again = RolloutControl { at: before.spec.at, by: before.spec.by.clone(), ..after.spec.clone() };
+        if again == before.spec {
+            after.spec = again;
+        }
     }
     after
 }
@@ -66,8 +108,9 @@ mod tests {
     use super::*;
     use crate::auth::Role;
     use domain::Timestamp;
-    use domain::entity::{Approval, ApprovalStatus, Meta, Record, Version, VersionStatus};
-    use domain::id::{DeploymentId, EnvironmentId, VersionId};
+    use domain::entity::{Approval, ApprovalStatus, Meta, Record, RolloutAction, Version, VersionStatus};
+    use domain::id::{DeploymentId, EnvironmentId, PolicyId, ResourceId, VersionId};
+    use domain::target::TargetKey;
     use uuid::Uuid;
 
     fn caller(name: &str) -> Caller {
@@ -123,6 +166,123 @@ mod tests {
             again,
             version(&[("createdBy", "trigger"), ("ctrlplane/delivery", "d-1"), ("team", "web")])
         );
+    }
+
+    fn skip(by: &str, reason: &str) -> Entity {
+        let spec = Skip {
+            policy: PolicyId(Uuid::nil()),
+            rule: "anyApproval".into(),
+            rule_index: None,
+            version: VersionId(Uuid::nil()),
+            environment: None,
+            resource: None,
+            expires_at: None,
+            reason: reason.into(),
+            created_by: by.into(),
+        };
+        Entity::Skip(Record { meta: meta(&[]), spec })
+    }
+
+    fn pin(by: &str, reason: &str) -> Entity {
+        let spec = Pin {
+            deployment: DeploymentId(Uuid::nil()),
+            environment: None,
+            resource: None,
+            version: VersionId(Uuid::nil()),
+            reason: reason.into(),
+            created_by: by.into(),
+        };
+        Entity::Pin(Record { meta: meta(&[]), spec })
+    }
+
+    fn redeploy(by: &str, at: &str) -> Entity {
+        let (deployment, environment, resource) =
+            (DeploymentId(Uuid::nil()), EnvironmentId(Uuid::nil()), ResourceId(Uuid::nil()));
+        let spec = Redeploy {
+            target: TargetKey { deployment, environment, resource },
+            version: None,
+            at: at.parse().unwrap(),
+            reason: None,
+            by: by.into(),
+        };
+        Entity::Redeploy(Record { meta: meta(&[]), spec })
+    }
+
+    fn control(by: &str, action: RolloutAction, at: &str) -> Entity {
+        let spec = RolloutControl {
+            version: VersionId(Uuid::nil()),
+            environment: EnvironmentId(Uuid::nil()),
+            action,
+            at: at.parse().unwrap(),
+            reason: None,
+            by: by.into(),
+        };
+        Entity::RolloutControl(Record { meta: meta(&[]), spec })
+    }
+
+    /// Whose word it is, and its id.
+    fn word(entity: &Entity) -> (String, Uuid) {
+        let json = serde_json::to_value(entity).unwrap();
+        let by = json["spec"]["createdBy"].as_str().or(json["spec"]["by"].as_str());
+        (by.expect("somebody's word").to_owned(), entity.meta().id)
+    }
+
+    #[test]
+    fn nobody_speaks_in_anothers_name_and_ids_are_those_of_what_is_said() {
+        let at = "2026-01-01T00:00:00Z";
+        for (said, id) in [
+            (skip("bob", "x"), {
+                let Entity::Skip(skip) = skip("bob", "x") else { panic!() };
+                SkipId::of(&skip.spec).0
+            }),
+            (pin("bob", "x"), PinId::of(DeploymentId(Uuid::nil()), None, None).0),
+            (redeploy("bob", at), {
+                let Entity::Redeploy(redeploy) = redeploy("bob", at) else { panic!() };
+                RedeployId::of(&redeploy.spec.target).0
+            }),
+            (
+                control("bob", RolloutAction::Pause, at),
+                RolloutControlId::of(VersionId(Uuid::nil()), EnvironmentId(Uuid::nil())).0,
+            ),
+        ] {
+            let declared = declared(&caller("ann"), None, said);
+            assert_eq!(word(&declared), ("ann".to_owned(), id));
+        }
+    }
+
+    #[test]
+    fn a_skip_or_pin_said_again_by_another_stays_whose_it_was_until_it_changes() {
+        for of in [skip, pin] {
+            let first = declared(&caller("ann"), None, of("", "incident"));
+            assert_eq!(declared(&caller("bob"), Some(&first), of("", "incident")), first);
+            let changed = declared(&caller("bob"), Some(&first), of("ann", "other"));
+            assert_eq!(word(&changed).0, "bob");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_time_applied_again_is_no_second_wish() {
+        let (early, late) = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z");
+        for (first, again, other) in [
+            (redeploy("ann", early), redeploy("bob", late), None),
+            (
+                control("ann", RolloutAction::Pause, early),
+                control("bob", RolloutAction::Pause, late),
+                Some(control("bob", RolloutAction::Resume, late)),
+            ),
+        ] {
+            assert_eq!(same_wish(Some(&first), again.clone()), first);
+            assert_eq!(same_wish(None, again.clone()), again);
+            if let Some(other) = other {
+                assert_eq!(same_wish(Some(&first), other.clone()), other);
+            }
+            // Said by itself, and not by a file, it is another wish.
+            assert_eq!(
+                declared(&caller("bob"), Some(&first), again.clone()).meta().id,
+                declared(&caller("bob"), None, first.clone()).meta().id
+            );
+            assert_ne!(declared(&caller("ann"), Some(&first), again), first);
+        }
     }
 
     #[test]

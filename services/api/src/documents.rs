@@ -39,6 +39,11 @@ impl Located {
         }))
     }
 
+    /// Whether the file says the field itself.
+    pub(crate) fn says(&self, field: &str) -> bool {
+        self.document.says(field)
+    }
+
     /// For people.
     pub(crate) fn place(&self) -> String {
         self.document.place.to_string()
@@ -46,10 +51,11 @@ impl Located {
 }
 
 /// Every document of the files, or every mistake in them. Reading many takes a while: not for a thread that serves others.
-pub(crate) fn read(files: &[File], workspace: Option<&Slug>) -> Result<Vec<Located>, Vec<Fault>> {
+/// `by` is who says what names nobody.
+pub(crate) fn read(files: &[File], workspace: Option<&Slug>, by: &str) -> Result<Vec<Located>, Vec<Fault>> {
     let files: Vec<manifest::File<'_>> =
         files.iter().map(|file| manifest::File { name: &file.name, text: &file.content }).collect();
-    match manifest::parse(&files, &manifest::Defaults { workspace, now: clock::now() }) {
+    match manifest::parse(&files, &manifest::Defaults { workspace, now: clock::now(), by }) {
         Ok(documents) => Ok(documents
             .into_iter()
             .map(|document| Located { entity: document.entity.clone(), document })
@@ -81,8 +87,13 @@ pub(crate) fn write<'a>(
 }
 
 impl manifest::Names for Lookup {
+    /// Documents refer to a resource by its identifier.
     fn name(&self, workspace: &Slug, kind: Kind, id: Uuid) -> Option<String> {
-        Lookup::name(self, workspace, kind, id)
+        let entity = self.get(workspace, kind, id)?;
+        if let Entity::Resource(resource) = &entity {
+            return Some(resource.spec.identifier.clone());
+        }
+        Some(entity.meta().name.clone())
     }
 
     fn version(&self, workspace: &Slug, id: VersionId) -> Option<(DeploymentId, String)> {

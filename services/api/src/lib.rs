@@ -40,6 +40,8 @@ use crate::decisions::Decisions;
 pub const CRASH_POINTS: &[&str] = &[
     "api.catalog.before",
     "api.catalog.after",
+    "api.freeze.before",
+    "api.freeze.after",
     "api.audit.before",
     "api.audit.after",
     "api.wish.before",

@@ -1,6 +1,6 @@
 //! Which entities an entity names: they must exist when it is written, and may not go while it is there.
 
-use domain::entity::{CatalogKey, Entity, Kind, TriggerAction};
+use domain::entity::{CatalogKey, Entity, Kind, Policy, PolicyRule, Skip, TriggerAction};
 use domain::id::{EnvironmentId, JobAgentId, ResourceId, TriggerSourceId};
 use uuid::Uuid;
 
@@ -105,6 +105,38 @@ fn scope(
     environment.into_iter().chain(resource.map(|id| one("spec.resource".to_owned(), Kind::Resource, id.0)))
 }
 
+/// Why a skip names no rule of its policy: the field, and what is wrong with it.
+pub(crate) fn names_no_rule(skip: &Skip, policy: &Policy) -> Option<(&'static str, String)> {
+    let named = |rule: &PolicyRule| rule.name() == skip.rule;
+    let indexes: Vec<String> = (0..)
+        .zip(&policy.rules)
+        .filter(|(_, rule)| named(rule))
+        .map(|(n, _): (u32, _)| n.to_string())
+        .collect();
+    match skip.rule_index {
+        _ if indexes.is_empty() => {
+            let rules: Vec<&str> =
+                policy.rules.iter().filter(|rule| rule.is_gate()).map(PolicyRule::name).collect();
+            let has =
+                if rules.is_empty() { "nothing that can be skipped".to_owned() } else { rules.join(", ") };
+            Some(("spec.rule", format!("the policy has no rule {}; it has {has}", skip.rule)))
+        }
+        None if indexes.len() > 1 => Some((
+            "spec.ruleIndex",
+            format!("is missing: the policy has several rules {}, at {}", skip.rule, indexes.join(", ")),
+        )),
+        Some(index) if !indexes.contains(&index.to_string()) => Some((
+            "spec.ruleIndex",
+            format!(
+                "rule {index} of the policy (counted from 0) is no {}; look at {}",
+                skip.rule,
+                indexes.join(", ")
+            ),
+        )),
+        Some(_) | None => None,
+    }
+}
+
 /// What goes with the thing it belongs to, when that is asked for: the versions of a deployment, what was said of a
 /// version or for an environment.
 pub(crate) fn is_owned(kind: Kind) -> bool {
@@ -124,5 +156,59 @@ pub(crate) fn is_owned(kind: Kind) -> bool {
         | Kind::Policy
         | Kind::TriggerSource
         | Kind::Trigger => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::id::{PolicyId, VersionId};
+    use serde_json::json;
+
+    fn policy(rules: serde_json::Value) -> Policy {
+        serde_json::from_value(json!({ "selector": "true", "rules": rules })).unwrap()
+    }
+
+    #[test]
+    fn a_skip_names_exactly_one_rule_of_its_policy() {
+        let approval = json!({ "anyApproval": { "minApprovals": 1 } });
+        let cooldown = json!({ "versionCooldown": { "intervalSeconds": 60 } });
+        let retry = json!({ "retry": {} });
+        for (rules, rule, index, wrong) in [
+            (json!([approval]), "anyApproval", None, None),
+            (json!([cooldown, approval]), "anyApproval", Some(1), None),
+            (json!([cooldown, approval]), "anyApproval", Some(0), Some(("spec.ruleIndex", "look at 1"))),
+            (json!([approval]), "anyApproval", Some(7), Some(("spec.ruleIndex", "rule 7"))),
+            (json!([approval, cooldown, approval]), "anyApproval", None, Some(("spec.ruleIndex", "at 0, 2"))),
+            (json!([approval, cooldown, approval]), "anyApproval", Some(2), None),
+            (json!([approval, retry]), "versionCooldown", None, Some(("spec.rule", "it has anyApproval"))),
+            (
+                json!([retry]),
+                "versionCooldown",
+                Some(0),
+                Some(("spec.rule", "it has nothing that can be skipped")),
+            ),
+        ] {
+            let skip = Skip {
+                policy: PolicyId(Uuid::nil()),
+                rule: rule.to_owned(),
+                rule_index: index,
+                version: VersionId(Uuid::nil()),
+                environment: None,
+                resource: None,
+                expires_at: None,
+                reason: "x".to_owned(),
+                created_by: "ann".to_owned(),
+            };
+            let found = names_no_rule(&skip, &policy(rules.clone()));
+            match (&found, wrong) {
+                (None, None) => {}
+                (Some((field, message)), Some((wanted, part))) => {
+                    assert_eq!(*field, wanted, "{rules} {rule} {index:?}");
+                    assert!(message.ends_with(part) || message.starts_with(part), "{message}");
+                }
+                (found, wrong) => panic!("{rules} {rule} {index:?}: {found:?} ≠ {wrong:?}"),
+            }
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! Writing intent: compare-and-set on the entity's revision, times kept, audited, and visible to the writer's next read.
+//! A freeze is confirmed only once everybody who is about to start something can know of it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bus::catalog::CatalogFold;
 use bus::topology::CATALOG;
-use bus::{Bucket, Bus, CasError, clock, crash_point};
+use bus::{Bucket, Bus, CasError, Freezes, clock, crash_point};
 use domain::Timestamp;
 use domain::audit::Object;
-use domain::entity::{CatalogKey, Entity};
+use domain::entity::{CatalogKey, Entity, Kind};
 use serde::Serialize;
 
 use crate::audit::{self, Deed};
@@ -24,6 +25,7 @@ const SEEN_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) struct Store {
     bus: Bus,
     bucket: Bucket,
+    freezes: Freezes,
     fold: Arc<CatalogFold>,
 }
 
@@ -60,8 +62,8 @@ pub(crate) struct Written {
 
 impl Store {
     pub(crate) fn new(bus: Bus, fold: Arc<CatalogFold>) -> Self {
-        let bucket = bus.bucket(&CATALOG);
-        Self { bus, bucket, fold }
+        let (bucket, freezes) = (bus.bucket(&CATALOG), Freezes::new(&bus));
+        Self { bus, bucket, freezes, fold }
     }
 
     /// The entity of the key as the bus has it now, and its revision.
@@ -83,6 +85,10 @@ impl Store {
             let mut after = desire(before.as_ref())?;
             let action = settle_times(before.as_ref(), &mut after, now);
             if action == Action::Unchanged || mode == Mode::DryRun {
+                if mode == Mode::Write {
+                    // Whoever wrote it may have died before it could be noted.
+                    self.note_freeze(&after, revision.unwrap_or(0)).await?;
+                }
                 return Ok(Written { action, before, after, revision: revision.unwrap_or(0) });
             }
             crash_point("api.catalog.before");
@@ -93,6 +99,7 @@ impl Store {
             crash_point("api.catalog.after");
             match written {
                 Ok(new) => {
+                    self.note_freeze(&after, new).await?;
                     self.audit(caller, action.verb(), &after, revision, Some(new)).await?;
                     return Ok(Written { action, before, after, revision: new });
                 }
@@ -114,6 +121,7 @@ impl Store {
         let deleted = self.bucket.delete_at(&entity.key().to_string(), revision).await;
         crash_point("api.catalog.after");
         let after = deleted?;
+        self.note_freeze(entity, after).await?;
         self.audit(caller, "delete", entity, Some(revision), Some(after)).await?;
         Ok(after)
     }
@@ -123,6 +131,17 @@ impl Store {
         if revision > 0 && !self.fold.wait_for(revision, SEEN_WITHIN).await {
             tracing::warn!(revision, "the fold of the catalog lags behind our own write");
         }
+    }
+
+    /// Notes a change of a freeze where it is looked for before anything starts.
+    async fn note_freeze(&self, entity: &Entity, revision: u64) -> Result<(), Problem> {
+        if entity.kind() != Kind::Freeze {
+            return Ok(());
+        }
+        crash_point("api.freeze.before");
+        let noted = self.freezes.note(&entity.meta().workspace, revision).await;
+        crash_point("api.freeze.after");
+        Ok(noted?)
     }
 
     async fn audit(

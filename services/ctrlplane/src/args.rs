@@ -50,6 +50,9 @@ pub(crate) enum ServeCommand {
     /// Runs jobs on GitHub Actions
     #[command(disable_help_flag = true, disable_version_flag = true)]
     AgentGithubActions(Passed),
+    /// Measures whether what jobs brought works
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    AgentVerification(Passed),
     /// Keeps the views, and looks after jobs nobody hears of
     #[command(disable_help_flag = true, disable_version_flag = true)]
     StatusSyncer(Passed),

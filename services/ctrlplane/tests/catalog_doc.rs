@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use domain::entity::{Entity, Kind};
+use domain::entity::{Entity, Kind, PolicyRule};
 use domain::manifest::{Defaults, File, parse};
 use serde_json::Value;
 
@@ -18,8 +18,11 @@ fn read(path: &str) -> String {
 /// The manifests of a text; panics with their mistakes.
 fn entities(name: &str, text: &str) -> Vec<Entity> {
     let acme = "acme".parse().expect("a slug");
-    let defaults =
-        Defaults { workspace: Some(&acme), now: "2026-01-01T00:00:00Z".parse().expect("an instant") };
+    let defaults = Defaults {
+        workspace: Some(&acme),
+        now: "2026-01-01T00:00:00Z".parse().expect("an instant"),
+        by: "ann",
+    };
     match parse(&[File { name, text }], &defaults) {
         Ok(documents) => documents.into_iter().map(|document| document.entity).collect(),
         Err(errors) => panic!("{}", errors.iter().map(|error| format!("{error}\n")).collect::<String>()),
@@ -35,6 +38,39 @@ fn every_example_is_read_and_every_kind_has_one() {
     assert_eq!(kinds, Kind::ALL.iter().copied().collect(), "kinds with an example");
     let example = entities("docs/examples/github.yaml", &read("docs/examples/github.yaml"));
     assert!(example.iter().any(|entity| entity.kind() == Kind::Deployment));
+}
+
+/// The rules of all policies among the entities.
+fn rules(entities: &[Entity]) -> BTreeSet<&'static str> {
+    let policies = entities
+        .iter()
+        .filter_map(|entity| if let Entity::Policy(policy) = entity { Some(policy) } else { None });
+    policies.flat_map(|policy| &policy.spec.rules).map(PolicyRule::name).collect()
+}
+
+#[test]
+fn every_rule_has_an_example_and_the_one_of_policies_shows_them_together() {
+    let page = read("docs/catalog.md");
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let shown: Vec<Entity> = blocks.flat_map(|block| entities("docs/catalog.md", block)).collect();
+    assert_eq!(rules(&shown), PolicyRule::NAMES.iter().copied().collect());
+
+    let example = entities("docs/examples/policies.yaml", &read("docs/examples/policies.yaml"));
+    let together = [
+        "anyApproval",
+        "environmentProgression",
+        "gradualRollout",
+        "deploymentWindow",
+        "versionCooldown",
+        "retry",
+        "rollback",
+        "verification",
+    ];
+    assert_eq!(rules(&example), together.into());
+    let kinds: BTreeSet<Kind> = example.iter().map(Entity::kind).collect();
+    for kind in [Kind::VariableSet, Kind::RelationshipRule, Kind::Freeze] {
+        assert!(kinds.contains(&kind), "{}", kind.name());
+    }
 }
 
 #[test]

@@ -1,15 +1,22 @@
 //! What the dispatcher makes of each fact: requested jobs go out, wishes to end are passed on, ended jobs free their slots.
 
+use crate::freeze::{Seen, holds};
 use crate::queue::Queue;
 use crate::slots::Asked;
+use crate::thaw::Changed;
 use bus::catalog::CatalogFold;
-use bus::{Base, Bus, Delivery, Failure, Handler, Json, Known, Recorded, crash_point};
+use bus::{Base, Bus, Delivery, Failure, Freezes, Handler, Json, Known, Recorded, clock, crash_point};
+use domain::Timestamp;
+use domain::catalog::Applied;
 use domain::command::{AgentCommand, Verb};
-use domain::entity::{JobAgent, Record};
+use domain::entity::{JobAgent, Kind, Record};
 use domain::id::{JobAgentId, JobId};
-use domain::job::{Dispatch, ExternalRef, HeldWhy, JobEvent, JobFact, JobRef, Phase, TerminalStatus};
+use domain::job::{
+    Dispatch, ExternalRef, HeldWhy, JobEvent, JobFact, JobRef, Phase, Purpose, TerminalStatus,
+};
 use domain::subject;
 use domain::token::Slug;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -23,6 +30,9 @@ pub(crate) struct Dispatcher {
     pub(crate) bus: Bus,
     pub(crate) catalog: Arc<CatalogFold>,
     pub(crate) queue: Queue,
+    pub(crate) freezes: Freezes,
+    /// Where a freeze came or went.
+    pub(crate) freezes_changed: Changed,
     /// Counts changes of job agents: a limit may have changed.
     pub(crate) agents_changed: watch::Sender<u64>,
 }
@@ -40,12 +50,15 @@ impl Handler for Dispatcher {
                 if delivery.attempt > 1 {
                     return self.dispatch_if_due(job).await;
                 }
-                self.dispatch(job, Base::After(delivery.sequence), None).await
+                let got = self.dispatch(job, Base::After(delivery.sequence), None).await?;
+                self.see_to_all(&job.workspace, got).await
             }
             JobFact::RetryRequested { .. } => self.dispatch_if_due(job).await,
             JobFact::CancelRequested { .. } => self.cancel(job).await,
             JobFact::Finished(_) => self.free(job, delivery).await,
-            JobFact::Held { .. }
+            // An agent saw that a freeze came or went since the dispatch: it is looked at here.
+            JobFact::Held { why: HeldWhy::Freeze { freeze: None, .. } } => self.dispatch_if_due(job).await,
+            JobFact::Held { why: HeldWhy::Concurrency { .. } | HeldWhy::Freeze { .. } }
             | JobFact::Dispatched(_)
             | JobFact::TriggerStarted { .. }
             | JobFact::Triggered { .. }
@@ -57,7 +70,18 @@ impl Handler for Dispatcher {
 }
 
 impl Dispatcher {
-    async fn see_catalog(&self, revision: u64) -> Result<(), Failure> {
+    /// Notes what a change of the catalog asks to be looked at.
+    pub(crate) fn noticed(&self, applied: &Applied) {
+        match &applied.key {
+            Some(key) if key.kind == Kind::JobAgent => {
+                self.agents_changed.send_modify(|changes| *changes += 1)
+            }
+            Some(key) if key.kind == Kind::Freeze => self.freezes_changed.put(key.workspace.clone()),
+            Some(_) | None => {}
+        }
+    }
+
+    pub(crate) async fn see_catalog(&self, revision: u64) -> Result<(), Failure> {
         if self.catalog.wait_for(revision, CATALOG_WAIT).await {
             return Ok(());
         }
@@ -67,19 +91,29 @@ impl Dispatcher {
         })
     }
 
-    /// Chooses the agent, renders its config, takes a slot, records the dispatch and sends the command.
-    async fn dispatch(&self, job: &JobRef, base: Base, rerun_of: Option<ExternalRef>) -> Result<(), Failure> {
-        let (dispatch, limit) = match self.choose(job) {
+    /// Chooses the agent, renders its config, takes a slot, records the dispatch and sends the command. Answers who got a
+    /// slot by that: somebody must see to them.
+    async fn dispatch(
+        &self,
+        job: &JobRef,
+        base: Base,
+        rerun_of: Option<ExternalRef>,
+    ) -> Result<Vec<JobId>, Failure> {
+        let changed_at = self.see_freezes(job).await?;
+        let Chosen { dispatch, limit, frozen, begins_at } = match self.choose(job) {
             Ok(chosen) => chosen,
             Err(refusal) => {
-                let fact = JobFact::ended(refusal.status, Some(refusal.reason), refusal.message);
+                let fact = JobFact::ended(refusal.status, refusal.reason, refusal.message);
                 crash_point("dispatcher.refused.before");
                 let recorded = self.bus.jobs().record(job, fact, base, None).await?;
                 crash_point("dispatcher.refused.after");
                 note(job, "finished: it cannot be dispatched", &recorded);
-                return Ok(());
+                return Ok(Vec::new());
             }
         };
+        if let Some(why) = frozen {
+            return self.freeze(job, base, why).await;
+        }
         let agent = dispatch.agent;
         if let Some(limit) = limit
             && let Asked::Waits { ahead } = self.queue.ask(&job.workspace, agent, job.id, limit).await?
@@ -87,29 +121,42 @@ impl Dispatcher {
             let why = HeldWhy::Concurrency { agent, limit: count(limit), ahead };
             return self.hold(job, base, agent, why).await;
         }
-        self.send(job, dispatch, base, rerun_of).await
+        self.send(job, dispatch, base, rerun_of, Seen { changed_at, begins_at }).await
     }
 
-    fn choose(&self, job: &JobRef) -> Result<(Dispatch, Option<usize>), domain::dispatch::Undispatchable> {
+    fn choose(&self, job: &JobRef) -> Result<Chosen, domain::dispatch::Undispatchable> {
         let catalog = self.catalog.read();
         let workspace = catalog
             .workspace(&job.workspace)
             .ok_or_else(|| domain::dispatch::Undispatchable::no_workspace(&job.workspace))?;
         let dispatch = domain::dispatch::dispatch(workspace, job)?;
-        let limit = workspace.job_agent(dispatch.agent).and_then(limit_of);
-        Ok((dispatch, limit))
+        // A verification is run by the system itself: it is no agent of the catalog's, and takes no slot.
+        let limit = match job.purpose {
+            Purpose::Deploy => workspace.job_agent(dispatch.agent).and_then(limit_of),
+            Purpose::Verify { .. } => None,
+        };
+        Ok(Chosen {
+            limit,
+            dispatch,
+            frozen: holds(workspace, job),
+            begins_at: domain::freeze::next_begin(workspace, clock::now()),
+        })
     }
 
-    async fn hold(&self, job: &JobRef, base: Base, agent: JobAgentId, why: HeldWhy) -> Result<(), Failure> {
+    async fn hold(
+        &self,
+        job: &JobRef,
+        base: Base,
+        agent: JobAgentId,
+        why: HeldWhy,
+    ) -> Result<Vec<JobId>, Failure> {
         crash_point("dispatcher.held.before");
         let recorded = self.bus.jobs().record(job, JobFact::Held { why }, base, None).await?;
         crash_point("dispatcher.held.after");
         note(job, "held: no slot is free", &recorded);
         // A slot may have been given to it between asking and recording, when nobody could see it held.
-        if self.queue.read(&job.workspace, agent).await?.holds(job.id) {
-            self.see_to(&job.workspace, job.id).await?;
-        }
-        Ok(())
+        let got = self.queue.read(&job.workspace, agent).await?.holds(job.id);
+        Ok(if got { vec![job.id] } else { Vec::new() })
     }
 
     async fn send(
@@ -118,22 +165,26 @@ impl Dispatcher {
         dispatch: Dispatch,
         base: Base,
         rerun_of: Option<ExternalRef>,
-    ) -> Result<(), Failure> {
+        seen: Seen,
+    ) -> Result<Vec<JobId>, Failure> {
         crash_point("dispatcher.dispatched.before");
         let recorded = self.bus.jobs().record(job, JobFact::Dispatched(dispatch.clone()), base, None).await?;
         crash_point("dispatcher.dispatched.after");
         note(job, "dispatched", &recorded);
         match recorded {
             Recorded::Appended { sequence } => {
-                self.command(job, dispatch, Verb::Trigger, sequence, rerun_of).await
+                self.command(job, dispatch, Verb::Trigger, sequence, rerun_of, seen).await?;
+                Ok(Vec::new())
             }
             Recorded::AlreadySo(known) => match (known.state.phase, known.state.assigned) {
                 // We, or a replica, died between the record and the command.
                 (Phase::Dispatched, Some(assigned)) => {
                     let rerun_of = known.state.external;
-                    self.command(job, assigned.dispatch, Verb::Trigger, known.sequence, rerun_of).await
+                    let sequence = known.sequence;
+                    self.command(job, assigned.dispatch, Verb::Trigger, sequence, rerun_of, seen).await?;
+                    Ok(Vec::new())
                 }
-                _ => Ok(()),
+                _ => Ok(Vec::new()),
             },
             // Cancelled or finished meanwhile. That fact may have been worked before the slot was taken: give it back.
             Recorded::Refused(..) => self.give_back(job).await,
@@ -147,6 +198,7 @@ impl Dispatcher {
         verb: Verb,
         after: u64,
         rerun_of: Option<ExternalRef>,
+        seen: Seen,
     ) -> Result<(), Failure> {
         let command = AgentCommand {
             verb,
@@ -155,7 +207,8 @@ impl Dispatcher {
             platform: dispatch.platform,
             config: dispatch.config,
             secrets: dispatch.secrets,
-            freezes_seen: 0,
+            freezes_seen: seen.changed_at,
+            freeze_begins_at: seen.begins_at,
             after,
             rerun_of,
             force: false,
@@ -173,8 +226,8 @@ impl Dispatcher {
         let known = self.known(job).await?;
         match &known.state.phase {
             Phase::Requested | Phase::Held { .. } | Phase::Dispatched => {
-                let rerun_of = known.state.external.clone();
-                self.dispatch(job, Base::Known(Box::new(known)), rerun_of).await
+                let got = self.dispatch_known(known).await?;
+                self.see_to_all(&job.workspace, got).await
             }
             Phase::Triggering { .. }
             | Phase::Unknown { .. }
@@ -184,6 +237,12 @@ impl Dispatcher {
         }
     }
 
+    pub(crate) async fn dispatch_known(&self, known: Known) -> Result<Vec<JobId>, Failure> {
+        let job = known.state.job.clone();
+        let rerun_of = known.state.external.clone();
+        self.dispatch(&job, Base::Known(Box::new(known)), rerun_of).await
+    }
+
     /// Passes a wish to end on to the agent; ends the job itself where no agent can have called a platform.
     async fn cancel(&self, job: &JobRef) -> Result<(), Failure> {
         let known = self.known(job).await?;
@@ -191,7 +250,7 @@ impl Dispatcher {
         match (cancelling.fence, &known.state.assigned) {
             (Some(_), Some(assigned)) => {
                 let dispatch = assigned.dispatch.clone();
-                self.command(job, dispatch, Verb::Cancel, known.sequence, None).await
+                self.command(job, dispatch, Verb::Cancel, known.sequence, None, Seen::default()).await
             }
             (None, _) | (Some(_), None) => {
                 let fact = JobFact::ended(
@@ -208,17 +267,23 @@ impl Dispatcher {
         }
     }
 
-    /// Gives back the slot of a job that took one too late, unless the job is on its way all the same.
-    async fn give_back(&self, job: &JobRef) -> Result<(), Failure> {
+    /// Gives back the slot of a job that took one too late, unless the job is on its way all the same. Answers who got it.
+    pub(crate) async fn give_back(&self, job: &JobRef) -> Result<Vec<JobId>, Failure> {
         if !self.known(job).await?.state.is_finished() {
-            return Ok(());
+            return Ok(Vec::new());
         }
+        self.release(job).await
+    }
+
+    /// Gives back whatever slot the job holds or waits for. Answers who got one by that.
+    pub(crate) async fn release(&self, job: &JobRef) -> Result<Vec<JobId>, Failure> {
+        let mut promoted = Vec::new();
         for (agent, limit) in self.limited_agents(&job.workspace) {
-            for promoted in self.queue.release(&job.workspace, agent, &[job.id], limit).await? {
-                self.see_to(&job.workspace, promoted).await?;
+            if self.queue.read(&job.workspace, agent).await?.knows(job.id) {
+                promoted.extend(self.queue.release(&job.workspace, agent, &[job.id], limit).await?);
             }
         }
-        Ok(())
+        Ok(promoted)
     }
 
     /// Frees the slot of an ended job and dispatches those who got one by that.
@@ -233,17 +298,16 @@ impl Dispatcher {
             } else {
                 continue;
             };
-            for promoted in promoted {
-                self.see_to(&job.workspace, promoted).await?;
-            }
+            self.see_to_all(&job.workspace, promoted).await?;
         }
         Ok(())
     }
 
-    /// The slow, regular truth: slots of ended jobs are freed, and whoever holds a slot is on his way.
+    /// The slow, regular truth: slots of ended jobs are freed, whoever holds a slot is on his way, and whoever is frozen
+    /// is so by right.
     pub(crate) async fn sweep(&self) -> Result<(), Failure> {
-        let workspaces: Vec<Slug> = self.catalog.read().workspaces().map(|w| w.slug().clone()).collect();
-        for workspace in workspaces {
+        for workspace in self.workspaces() {
+            self.look_at_frozen(&workspace).await?;
             for (agent, limit) in self.agents(&workspace) {
                 let slots = self.queue.read(&workspace, agent).await?;
                 let mut over = Vec::new();
@@ -257,12 +321,16 @@ impl Dispatcher {
                     continue;
                 }
                 self.queue.release(&workspace, agent, &over, limit).await?;
-                for slot in self.queue.read(&workspace, agent).await?.held {
-                    self.see_to(&workspace, slot.job).await?;
-                }
+                let held = self.queue.read(&workspace, agent).await?.held;
+                self.see_to_all(&workspace, held.into_iter().map(|slot| slot.job).collect()).await?;
             }
         }
         Ok(())
+    }
+
+    /// Every workspace.
+    pub(crate) fn workspaces(&self) -> BTreeSet<Slug> {
+        self.catalog.read().workspaces().map(|workspace| workspace.slug().clone()).collect()
     }
 
     fn agents(&self, workspace: &Slug) -> Vec<(JobAgentId, Option<usize>)> {
@@ -275,25 +343,40 @@ impl Dispatcher {
         self.agents(workspace).into_iter().filter(|(_, limit)| limit.is_some()).collect()
     }
 
-    /// Dispatches a job that holds a slot and was held without one.
-    async fn see_to(&self, workspace: &Slug, id: JobId) -> Result<(), Failure> {
+    /// Sees to those who got a slot, and to those who get one by that: a job that may not use its slot gives it back.
+    pub(crate) async fn see_to_all(&self, workspace: &Slug, got: Vec<JobId>) -> Result<(), Failure> {
+        let mut next = VecDeque::from(got);
+        while let Some(id) = next.pop_front() {
+            next.extend(self.see_to(workspace, id).await?);
+        }
+        Ok(())
+    }
+
+    /// Dispatches a job that was held and need not be any more.
+    async fn see_to(&self, workspace: &Slug, id: JobId) -> Result<Vec<JobId>, Failure> {
         let Some(known) = self.bus.jobs().load(workspace, id).await? else {
             warn!(job = %id, "a slot is held by a job without a history");
-            return Ok(());
+            return Ok(Vec::new());
         };
         if !matches!(known.state.phase, Phase::Held { .. }) {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        info!(job = %id, "a slot is free");
-        let job = known.state.job.clone();
-        let rerun_of = known.state.external.clone();
-        Box::pin(self.dispatch(&job, Base::Known(Box::new(known)), rerun_of)).await
+        info!(job = %id, "its time has come");
+        self.dispatch_known(known).await
     }
 
     async fn known(&self, job: &JobRef) -> Result<Known, Failure> {
         let known = self.bus.jobs().load(&job.workspace, job.id).await?;
         known.ok_or_else(|| Failure::Reject(format!("job {} has no history", job.id)))
     }
+}
+
+/// Who runs a job, and what keeps it from running.
+struct Chosen {
+    dispatch: Dispatch,
+    limit: Option<usize>,
+    frozen: Option<HeldWhy>,
+    begins_at: Option<Timestamp>,
 }
 
 fn limit_of(agent: &Record<JobAgent>) -> Option<usize> {
@@ -304,7 +387,7 @@ fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn note(job: &JobRef, what: &'static str, recorded: &Recorded) {
+pub(crate) fn note(job: &JobRef, what: &'static str, recorded: &Recorded) {
     match recorded {
         Recorded::Appended { sequence } => {
             info!(workspace = %job.workspace, job = %job.id, sequence, "{what}")

@@ -1,18 +1,21 @@
-//! Turns a requested job into a command for the right agent: slots, order, rendering, cancellation.
+//! Turns a requested job into a command for the right agent: freezes, slots, order, rendering, cancellation.
 //! It decides who runs a job and when it may go out; it does not know what a platform is asked to do.
 
+mod freeze;
+mod frozen;
 mod handler;
 mod queue;
 mod settings;
 mod slots;
 mod sweep;
+mod thaw;
 
 use crate::handler::Dispatcher as Handler;
 use crate::queue::Queue;
+use crate::thaw::Changed;
 use anyhow::Context as _;
 use bus::catalog::CatalogFold;
-use bus::{Limits, consume, topology};
-use domain::entity::Kind;
+use bus::{Freezes, Limits, consume, topology};
 use service::{Boot, CommonSettings, Service, connect_bus};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -27,6 +30,10 @@ pub const CRASH_POINTS: &[&str] = &[
     "dispatcher.refused.after",
     "dispatcher.held.before",
     "dispatcher.held.after",
+    "dispatcher.noted.before",
+    "dispatcher.noted.after",
+    "dispatcher.frozen.before",
+    "dispatcher.frozen.after",
     "dispatcher.dispatched.before",
     "dispatcher.dispatched.after",
     "dispatcher.command.before",
@@ -52,16 +59,19 @@ impl Service for Dispatcher {
         let caught_up = boot.readiness.gate("catalog");
         let bus = connect_bus(&boot, topology::Service::Dispatcher).await?;
         let catalog = Arc::new(CatalogFold::default());
-        let agents_changed = watch::Sender::new(0);
+        let handler = Arc::new(Handler {
+            queue: Queue::new(bus.bucket(&topology::SLOTS)),
+            freezes: Freezes::new(&bus),
+            freezes_changed: Changed::default(),
+            catalog: catalog.clone(),
+            bus: bus.clone(),
+            agents_changed: watch::Sender::new(0),
+        });
         let drain = boot.supervisor.token();
         boot.supervisor.spawn("catalog", {
-            let (bus, catalog, drain, agents) =
-                (bus.clone(), catalog.clone(), drain.clone(), agents_changed.clone());
-            let note = move |applied: &domain::catalog::Applied, _| {
-                if applied.kind == Some(Kind::JobAgent) {
-                    agents.send_modify(|changes| *changes += 1);
-                }
-            };
+            let (bus, catalog, drain, handler) =
+                (bus.clone(), catalog.clone(), drain.clone(), handler.clone());
+            let note = move |applied: &domain::catalog::Applied, _| handler.noticed(applied);
             async move { catalog.follow(&bus, drain, note).await.context("following the catalog") }
         });
         let mut reached = catalog.reached();
@@ -70,13 +80,8 @@ impl Service for Dispatcher {
             there = reached.wait_for(|reached| reached.caught_up) => { there.context("following the catalog")?; }
         }
         caught_up.set(true, "caught up");
-        let handler = Arc::new(Handler {
-            queue: Queue::new(bus.bucket(&topology::SLOTS)),
-            catalog: catalog.clone(),
-            bus: bus.clone(),
-            agents_changed,
-        });
         boot.supervisor.spawn("sweep", sweep::run(handler.clone(), boot.settings.sweep(), drain.clone()));
+        boot.supervisor.spawn("thaw", thaw::run(handler.clone(), drain.clone()));
         let limits = Limits { slots: boot.settings.slots, ..Limits::default() };
         consume(&bus, topology::dispatcher_jobs(), handler, limits, drain)
             .await

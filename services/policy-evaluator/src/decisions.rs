@@ -248,7 +248,7 @@ mod tests {
             cause: None,
             earlier: Default::default(),
             held: Default::default(),
-            redeployed_at: Default::default(),
+            redeployed: Default::default(),
             verifications: Default::default(),
         }
     }

@@ -185,6 +185,7 @@ impl Actives {
                 rerun_of: None,
                 force: false,
                 freezes_seen: Default::default(),
+                freeze_begins_at: None,
                 secrets: Default::default(),
             },
             slot,

@@ -153,6 +153,7 @@ async fn force_cancel(
         rerun_of: None,
         force: true,
         freezes_seen: Default::default(),
+        freeze_begins_at: None,
         secrets: Default::default(),
     };
     let turn = (now - at).num_seconds() / AGAIN_AFTER.num_seconds();

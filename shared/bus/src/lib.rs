@@ -14,6 +14,7 @@ mod direct;
 mod ensure;
 mod error;
 mod follow;
+mod freezes;
 mod job_log;
 mod messages;
 mod objects;
@@ -31,6 +32,7 @@ pub use consume::{
 pub use crash::crash_point;
 pub use error::{BusError, CasError, PublishError};
 pub use follow::{Change, FollowSource, From, follow};
+pub use freezes::Freezes;
 pub use job_log::{Base, JobLog, Known, Recorded};
 pub use messages::StoredMessage;
 pub use objects::Objects;

@@ -1,5 +1,6 @@
 //! Commands: what the dispatcher and the syncer ask of an agent.
 
+use crate::Timestamp;
 use crate::id::JobAgentId;
 use crate::job::{ExternalRef, JobRef};
 use crate::token::Slug;
@@ -30,6 +31,9 @@ pub struct AgentCommand {
     /// One that has come since sends the job back.
     #[serde(default)]
     pub freezes_seen: u64,
+    /// When a freeze that the dispatch saw begins by time alone; from then on the job is sent back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze_begins_at: Option<Timestamp>,
     /// The sequence in `JOBS` of the fact this command was born from: the next append expects it,
     /// so that the ordinary case needs no look-up.
     pub after: u64,

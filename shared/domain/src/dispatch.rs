@@ -5,13 +5,15 @@ use crate::catalog::{
     version_context,
 };
 use crate::entity::{Deployment, Environment, JobAgent, Record, Resource, Version};
-use crate::id::{JobAgentId, VersionId};
-use crate::job::{Dispatch, JobRef, Reason, TerminalStatus};
+use crate::id::JobAgentId;
+use crate::job::{Dispatch, JobRef, Purpose, Reason, TerminalStatus};
 use crate::merge;
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
-use crate::target::{TargetKey, Variables};
-use crate::template;
+use crate::target::Variables;
+use crate::template::{self, Rendered, TemplateError};
 use crate::token::Slug;
+use crate::variables;
+use crate::verification;
 use serde_json::{Map, Value, json};
 
 /// Config that only the agent itself may set: where the platform is, and by which secret it is reached. A deployment
@@ -41,15 +43,20 @@ pub const CONTEXT_NAMES: &[&str] = &[
 pub struct Undispatchable {
     /// How the job ends.
     pub status: TerminalStatus,
-    /// Why.
-    pub reason: Reason,
+    /// Why, where the status alone does not say.
+    pub reason: Option<Reason>,
     /// For a person.
     pub message: String,
 }
 
 impl Undispatchable {
-    fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { status: TerminalStatus::InvalidJobAgent, reason, message: message.into() }
+    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { status: TerminalStatus::InvalidJobAgent, reason: Some(reason), message: message.into() }
+    }
+
+    /// There is nothing to do any more.
+    pub(crate) fn skipped(message: impl Into<String>) -> Self {
+        Self { status: TerminalStatus::Skipped, reason: None, message: message.into() }
     }
 
     /// The job's workspace is gone.
@@ -71,35 +78,53 @@ struct Parts<'a> {
 /// # Errors
 /// When no agent matches, a part of the job is gone, or its config cannot be rendered. The job ends by that.
 pub fn dispatch(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, Undispatchable> {
+    match job.purpose {
+        Purpose::Deploy => deploy(workspace, job),
+        Purpose::Verify { of, policy, rule_index } => {
+            verification::plan(workspace, job, of, policy, rule_index)
+        }
+    }
+}
+
+fn deploy(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, Undispatchable> {
     let parts = parts(workspace, job)?;
     let (agent, ref_config) = choose_agent(workspace, &parts)?;
-    let variables = variables(workspace, &job.target, job.version)
-        .map_err(|why| Undispatchable::new(Reason::BadConfig, why))?;
-    let context = context(workspace, job, &parts, &variables, agent);
-    let config = config(agent, ref_config, &parts, &context)
+    if agent.spec.platform.as_str() == verification::PLATFORM {
+        let why = format!(
+            "the type {:?} of job agent {:?} is the system's own",
+            verification::PLATFORM,
+            agent.meta.name
+        );
+        return Err(Undispatchable::new(Reason::NoAgent, why));
+    }
+    let variables = variables::resolve(workspace, &job.target)
+        .map_err(|why| Undispatchable::new(Reason::BadConfig, why.to_string()))?;
+    let context = context(workspace, job, &parts, &variables, Some(agent));
+    let rendered = template::render_config(&config(agent, ref_config, &parts), &context, &variables);
+    let Rendered { config, secrets } = rendered
+        .and_then(refuse_secrets_for_the_agent)
         .map_err(|why| Undispatchable::new(Reason::BadConfig, format!("config: {why}")))?;
     Ok(Dispatch {
         agent: JobAgentId(agent.meta.id),
         agent_name: agent.meta.name.clone(),
         platform: agent.spec.platform.clone(),
         config,
-        secrets: Default::default(),
-        context,
+        secrets,
+        context: Value::Object(context),
         deadlines: parts.deployment.spec.deadlines,
     })
 }
 
-/// The variables of a version on a target. A value that cannot be resolved blocks.
-///
-/// # Errors
-/// When a part is gone.
-pub fn variables(
-    workspace: &WorkspaceCatalog,
-    target: &TargetKey,
-    _version: VersionId,
-) -> Result<Variables, String> {
-    let resource = workspace.resource(target.resource).ok_or("the resource is not in the catalog")?;
-    Ok(resource.spec.variables.clone().into_iter().collect())
+/// What templates see when they speak of a job that brings a release, for those that are rendered beside its own config.
+/// `jobAgent` is the one that would run it now; where there is none, the name is not known. Nor are secrets: only the
+/// agent that brings the release gets them.
+pub(crate) fn context_of(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Value, Undispatchable> {
+    let parts = parts(workspace, job)?;
+    let mut variables = variables::resolve(workspace, &job.target)
+        .map_err(|why| Undispatchable::new(Reason::BadConfig, why.to_string()))?;
+    variables.retain(|_, value| variables::secret_of(value).is_none());
+    let agent = choose_agent(workspace, &parts).ok().map(|(agent, _)| agent);
+    Ok(Value::Object(context(workspace, job, &parts, &variables, agent)))
 }
 
 fn parts<'a>(workspace: &'a WorkspaceCatalog, job: &JobRef) -> Result<Parts<'a>, Undispatchable> {
@@ -189,28 +214,30 @@ fn context(
     job: &JobRef,
     parts: &Parts<'_>,
     variables: &Variables,
-    agent: &Record<JobAgent>,
-) -> Value {
-    json!({
-        "workspace": { "slug": workspace.slug() },
-        "deployment": deployment_context(parts.deployment),
-        "environment": environment_context(parts.environment),
-        "resource": resource_context(parts.resource),
-        "version": version_context(parts.version),
-        "release": { "id": job.release, "version": version_context(parts.version), "variables": variables },
-        "variables": variables,
-        "jobAgent": job_agent_context(agent),
-        "job": { "id": job.id, "attempt": job.attempt },
-    })
+    agent: Option<&Record<JobAgent>>,
+) -> Map<String, Value> {
+    let version = json!(version_context(parts.version));
+    let release = json!({ "id": job.release, "version": version, "variables": variables });
+    let context = [
+        ("workspace", json!({ "slug": workspace.slug() })),
+        ("deployment", json!(deployment_context(parts.deployment))),
+        ("environment", json!(environment_context(parts.environment))),
+        ("resource", json!(resource_context(parts.resource))),
+        ("version", version),
+        ("release", release),
+        ("variables", json!(variables)),
+        ("job", json!({ "id": job.id, "attempt": job.attempt })),
+    ];
+    let agent = agent.map(|agent| ("jobAgent", json!(job_agent_context(agent))));
+    context.into_iter().chain(agent).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// agent < the deployment's entry for it < deployment < version, deep; then rendered.
+/// agent < the deployment's entry for it < deployment < version, deep.
 fn config(
     agent: &Record<JobAgent>,
     ref_config: Option<&Map<String, Value>>,
     parts: &Parts<'_>,
-    context: &Value,
-) -> Result<Map<String, Value>, template::TemplateError> {
+) -> Map<String, Value> {
     let own = &agent.spec.config;
     let layers = [
         ref_config,
@@ -225,5 +252,19 @@ fn config(
             None => merged.remove(*key),
         };
     }
-    template::render_map(&merged, context)
+    merged
+}
+
+/// What the agent is reached by is no place for a secret: it is said in errors, and names secrets itself.
+fn refuse_secrets_for_the_agent(rendered: Rendered) -> Result<Rendered, TemplateError> {
+    let key_of = |pointer: &str| pointer.split('/').nth(1).map(str::to_owned);
+    match rendered
+        .secrets
+        .keys()
+        .filter_map(|it| key_of(it))
+        .find(|it| AGENT_ONLY_KEYS.contains(&it.as_str()))
+    {
+        Some(key) => Err(TemplateError(format!("{key}: a variable that is a secret cannot be used here"))),
+        None => Ok(rendered),
+    }
 }

@@ -9,6 +9,7 @@ pub mod decision;
 pub mod dispatch;
 pub mod entity;
 pub mod evaluate;
+pub mod freeze;
 pub mod hint;
 pub mod id;
 pub mod job;
@@ -23,6 +24,8 @@ pub mod template;
 pub mod token;
 pub mod trigger;
 pub mod trigger_rule;
+pub mod variables;
+pub mod verification;
 pub mod window;
 
 /// A moment in UTC; RFC 3339 on the wire.

@@ -1,9 +1,14 @@
 //! Templates in config: minijinja, strict about unknown names, bounded in work. No files, no side effects.
 
+mod secret;
+
 use crate::near::did_you_mean;
+use crate::target::Variables;
 use minijinja::value::{Serde, Value as Jinja};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use secret::{Seen, below, opened};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 /// Instructions one template may take; far more than any config needs.
@@ -81,46 +86,101 @@ pub fn render_str(text: &str, context: &Value) -> Result<String, TemplateError> 
     render(text, &Jinja::from(Serde(context)))
 }
 
-/// Renders every string inside a map.
-///
-/// # Errors
-/// As [`render_value`].
-pub fn render_map(map: &Map<String, Value>, context: &Value) -> Result<Map<String, Value>, TemplateError> {
-    let context = Jinja::from(Serde(context));
-    map.iter().map(|(key, value)| Ok((key.clone(), render_at(value, &context, key)?))).collect()
-}
-
 /// Renders every string inside a value. A string that is one expression and nothing else, `{{ x }}`, becomes what
 /// the expression is, with its type; any other string stays a string.
 ///
 /// # Errors
 /// As [`render_str`], with the path of the string.
 pub fn render_value(value: &Value, context: &Value) -> Result<Value, TemplateError> {
-    render_at(value, &Jinja::from(Serde(context)), "")
+    Rendering { seen: Seen::plain(context), secrets: BTreeMap::new() }.at(value, "", "")
 }
 
-fn render_at(value: &Value, context: &Jinja, path: &str) -> Result<Value, TemplateError> {
-    let within = |error: TemplateError| {
-        if path.is_empty() { error } else { TemplateError(format!("{path}: {error}")) }
-    };
-    match value {
-        Value::String(text) if !text.contains('{') => Ok(value.clone()),
-        Value::String(text) => match sole_expression(text) {
-            Some(expression) => evaluate(expression, context).map_err(within),
-            None => render(text, context).map(Value::String).map_err(within),
-        },
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .map(|(n, item)| render_at(item, context, &format!("{path}[{n}]")))
-            .collect::<Result<Vec<_>, _>>()
-            .map(Value::Array),
-        Value::Object(map) => map
-            .iter()
-            .map(|(key, item)| Ok((key.clone(), render_at(item, context, &join(path, key))?)))
-            .collect::<Result<Map<_, _>, _>>()
-            .map(Value::Object),
-        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value.clone()),
+/// Renders every string inside a map.
+///
+/// # Errors
+/// As [`render_value`].
+pub fn render_map(map: &Map<String, Value>, context: &Value) -> Result<Map<String, Value>, TemplateError> {
+    Rendering { seen: Seen::plain(context), secrets: BTreeMap::new() }.within(map, "", "")
+}
+
+/// A rendered config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The config, with null wherever a secret belongs.
+    pub config: Map<String, Value>,
+    /// The names of those secrets, by JSON pointer.
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// Renders every string inside a config, as [`render_value`] does, with `variables` as the context's `variables` and
+/// `release.variables`. Only what an expression takes from a variable that is a secret is one: what merely looks like
+/// a secret, in the config or elsewhere in the context, is itself.
+///
+/// # Errors
+/// As [`render_value`], and when text is made of a secret.
+pub fn render_config(
+    config: &Map<String, Value>,
+    context: &Map<String, Value>,
+    variables: &Variables,
+) -> Result<Rendered, TemplateError> {
+    let mut rendering =
+        Rendering { seen: Seen::with_variables(context, variables), secrets: BTreeMap::new() };
+    let config = rendering.within(config, "", "")?;
+    Ok(Rendered { config, secrets: rendering.secrets })
+}
+
+/// One rendering of a value, and the secrets that were found to belong into it.
+struct Rendering {
+    seen: Seen,
+    secrets: BTreeMap<String, String>,
+}
+
+impl Rendering {
+    /// Renders what is at a path, which is for people, and at a JSON pointer.
+    fn at(&mut self, value: &Value, path: &str, pointer: &str) -> Result<Value, TemplateError> {
+        match value {
+            Value::String(text) if !text.contains('{') => Ok(value.clone()),
+            Value::String(text) => self.text(text, pointer).map_err(|error| {
+                if path.is_empty() { error } else { TemplateError(format!("{path}: {error}")) }
+            }),
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .map(|(n, item)| self.at(item, &format!("{path}[{n}]"), &below(pointer, &n.to_string())))
+                .collect::<Result<Vec<_>, _>>()
+                .map(Value::Array),
+            Value::Object(map) => self.within(map, path, pointer).map(Value::Object),
+            Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value.clone()),
+        }
+    }
+
+    fn within(
+        &mut self,
+        map: &Map<String, Value>,
+        path: &str,
+        pointer: &str,
+    ) -> Result<Map<String, Value>, TemplateError> {
+        let mut entry = |(key, item): (&String, &Value)| {
+            Ok((key.clone(), self.at(item, &join(path, key), &below(pointer, key))?))
+        };
+        map.iter().map(&mut entry).collect()
+    }
+
+    fn text(&mut self, text: &str, pointer: &str) -> Result<Value, TemplateError> {
+        let rendered = match sole_expression(text) {
+            Some(expression) => evaluate(expression, &self.seen.names).and_then(|value| {
+                opened(&value, pointer, &mut self.secrets)
+                    .map_err(|error| TemplateError(format!("`{expression}`: {error}")))
+            }),
+            None => render(text, &self.seen.names).map(Value::String),
+        };
+        if self.seen.made_text_of_secret() {
+            let text = shown(text);
+            return Err(TemplateError(format!(
+                "`{text}`: no text can be made of a secret; it must be all of a value, as in `{{{{ variables.x }}}}`"
+            )));
+        }
+        rendered
     }
 }
 
@@ -134,14 +194,12 @@ fn sole_expression(text: &str) -> Option<&str> {
     (!inner.contains("{{") && !inner.contains("}}")).then(|| inner.trim())
 }
 
-fn evaluate(expression: &str, context: &Jinja) -> Result<Value, TemplateError> {
+fn evaluate(expression: &str, context: &Jinja) -> Result<Jinja, TemplateError> {
     let compiled = environment().compile_expression(expression).map_err(|error| say(expression, &error))?;
     let value = compiled.eval(context).map_err(|error| say(expression, &error))?;
     if value.is_undefined() {
         return Err(TemplateError(format!("`{expression}` is not known here")));
     }
-    let value =
-        serde_json::to_value(&value).map_err(|error| TemplateError(format!("`{expression}`: {error}")))?;
     Ok(value)
 }
 
@@ -209,6 +267,86 @@ mod tests {
         ] {
             assert_eq!(render_value(&template, &context()), Ok(rendered), "{template}");
         }
+    }
+
+    fn with_variables(config: Value) -> Result<(Value, Value), String> {
+        let variables = json!({ "db": { "secretRef": "db-key" }, "region": "eu", "pair": { "secretRef": "x", "n": 1 },
+                                "inner": { "token": { "secretRef": "admin" } } });
+        let context = json!({ "version": { "tag": "v1", "metadata": { "token": { "secretRef": "admin" } } },
+                              "release": { "id": "r", "variables": variables }, "variables": variables });
+        let variables = variables.as_object().unwrap().clone().into_iter().collect();
+        let rendered = render_config(config.as_object().unwrap(), context.as_object().unwrap(), &variables);
+        rendered.map(|it| (Value::Object(it.config), json!(it.secrets))).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_secret_leaves_its_place_and_its_name() {
+        for (config, rendered, secrets) in [
+            (json!({ "a": "{{ variables.db }}" }), json!({ "a": null }), json!({ "/a": "db-key" })),
+            (
+                json!({ "a": "{{ release.variables['db'] }}" }),
+                json!({ "a": null }),
+                json!({ "/a": "db-key" }),
+            ),
+            (
+                json!({ "in/puts": { "~": ["x", "{{ variables.db }}", "{{ variables.region }}-1"] } }),
+                json!({ "in/puts": { "~": ["x", null, "eu-1"] } }),
+                json!({ "/in~1puts/~0/1": "db-key" }),
+            ),
+            (
+                json!({ "a": "{{ [1, variables.db] }}" }),
+                json!({ "a": [1, null] }),
+                json!({ "/a/1": "db-key" }),
+            ),
+            (
+                json!({ "a": "{{ variables.db if version.tag == 'v1' else 'none' }}" }),
+                json!({ "a": null }),
+                json!({ "/a": "db-key" }),
+            ),
+            (
+                json!({ "a": "{{ variables }}" }),
+                json!({ "a": { "db": null, "region": "eu", "pair": { "secretRef": "x", "n": 1 },
+                               "inner": { "token": { "secretRef": "admin" } } } }),
+                json!({ "/a/db": "db-key" }),
+            ),
+            (json!({ "a": "{% if variables.db %}has one{% endif %}" }), json!({ "a": "has one" }), json!({})),
+        ] {
+            assert_eq!(with_variables(config.clone()), Ok((rendered, secrets)), "{config}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_secret_is_itself() {
+        let looks = json!({ "secretRef": "admin" });
+        for config in [
+            json!({ "a": looks }),
+            json!({ "a": "{{ version.metadata.token }}" }),
+            json!({ "a": "{{ {'secretRef': 'admin'} }}" }),
+            json!({ "a": "{{ variables.inner.token }}" }),
+        ] {
+            assert_eq!(with_variables(config.clone()), Ok((json!({ "a": looks }), json!({}))), "{config}");
+        }
+    }
+
+    #[test]
+    fn no_text_is_made_of_a_secret() {
+        for text in [
+            "postgres://{{ variables.db }}@host",
+            "{{ variables.region }}{{ variables.db }}",
+            "{{ variables.db | upper }}",
+            "{{ variables.db ~ '' }}",
+            "{{ variables.db | string }}",
+            "{{ variables.db | tojson }}",
+            "{{ variables | tojson }}",
+            "all: {{ variables }}",
+            "{% set x = variables.db %}{{ x }}",
+        ] {
+            let said = with_variables(json!({ "a": [text] }));
+            let said = said.expect_err(text);
+            assert!(said.starts_with("a[0]: ") && said.contains("no text can be made"), "{text}: {said}");
+        }
+        let said = with_variables(json!({ "a": "{{ variables.db.secretRef }}" })).unwrap_err();
+        assert!(said.contains("not known here"), "{said}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod jobs;
 use domain::audit::AuditEvent;
 use domain::command::{AgentCommand, Verb};
 use domain::decision::TargetDecision;
-use domain::entity::Entity;
+use domain::entity::{Entity, Kind};
 use domain::hint::Hint;
 use domain::job::{ActiveStatus, JobEvent, JobFact, JobState, JobView, TerminalStatus};
 use domain::schema::{asyncapi, messages};
@@ -152,10 +152,20 @@ fn every_kind_of_job_message_has_an_example() {
         rerun_of: None,
         force: false,
         freezes_seen: Default::default(),
+        freeze_begins_at: None,
         secrets: Default::default(),
     };
     write_once(&home().join("examples/agent-command/trigger.json"), &command);
-    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 11);
+    // Beside one of each fact: a job that a freeze holds, before and after its dispatch.
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 11 + 2);
+}
+
+#[test]
+fn every_kind_of_entity_has_an_example() {
+    for kind in Kind::ALL {
+        let path = home().join(format!("examples/entity/{}.json", kind.name()));
+        assert!(path.exists(), "no example of a {}: {}", kind.name(), path.display());
+    }
 }
 
 fn write_once(path: &Path, value: &impl Serialize) {

@@ -204,6 +204,7 @@ async fn dispatched(bus: &Bus, platform: &Scripted) -> AgentCommand {
         rerun_of: None,
         force: false,
         freezes_seen: Default::default(),
+        freeze_begins_at: None,
         secrets: Default::default(),
     }
 }

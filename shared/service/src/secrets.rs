@@ -11,6 +11,9 @@ use secrecy::SecretString;
 /// The prefix of the variables that hold secrets.
 pub(crate) const PREFIX: &str = "CTRLPLANE_SECRET_";
 
+/// What the names begin with that belong to a workspace.
+const OF_WORKSPACE: &str = "var-";
+
 /// No secret is longer; a larger file is a mistake.
 const SIZE_BYTES_MAX: u64 = 64 * 1024;
 
@@ -26,6 +29,14 @@ pub enum SecretError {
     /// The name would not be safe as a file name.
     #[error("{0:?} is no name of a secret: letters, digits, _ and - are allowed")]
     Name(String),
+    /// The name belongs to a workspace, and was asked for as if it did not.
+    #[error("{0:?} is a secret of a workspace: only what is declared there may name it")]
+    OfWorkspace(String),
+    /// The workspace's name cannot be told from another's in the name of a file or variable.
+    #[error(
+        "workspace {0:?} can have no secrets: only lower-case letters, digits and - are allowed in its name then"
+    )]
+    Workspace(String),
     /// Neither file nor variable has it.
     #[error("there is no secret {name}: no file in secrets.dir, no variable {variable}")]
     Missing {
@@ -63,6 +74,31 @@ impl Secrets {
     /// # Errors
     /// See [`SecretError`].
     pub fn get(&self, name: &str) -> Result<SecretString, SecretError> {
+        if name.to_ascii_lowercase().replace('_', "-").starts_with(OF_WORKSPACE) {
+            return Err(SecretError::OfWorkspace(name.to_owned()));
+        }
+        self.look_up(name)
+    }
+
+    /// A secret that only what is declared in that workspace may name: `var-<workspace>-<name>` in lower case, each `-` of
+    /// the workspace doubled. So no workspace can name the secret of another one, nor one that an agent works with.
+    ///
+    /// # Errors
+    /// See [`SecretError`].
+    pub fn of_workspace(&self, workspace: &str, name: &str) -> Result<SecretString, SecretError> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if workspace.is_empty() || !workspace.bytes().all(plain) {
+            return Err(SecretError::Workspace(workspace.to_owned()));
+        }
+        // Where the workspace ends is known by the first `-` that does not stand beside another.
+        if name.is_empty() || name.starts_with(['-', '_']) {
+            return Err(SecretError::Name(telemetry::redact(name).into_owned()));
+        }
+        let workspace = workspace.replace('-', "--");
+        self.look_up(&format!("{OF_WORKSPACE}{workspace}-{}", name.to_ascii_lowercase()))
+    }
+
+    fn look_up(&self, name: &str) -> Result<SecretString, SecretError> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
         if name.is_empty() || !name.bytes().all(allowed) {
             return Err(SecretError::Name(telemetry::redact(name).into_owned()));
@@ -146,6 +182,56 @@ mod tests {
         for name in ["", "../x", "a/b", "a.b", "ä", "a b"] {
             assert!(matches!(secrets.get(name), Err(SecretError::Name(_))), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_workspace_names_its_own_secrets_and_no_others() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("var-acme-api-key"), "from the file").expect("written");
+        let pairs = variables(&[
+            ("CTRLPLANE_SECRET_APP_KEY", "an agent's"),
+            ("CTRLPLANE_SECRET_VAR_ACME_TOKEN", "acme's"),
+            ("CTRLPLANE_SECRET_VAR_ACME_EU_TOKEN", "acme's eu-token"),
+            ("CTRLPLANE_SECRET_VAR_ACME__EU_TOKEN", "acme-eu's token"),
+        ]);
+        let secrets = Secrets::new(Some(dir.path().to_owned()), pairs);
+        let of = |workspace: &str, name: &str| {
+            secrets.of_workspace(workspace, name).map(|secret| secret.expose_secret().to_owned())
+        };
+        assert_eq!(of("acme", "api-key").expect("a file"), "from the file");
+        assert_eq!(of("acme", "Token").expect("a variable"), "acme's");
+        assert_eq!(of("acme", "eu-token").expect("a variable"), "acme's eu-token");
+        assert_eq!(of("acme-eu", "token").expect("a variable"), "acme-eu's token");
+        for (workspace, name) in [("globex", "token"), ("acme", "app-key"), ("acme-eu", "api-key")] {
+            assert!(matches!(of(workspace, name), Err(SecretError::Missing { .. })), "{workspace} {name}");
+        }
+        for name in ["", "-eu-token", "_eu_token", "../x", "a b"] {
+            assert!(matches!(of("acme", name), Err(SecretError::Name(_))), "{name:?}");
+        }
+        for workspace in ["", "Acme", "acme_eu", "ac.me", "../acme"] {
+            assert!(matches!(of(workspace, "token"), Err(SecretError::Workspace(_))), "{workspace:?}");
+        }
+        for name in ["var-acme-token", "VAR-acme-token", "var_acme_token", "Var-acme-api-key"] {
+            assert!(matches!(secrets.get(name), Err(SecretError::OfWorkspace(_))), "{name:?}");
+        }
+    }
+
+    /// Two different pairs never are one file or variable.
+    #[test]
+    fn no_two_workspaces_share_a_name() {
+        let words = ["a", "b", "a-b", "a--b", "a-", "-a", "a-b-c", "b-c", "c"];
+        let mut seen = HashMap::new();
+        for workspace in words {
+            for name in words {
+                let Err(error) = Secrets::new(None, []).of_workspace(workspace, name) else {
+                    panic!("there is none")
+                };
+                let SecretError::Missing { variable, .. } = error else { continue };
+                let before = seen.insert(variable.clone(), (workspace, name));
+                assert_eq!(before, None, "{variable} is also of {workspace} {name}");
+            }
+        }
+        assert!(seen.len() > 60, "most pairs have a name");
     }
 
     #[test]

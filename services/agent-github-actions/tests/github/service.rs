@@ -77,6 +77,7 @@ async fn dispatch(bus: &Bus, config: &Map<String, Value>) -> JobRef {
         rerun_of: None,
         force: false,
         freezes_seen: Default::default(),
+        freeze_begins_at: None,
         secrets: Default::default(),
     };
     let subject = subject::command(&platform, agent, Verb::Trigger, job.id);

@@ -152,3 +152,60 @@ async fn lists_are_narrowed_shown_in_pages_and_as_existing_clients_expect() {
     assert_eq!((&by_id.json["slug"], &by_id.json["name"]), (&json!("acme"), &json!("Acme")));
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_of_policies_is_accepted_and_once_is_enough() {
+    const EXAMPLE: &str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/policies.yaml"));
+    let world = World::start().await;
+    let first = world.apply("adam", EXAMPLE, false).await;
+    assert!(first.actions().iter().all(|action| *action == "created"), "{first:?}");
+    let again = world.apply("adam", EXAMPLE, false).await;
+    assert_eq!(again.actions(), vec!["unchanged"; first.actions().len()], "{again:?}");
+    let written = world.get("vera", "/api/v1/workspaces/acme/catalog/policies/office-hours").await;
+    assert_eq!(
+        written.json["spec"]["rules"][0]["deploymentWindow"]["timezone"], "Europe/Berlin",
+        "{written:?}"
+    );
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_say_is_theirs_and_must_name_what_is_there() {
+    let world = World::with_shop().await;
+    let versions = "/api/v1/workspaces/acme/deployments/web/versions";
+    world.post("adam", versions, json!({ "tag": "1" })).await;
+    let said = "kind: Skip\nmetadata: { workspace: acme }\nspec: { policy: gate, rule: anyApproval, deployment: web, version: '1', \
+                environment: production, reason: hotfix, createdBy: somebody }\n\
+                ---\nkind: Pin\nmetadata: { workspace: acme }\nspec: { deployment: web, version: '1', reason: incident }\n\
+                ---\nkind: Redeploy\nmetadata: { workspace: acme }\nspec: { deployment: web, environment: staging, resource: cluster-eu }\n\
+                ---\nkind: RolloutControl\nmetadata: { workspace: acme }\nspec: { deployment: web, version: '1', environment: staging, action: pause }\n\
+                ---\nkind: Freeze\nmetadata: { name: holidays, workspace: acme }\nspec: { reason: nobody is here }\n";
+    let weak = world.apply("otto", said, false).await;
+    assert_eq!(weak.status, StatusCode::FORBIDDEN, "a skip is for approvers: {weak:?}");
+    let first = world.apply("anna", said, false).await;
+    assert_eq!(first.actions(), ["created"; 5], "{first:?}");
+    let again = world.apply("adam", said, false).await;
+    let changed: Vec<&str> = again.actions().into_iter().filter(|action| *action != "unchanged").collect();
+    assert_eq!(changed, ["updated"], "only the freeze has another owner: {again:?}");
+    for (kind, field, who) in [
+        ("skips", "createdBy", "anna"),
+        ("pins", "createdBy", "anna"),
+        ("redeploys", "by", "anna"),
+        ("rolloutcontrols", "by", "anna"),
+        ("freezes", "owner", "adam"),
+    ] {
+        let read = world.get("vera", &format!("/api/v1/workspaces/acme/catalog/{kind}")).await;
+        assert_eq!(read.json["items"][0]["spec"][field], who, "{kind}: {read:?}");
+    }
+
+    for (rule, field) in [("versionCooldown", "spec.rule"), ("anyApproval, ruleIndex: 3", "spec.ruleIndex")] {
+        let wrong = said.replace("rule: anyApproval", &format!("rule: {rule}"));
+        let refused = world.apply("anna", &wrong, false).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{refused:?}");
+        assert_eq!(refused.json["errors"][0]["field"], field, "{refused:?}");
+    }
+    let nowhere = world.apply("anna", &said.replace("policy: gate", "policy: gone"), false).await;
+    assert_eq!(nowhere.json["errors"][0]["field"], "spec.policy", "{nowhere:?}");
+    world.end().await;
+}

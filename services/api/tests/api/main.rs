@@ -5,6 +5,7 @@ mod applying;
 mod auth;
 mod dead_letters;
 mod events;
+mod freezes;
 mod harness;
 mod jobs;
 mod targets;

@@ -62,7 +62,7 @@ fn decision() -> TargetDecision {
         cause: Some("a version".into()),
         earlier: Default::default(),
         held: Default::default(),
-        redeployed_at: Default::default(),
+        redeployed: Default::default(),
         verifications: Default::default(),
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_github_actions::AgentGithubActions;
+use agent_verification::AgentVerification;
 use anyhow::Context as _;
 use api::Api;
 use dispatcher::Dispatcher;
@@ -72,6 +73,7 @@ pub async fn start_all(supervisor: &Supervisor, wiring: &Wiring) -> anyhow::Resu
     // Those who only listen to the bus first: what comes in finds somebody who works on it.
     started.push(start::<StatusSyncer>(supervisor, wiring, None, |_| {}).await?);
     started.push(start::<AgentGithubActions>(supervisor, wiring, None, |_| {}).await?);
+    started.push(start::<AgentVerification>(supervisor, wiring, None, open_this_machine).await?);
     started.push(start::<Dispatcher>(supervisor, wiring, None, |_| {}).await?);
     started.push(start::<PolicyEvaluator>(supervisor, wiring, None, |_| {}).await?);
     let admin_key_file = wiring.admin_key_file.clone();
@@ -86,6 +88,13 @@ pub async fn start_all(supervisor: &Supervisor, wiring: &Wiring) -> anyhow::Resu
         service.and_then(|(_, started)| started.address).with_context(|| format!("{name} has no listener"))
     };
     Ok(Running { api: address(Api::NAME)?, webhooks: address(TriggerIngester::NAME)? })
+}
+
+/// What is tried out on one machine is measured on that machine, unless somebody said otherwise.
+fn open_this_machine(settings: &mut agent_verification::Settings) {
+    if settings.networks.is_empty() {
+        settings.networks = ["127.0.0.0/8", "::1"].map(str::to_owned).to_vec();
+    }
 }
 
 async fn start<S: Service>(

@@ -14,6 +14,9 @@ use super::output::{self, Format};
 use super::session::Session;
 use super::words::plain;
 
+/// Who says what files leave open: no entity is told by it.
+const NOBODY: &str = "nobody";
+
 /// What a document names.
 #[derive(Debug, PartialEq, Eq)]
 struct Declared {
@@ -85,7 +88,7 @@ async fn delete(session: &Session, one: &Declared, args: &DeleteArgs) -> Result<
 fn all(sources: &[Source], workspace: Option<&Slug>) -> Result<Vec<Declared>, Failure> {
     let files: Vec<File<'_>> =
         sources.iter().map(|source| File { name: &source.name, text: &source.text }).collect();
-    match manifest::parse(&files, &Defaults { workspace, now: bus::clock::now() }) {
+    match manifest::parse(&files, &Defaults { workspace, now: bus::clock::now(), by: NOBODY }) {
         Ok(documents) => Ok(documents.into_iter().map(|document| Declared::of(&document.entity)).collect()),
         Err(errors) => {
             let lines: Vec<String> = errors.iter().map(|error| plain(&error.to_string())).collect();

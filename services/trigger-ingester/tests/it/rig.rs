@@ -214,7 +214,8 @@ pub(crate) fn value_of(secret: &str) -> String {
 /// The entities of a text; panics with their mistakes.
 pub(crate) fn manifests(name: &str, text: &str) -> Vec<Entity> {
     let acme = "acme".parse().unwrap();
-    let defaults = Defaults { workspace: Some(&acme), now: "2026-01-01T00:00:00Z".parse().unwrap() };
+    let defaults =
+        Defaults { workspace: Some(&acme), now: "2026-01-01T00:00:00Z".parse().unwrap(), by: "rig" };
     match parse(&[File { name, text }], &defaults) {
         Ok(documents) => documents.into_iter().map(|document| document.entity).collect(),
         Err(errors) => panic!("{}", errors.iter().map(|error| format!("{error}\n")).collect::<String>()),

@@ -126,8 +126,13 @@ pub static DELIVERIES: BucketSpec =
     BucketSpec { name: "deliveries", history: 1, max_age: DAY.saturating_mul(4) };
 /// Which jobs hold which slots of an agent.
 pub static SLOTS: BucketSpec = BucketSpec { name: "slots", history: 1, max_age: FOR_EVER };
+/// When a freeze of a workspace last changed, as a revision of the catalog.
+pub static FREEZES: BucketSpec = BucketSpec { name: "freezes", history: 1, max_age: FOR_EVER };
 /// Which job a run on a platform belongs to.
 pub static RUNS: BucketSpec = BucketSpec { name: "runs", history: 1, max_age: DAY.saturating_mul(30) };
+/// Verifications: what was measured so far, and who is measuring.
+pub static VERIFICATIONS: BucketSpec =
+    BucketSpec { name: "verifications", history: 1, max_age: DAY.saturating_mul(30) };
 /// What is left of a platform's rate limits.
 pub static BUDGETS: BucketSpec = BucketSpec { name: "budgets", history: 1, max_age: DAY };
 /// How often the handling of a message failed.
@@ -139,7 +144,8 @@ pub static PAYLOADS: ObjectStoreSpec = ObjectStoreSpec { name: "payloads", max_a
 /// Every stream.
 pub static STREAMS: [&StreamSpec; 7] = [&TRIGGERS, &EVALUATE, &JOBS, &COMMANDS, &STATUS, &DEAD, &AUDIT];
 /// Every bucket.
-pub static BUCKETS: [&BucketSpec; 7] = [&CATALOG, &TARGETS, &DELIVERIES, &SLOTS, &RUNS, &BUDGETS, &ATTEMPTS];
+pub static BUCKETS: [&BucketSpec; 9] =
+    [&CATALOG, &TARGETS, &DELIVERIES, &SLOTS, &FREEZES, &RUNS, &VERIFICATIONS, &BUDGETS, &ATTEMPTS];
 /// Every object store.
 pub static OBJECT_STORES: [&ObjectStoreSpec; 1] = [&PAYLOADS];
 

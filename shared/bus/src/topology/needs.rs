@@ -1,12 +1,13 @@
 //! What each service touches: one table, from which its needs and its permissions are derived.
 
 use domain::token::Slug;
+use domain::verification;
 
 use super::{
     ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, ConsumerSpec, DEAD, DELIVERIES,
-    EVALUATE, GITHUB_ACTIONS, GITHUB_EVENTS, JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, RUNS, SLOTS,
-    STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, agent_commands, agent_events, dispatcher_jobs,
-    evaluator_hints, evaluator_triggers, syncer_jobs,
+    EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, RUNS,
+    SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, agent_commands, agent_events,
+    dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
 };
 
 /// A service, as a user of the bus.
@@ -20,6 +21,8 @@ pub enum Service {
     Dispatcher,
     /// Works on GitHub Actions.
     AgentGithubActions,
+    /// Measures.
+    AgentVerification,
     /// Keeps the views and watches the deadlines.
     StatusSyncer,
     /// Serves people and CI.
@@ -30,11 +33,12 @@ pub enum Service {
 
 impl Service {
     /// Every service.
-    pub const ALL: [Service; 7] = [
+    pub const ALL: [Service; 8] = [
         Service::TriggerIngester,
         Service::PolicyEvaluator,
         Service::Dispatcher,
         Service::AgentGithubActions,
+        Service::AgentVerification,
         Service::StatusSyncer,
         Service::Api,
         Service::Admin,
@@ -47,6 +51,7 @@ impl Service {
             Service::PolicyEvaluator => "policy-evaluator",
             Service::Dispatcher => "dispatcher",
             Service::AgentGithubActions => "agent-github-actions",
+            Service::AgentVerification => "agent-verification",
             Service::StatusSyncer => "status-syncer",
             Service::Api => "api",
             Service::Admin => "admin",
@@ -155,6 +160,7 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Read(Bucket(&SLOTS)),
             Write(Bucket(&SLOTS), ">"),
             Follow(Bucket(&SLOTS)),
+            Read(Bucket(&FREEZES)),
         ],
         Service::AgentGithubActions => {
             let platform = slug(GITHUB_ACTIONS);
@@ -162,6 +168,7 @@ pub(super) fn role(service: Service) -> Vec<Access> {
                 Consume(agent_commands(&platform)),
                 Read(Stream(&JOBS)),
                 Write(Stream(&JOBS), "ctrlplane.job.>"),
+                Read(Bucket(&FREEZES)),
                 Read(Bucket(&RUNS)),
                 Write(Bucket(&RUNS), ">"),
                 Read(Bucket(&BUDGETS)),
@@ -172,6 +179,18 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             agent.extend(GITHUB_EVENTS.map(|token| Consume(agent_events(&platform, &slug(token)))));
             agent
         }
+        Service::AgentVerification => vec![
+            Consume(agent_commands(&slug(verification::PLATFORM))),
+            Read(Stream(&JOBS)),
+            Write(Stream(&JOBS), "ctrlplane.job.>"),
+            Read(Bucket(&RUNS)),
+            Write(Bucket(&RUNS), ">"),
+            Follow(Bucket(&VERIFICATIONS)),
+            Read(Bucket(&VERIFICATIONS)),
+            Write(Bucket(&VERIFICATIONS), ">"),
+            // It asks itself to look at what it measured.
+            Write(Stream(&COMMANDS), "ctrlplane.command.verification.*.observe.>"),
+        ],
         Service::StatusSyncer => vec![
             Consume(syncer_jobs()),
             Follow(Stream(&JOBS)),
@@ -186,6 +205,8 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Follow(Bucket(&CATALOG)),
             Read(Bucket(&CATALOG)),
             Write(Bucket(&CATALOG), ">"),
+            Read(Bucket(&FREEZES)),
+            Write(Bucket(&FREEZES), ">"),
             Follow(Bucket(&TARGETS)),
             Read(Bucket(&TARGETS)),
             Write(Stream(&AUDIT), "ctrlplane.audit.>"),

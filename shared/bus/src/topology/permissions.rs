@@ -147,6 +147,15 @@ mod tests {
     }
 
     #[test]
+    fn only_the_api_notes_changes_of_freezes() {
+        for service in Service::ALL.into_iter().filter(|service| *service != Service::Admin) {
+            let publish = permissions_of(service).publish;
+            let notes = publish.iter().any(|subject| subject.starts_with("$KV.freezes"));
+            assert_eq!(notes, service == Service::Api, "{service:?}");
+        }
+    }
+
+    #[test]
     fn only_the_api_writes_intent_and_the_evaluator_only_versions() {
         let writes = |service| {
             let publish = permissions_of(service).publish;
@@ -158,6 +167,7 @@ mod tests {
             Service::TriggerIngester,
             Service::Dispatcher,
             Service::AgentGithubActions,
+            Service::AgentVerification,
             Service::StatusSyncer,
         ] {
             assert!(writes(other).is_empty(), "{other:?}");

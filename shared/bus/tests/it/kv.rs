@@ -1,7 +1,7 @@
 //! Buckets: a write says what it expects to replace, and only one of two such writes succeeds.
 
-use bus::CasError;
 use bus::topology::{DELIVERIES, PAYLOADS, SLOTS};
+use bus::{CasError, Freezes};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
@@ -47,6 +47,23 @@ async fn of_many_writers_with_one_revision_one_wins() {
     }
     writers.join_all().await;
     assert_eq!(bucket.get_json::<u32>("count").await.unwrap().unwrap().0, 100);
+}
+
+#[tokio::test]
+async fn the_last_change_of_a_freeze_only_grows() {
+    let rig = Rig::start().await;
+    let freezes = Freezes::new(&rig.bus);
+    let (acme, other) = ("acme".parse().unwrap(), "other".parse().unwrap());
+    assert_eq!(freezes.changed_at(&acme).await.unwrap(), 0);
+    let mut writers = JoinSet::new();
+    for revision in [3, 9, 1, 7, 5] {
+        let (freezes, acme) = (freezes.clone(), acme.clone());
+        writers.spawn(async move { freezes.note(&acme, revision).await });
+    }
+    writers.join_all().await.into_iter().for_each(Result::unwrap);
+    freezes.note(&acme, 2).await.unwrap();
+    assert_eq!(freezes.changed_at(&acme).await.unwrap(), 9);
+    assert_eq!(freezes.changed_at(&other).await.unwrap(), 0);
 }
 
 #[tokio::test]

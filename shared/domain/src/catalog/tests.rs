@@ -250,11 +250,48 @@ fn what_cannot_be_dispatched_says_why() {
         let mut catalog = shop();
         put(&mut catalog, deployment().0, "Deployment", "web", json!({}), web(change));
         let refused = dispatch(catalog.workspace(&acme()).unwrap(), &job("s-1", "staging")).unwrap_err();
-        assert_eq!(refused.reason, reason);
+        assert_eq!(refused.reason, Some(reason));
         assert!(refused.message.contains(words), "{refused}");
     }
     let catalog = shop();
     assert!(dispatch(catalog.workspace(&acme()).unwrap(), &job("gone", "staging")).is_err());
+}
+
+#[test]
+fn a_job_gets_the_names_of_secrets_and_where_they_belong() {
+    let declared = json!([{ "key": "db", "default": { "secretRef": "db-key" } },
+                          { "key": "replicas", "default": 3 }]);
+    let dispatched = |config: Value| {
+        let mut catalog = shop();
+        let spec = web(json!({ "variables": declared, "jobAgentConfig": config }));
+        put(&mut catalog, deployment().0, "Deployment", "web", json!({}), spec);
+        let version = json!({ "deployment": deployment(), "tag": "v1",
+            "jobAgentConfig": { "of": { "version": { "secretRef": "db-key" } } } });
+        put(&mut catalog, VersionId::of(deployment(), "v1").0, "Version", "v1", json!({}), version);
+        dispatch(catalog.workspace(&acme()).unwrap(), &job("s-1", "staging"))
+    };
+    let whole = dispatched(json!({ "inputs": { "password": "{{ variables.db }}" } })).unwrap();
+    assert_eq!(json!(whole.secrets), json!({ "/inputs/password": "db-key" }));
+    assert_eq!(whole.config["inputs"], json!({ "tag": "v1", "replicas": 2, "password": null }));
+    assert_eq!(whole.config["of"]["version"], json!({ "secretRef": "db-key" }), "a version binds no secret");
+    assert_eq!(whole.context["variables"]["db"], json!({ "secretRef": "db-key" }));
+    assert!(dispatched(json!({})).unwrap().secrets.is_empty(), "nobody asked for it");
+
+    let mixed = dispatched(json!({ "url": "postgres://{{ variables.db }}@host" })).unwrap_err();
+    assert_eq!(mixed.reason, Some(Reason::BadConfig));
+    assert!(mixed.message.contains("config: url: ") && mixed.message.contains("no text"), "{mixed}");
+}
+
+#[test]
+fn no_secret_becomes_what_an_agent_is_reached_by() {
+    let mut catalog = shop();
+    let agent = json!({ "type": "github-app", "config": { "privateKeySecret": "{{ variables.db }}" } });
+    put(&mut catalog, crate::id::JobAgentId::of(&acme(), "github").0, "JobAgent", "github", json!({}), agent);
+    let spec = web(json!({ "variables": [{ "key": "db", "default": { "secretRef": "db-key" } }] }));
+    put(&mut catalog, deployment().0, "Deployment", "web", json!({}), spec);
+    let refused = dispatch(catalog.workspace(&acme()).unwrap(), &job("s-1", "staging")).unwrap_err();
+    assert_eq!(refused.reason, Some(Reason::BadConfig));
+    assert!(refused.message.contains("privateKeySecret: "), "{refused}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub struct TargetDecision {
     pub verifications: Vec<VerificationOnTarget>,
     /// The last wish to bring something once more that a job was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub redeployed_at: Option<Timestamp>,
+    pub redeployed: Option<Redeployed>,
     /// The candidate versions that were looked at, newest first, with each rule's verdict. At most ten.
     #[serde(default)]
     pub considered: Vec<ConsideredVersion>,
@@ -143,6 +143,18 @@ pub struct HeldVersion {
     pub reason: String,
     /// Since when.
     pub since: Timestamp,
+}
+
+/// A wish to bring something once more, and the job that was asked for because of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Redeployed {
+    /// When it was wished.
+    pub at: Timestamp,
+    /// The release that was asked for.
+    pub release: ReleaseId,
+    /// The n-th job of the release, from 1. How those before it ended does not count any more.
+    pub attempt: u32,
 }
 
 /// How a verification of what runs on a target stands.

@@ -105,7 +105,7 @@ macro_rules! entities {
                 let wanted = text.to_ascii_lowercase().replace(['-', '_'], "");
                 let same = |kind: &Kind| {
                     let name = kind.name().to_ascii_lowercase();
-                    let plural = match name.strip_suffix('y') {
+                    let plural = match name.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u'])) {
                         Some(stem) => format!("{stem}ies"),
                         None => format!("{name}s"),
                     };
@@ -244,6 +244,8 @@ mod tests {
             ("job-agents", Kind::JobAgent),
             ("jobagent", Kind::JobAgent),
             ("Environments", Kind::Environment),
+            ("redeploys", Kind::Redeploy),
+            ("rollout-controls", Kind::RolloutControl),
         ] {
             assert_eq!(Kind::parse(text), Some(kind), "{text}");
         }

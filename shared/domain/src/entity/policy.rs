@@ -70,6 +70,17 @@ rules! {
 }
 
 impl PolicyRule {
+    /// The names of the rules that are gates.
+    pub const GATES: &'static [&'static str] = &[
+        "anyApproval",
+        "environmentProgression",
+        "gradualRollout",
+        "deploymentWindow",
+        "versionCooldown",
+        "versionSelector",
+        "deploymentDependency",
+    ];
+
     /// Whether it says if a version may go. The others say what happens afterwards, and cannot be skipped.
     pub fn is_gate(&self) -> bool {
         match self {
@@ -84,6 +95,23 @@ impl PolicyRule {
         }
     }
 }
+
+macro_rules! as_rule {
+    ($($one:ident: $name:ident),+) => {
+        #[allow(clippy::wildcard_enum_match_arm, reason = "each accessor is about one rule")]
+        impl PolicyRule {$(
+            #[doc = concat!("The rule, where it is a `", stringify!($one), "`.")]
+            pub fn $one(&self) -> Option<&$name> {
+                match self {
+                    PolicyRule::$name(rule) => Some(rule),
+                    _ => None,
+                }
+            }
+        )+}
+    };
+}
+
+as_rule!(retry: Retry, rollback: Rollback);
 
 /// N distinct people approve a version for an environment; one rejection by an allowed approver vetoes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -7,6 +7,7 @@ use crate::catalog::{
 use crate::entity::{Deployment, Environment, Record, Resource, Version};
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
 use serde::Serialize;
+use serde_json::json;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -20,10 +21,13 @@ const USER: &[&str] = &["user"];
 /// Of what a place consists beside what all targets of an environment share.
 const RESOURCE: &str = "resource";
 
+/// Where a text and the list of what it may speak of are in memory, and how long the text is.
+type Text = (usize, usize, usize);
+
 /// Selectors and the values they were asked of.
 pub(super) struct Asker<'a> {
     ws: &'a WorkspaceCatalog,
-    selectors: RefCell<HashMap<(usize, usize, usize), Result<Selector, SelectorError>>>,
+    selectors: RefCell<HashMap<Text, Result<Selector, SelectorError>>>,
     values: RefCell<HashMap<Uuid, Result<ScopeValue, SelectorError>>>,
 }
 
@@ -94,9 +98,9 @@ impl<'a> Asker<'a> {
         })
     }
 
-    /// Whether a selector of people selects this one; `user` is the name the word was given under.
+    /// Whether a selector of people selects this one; `user.name` is the name the word was given under.
     pub(super) fn of_user(&self, selector: &'a str, user: &str) -> Result<bool, String> {
-        self.ask(selector, USER, |_| Ok(Scope::default().with("user", value_of(&user)?)))
+        self.ask(selector, USER, |_| Ok(Scope::default().with("user", value_of(&json!({ "name": user }))?)))
     }
 
     /// Whether a selector of people can be asked at all.

@@ -13,7 +13,7 @@ use super::verification::Verified;
 use super::view::{DeploymentView, Place};
 use crate::Timestamp;
 use crate::catalog::WorkspaceCatalog;
-use crate::decision::{JobOnTarget, TargetDecision, TargetState, Verdict, VersionOnTarget};
+use crate::decision::{JobOnTarget, Redeployed, TargetDecision, TargetState, Verdict, VersionOnTarget};
 use crate::entity::{OnNewVersion, Record, Version, VersionStatus};
 use crate::id::{JobId, ReleaseId, VersionId};
 use crate::job::{JobRef, JobStatus, Purpose};
@@ -60,7 +60,7 @@ pub fn same_decision(one: &TargetDecision, other: &TargetDecision) -> bool {
         earlier,
         held,
         verifications,
-        redeployed_at,
+        redeployed,
         considered,
         next_look,
         catalog_revision: _,
@@ -71,7 +71,7 @@ pub fn same_decision(one: &TargetDecision, other: &TargetDecision) -> bool {
         && (desired, current, active, last) == (&other.desired, &other.current, &other.active, &other.last)
         && (attempts, considered, next_look) == (&other.attempts, &other.considered, &other.next_look)
         && (earlier, held) == (&other.earlier, &other.held)
-        && (verifications, redeployed_at) == (&other.verifications, &other.redeployed_at)
+        && (verifications, redeployed) == (&other.verifications, &other.redeployed)
 }
 
 impl<'a> DeploymentView<'a> {
@@ -121,15 +121,17 @@ impl<'a> DeploymentView<'a> {
         mut review: Review<'a>,
     ) -> Course<'a> {
         let chosen = review.chosen.map(|(_, release)| release);
-        let wish = self.redeploy(&place.key).filter(|wish| {
-            let is_meant = wish.spec.version.is_none()
-                || wish.spec.version == review.chosen.map(|(version, _)| VersionId(version.meta.id));
+        let open = self.redeploy(&place.key).filter(|wish| {
             let answered = match self.decided.decision(&place.key) {
-                Some(before) => before.redeployed_at,
+                Some(before) => before.redeployed.as_ref().map(|wish| wish.at),
                 None => history.last.as_ref().map(|last| last.at),
             };
             let begun = history.active.as_ref().map(|active| active.on_target.at);
-            is_meant && [answered, begun].into_iter().flatten().all(|at| at < wish.spec.at)
+            [answered, begun].into_iter().flatten().all(|at| at < wish.spec.at)
+        });
+        let wish = open.filter(|wish| {
+            let chosen = review.chosen.map(|(version, _)| VersionId(version.meta.id));
+            wish.spec.version.is_none() || wish.spec.version == chosen
         });
         let supersede = match place.deployment.spec.on_new_version {
             OnNewVersion::Wait => false,
@@ -149,12 +151,13 @@ impl<'a> DeploymentView<'a> {
                     }
                 }
                 (Some(_), _) => Step::Active,
+                (None, None) if open.is_some() => Step::WishWaits,
                 (None, None) => Step::Keep,
                 (None, Some(_)) if wish.is_some() => Step::Request,
                 (None, Some(release)) => {
                     let runs = history.current.as_ref().is_some_and(|current| current.release == release);
                     let comes_back = holds.restore.is_some();
-                    match history.tried(release, self.redeployed_at(&place.key)) {
+                    match history.tried(release) {
                         _ if runs && !comes_back => Step::Keep,
                         None => Step::Request,
                         Some(tried) => {
@@ -167,11 +170,8 @@ impl<'a> DeploymentView<'a> {
                 }
             }
         };
-        let redeployed_at = match (&step, wish) {
-            (Step::Request, Some(wish)) => Some(wish.spec.at),
-            _ => self.redeployed_at(&place.key),
-        };
-        Course { step, review, retry_at, redeployed_at }
+        let wished_at = wish.map(|wish| wish.spec.at);
+        Course { step, review, retry_at, wished_at }
     }
 
     /// Whether a release that ended badly is tried again: now, or when. All that are asked must allow it.
@@ -199,13 +199,13 @@ impl<'a> DeploymentView<'a> {
         previous: Option<&TargetDecision>,
         cause: Option<String>,
     ) -> Outcome {
-        let Course { step, review, retry_at, redeployed_at } = course;
+        let Course { step, review, retry_at, wished_at } = course;
         let mut request = None;
         let mut supersede = None;
         // A yes is still needed only while its job is not asked for.
         let yes_until = match step {
             Step::WaitForActive | Step::Supersede | Step::Behind | Step::RetryAt(_) => review.chosen_until,
-            Step::Active | Step::Request | Step::Keep | Step::TriedBadly(..) => None,
+            Step::Active | Step::Request | Step::Keep | Step::WishWaits | Step::TriedBadly(..) => None,
         };
         let next_look = review.next_look.into_iter().chain(yes_until).chain(retry_at).min();
         let attempts = history.attempts();
@@ -228,6 +228,10 @@ impl<'a> DeploymentView<'a> {
                 Some(on_target)
             }
             (_, None, _) => None,
+        };
+        let redeployed = match (&request, wished_at) {
+            (Some(job), Some(at)) => Some(Redeployed { at, release: job.release, attempt: job.attempt }),
+            _ => previous.and_then(|previous| previous.redeployed.clone()),
         };
         let desired = self.desired(&review, active.as_ref(), history.current.as_ref(), previous);
         let picture = Picture {
@@ -256,7 +260,7 @@ impl<'a> DeploymentView<'a> {
             earlier: history.earlier,
             held: holds.held,
             verifications: verified.known,
-            redeployed_at,
+            redeployed,
             considered: review.considered,
             next_look,
             catalog_revision: self.catalog_revision,
@@ -328,7 +332,7 @@ impl<'a> DeploymentView<'a> {
             earlier: history.earlier,
             held: previous.map(|previous| previous.held.clone()).unwrap_or_default(),
             verifications: Vec::new(),
-            redeployed_at: previous.and_then(|previous| previous.redeployed_at),
+            redeployed: previous.and_then(|previous| previous.redeployed.clone()),
             considered: Vec::new(),
             next_look: None,
             catalog_revision: self.catalog_revision,
@@ -357,8 +361,8 @@ struct Course<'a> {
     review: Review<'a>,
     /// When a release that ended badly is tried again.
     retry_at: Option<Timestamp>,
-    /// The wish that the job to be asked for fulfils, or an earlier one.
-    redeployed_at: Option<Timestamp>,
+    /// When somebody wished for the job that is to be asked for.
+    wished_at: Option<Timestamp>,
 }
 
 /// The job that brought what runs, where the facts know it still.

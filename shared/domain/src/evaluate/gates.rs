@@ -15,8 +15,7 @@ use crate::Timestamp;
 use crate::decision::Running;
 use crate::entity::{
     AnyApproval, DeploymentDependency, DeploymentWindow, Environment, EnvironmentProgression, GradualRollout,
-    Kind, Policy, PolicyRule, Record, RolloutAction, RolloutControl, Version, VersionDependency,
-    VersionSelector,
+    Kind, Policy, Record, RolloutAction, RolloutControl, Version, VersionDependency, VersionSelector,
 };
 use crate::id::{DeploymentId, EnvironmentId, PolicyId, RolloutControlId, VersionId};
 use crate::target::TargetKey;
@@ -195,11 +194,9 @@ impl<'a> DeploymentView<'a> {
 
     /// Every retry rule's word on a release that ended badly; all must allow another try.
     pub(super) fn retries(&self, place: &Place<'a>, tried: &Tried) -> Vec<Named<'a>> {
-        let rules = place.rules().filter_map(|(policy, index, rule)| match rule {
-            PolicyRule::Retry(retry) => {
-                Some(Named::of(policy, index, rule.name(), retry::judge(retry, tried, self.now)))
-            }
-            _ => None,
+        let rules = place.rules().filter_map(|(policy, index, rule)| {
+            let ruling = retry::judge(rule.retry()?, tried, self.now);
+            Some(Named::of(policy, index, rule.name(), ruling))
         });
         let mut said: Vec<Named<'a>> = rules.collect();
         if said.is_empty() {

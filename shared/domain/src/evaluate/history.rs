@@ -5,7 +5,6 @@
 use super::facts::{Facts, JobStanding, Standing};
 use super::retry::Tried;
 use super::version_cooldown::Deploy;
-use crate::Timestamp;
 use crate::decision::{JobOnTarget, ReleaseAttempts, TargetDecision, VersionOnTarget};
 use crate::id::{JobId, ReleaseId};
 use crate::job::{JobStatus, Reason, TerminalStatus};
@@ -94,17 +93,19 @@ impl<'a> History<'a> {
     /// How the release fared, if its last job speaks against another. Being superseded does not: that says nothing
     /// about the release. Nor does a failure before something else succeeded here, or before somebody wished for
     /// another try.
-    pub(super) fn tried(&self, release: ReleaseId, forgiven: Option<Timestamp>) -> Option<Tried> {
+    pub(super) fn tried(&self, release: ReleaseId) -> Option<Tried> {
+        let redeployed = self.previous.and_then(|previous| previous.redeployed.as_ref());
+        let counts_from = redeployed.filter(|wish| wish.release == release).map_or(1, |wish| wish.attempt);
         let of_release = || self.jobs.iter().filter(|job| job.job.release == release);
         let Some(last) = of_release().max_by_key(|job| job.job.attempt) else {
-            return self.tried_as_remembered(release, forgiven);
+            return self.tried_as_remembered(release, counts_from);
         };
         let row_begins = self.jobs.iter().rev().find(|job| job.succeeded()).map_or(0, |job| job.sequence);
         let bad_end = |job: &JobStanding| match job.standing {
             Standing::Over { status, reason }
                 if speaks_against(status.into(), reason)
                     && job.sequence > row_begins
-                    && forgiven.is_none_or(|wish| job.at > wish) =>
+                    && job.job.attempt >= counts_from =>
             {
                 Some((status, reason))
             }
@@ -116,12 +117,12 @@ impl<'a> History<'a> {
         Some(Tried { failed, status, reason, ended_at: last.at })
     }
 
-    fn tried_as_remembered(&self, release: ReleaseId, forgiven: Option<Timestamp>) -> Option<Tried> {
+    fn tried_as_remembered(&self, release: ReleaseId, counts_from: u32) -> Option<Tried> {
         let last = self.previous.and_then(|previous| previous.last.as_ref())?;
         let status = TerminalStatus::try_from(last.status).ok()?;
         let counts = last.release == release
             && speaks_against(last.status, last.reason)
-            && forgiven.is_none_or(|wish| last.at > wish)
+            && last.attempt >= counts_from
             && !self.jobs.iter().any(|other| other.succeeded());
         counts.then_some(Tried { failed: last.attempt, status, reason: last.reason, ended_at: last.at })
     }

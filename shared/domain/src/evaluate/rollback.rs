@@ -7,7 +7,7 @@ use super::verification::Verified;
 use super::view::{DeploymentView, Place};
 use crate::Timestamp;
 use crate::decision::{HeldVersion, RuleInputs, TargetDecision, Verdict, VersionOnTarget};
-use crate::entity::{PolicyRule, Rollback};
+use crate::entity::Rollback;
 use crate::id::VersionId;
 use crate::job::JobStatus;
 
@@ -116,17 +116,14 @@ impl<'a> DeploymentView<'a> {
         {
             return None;
         }
-        let tried = history.tried(last.job.release, self.redeployed_at(&place.key))?;
+        let tried = history.tried(last.job.release)?;
         let used_up = self.retries(place, &tried).iter().any(|named| named.ruling.verdict == Verdict::Deny);
         let Tried { failed, .. } = tried;
         used_up.then(|| hold(format!("{} ended as {status} {failed} times in a row", last.job.tag)))
     }
 
     fn rollback_rules(&self, place: &Place<'a>) -> impl Iterator<Item = &'a Rollback> {
-        place.rules().filter_map(|(_, _, rule)| match rule {
-            PolicyRule::Rollback(rule) => Some(rule),
-            _ => None,
-        })
+        place.rules().filter_map(|(_, _, rule)| rule.rollback())
     }
 }
 

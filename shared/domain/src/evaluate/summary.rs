@@ -22,6 +22,8 @@ pub(super) enum Step {
     Request,
     /// What runs stays.
     Keep,
+    /// Something is to be brought once more, and nothing passes.
+    WishWaits,
     /// The desired release was tried, ended badly, and is tried again then.
     RetryAt(Timestamp),
     /// The desired release was tried, and ended so.
@@ -47,7 +49,7 @@ pub(super) fn describe(picture: &Picture<'_>) -> (TargetState, String) {
         Step::Active | Step::WaitForActive | Step::Behind | Step::Supersede | Step::Request => {
             TargetState::Deploying
         }
-        Step::RetryAt(_) => TargetState::Waiting,
+        Step::RetryAt(_) | Step::WishWaits => TargetState::Waiting,
         Step::TriedBadly(..) => TargetState::Failed,
         Step::Keep => match (&newer, picture.current, picture.rejected) {
             (Some((Obstacle::Waits, _)), ..) => TargetState::Waiting,
@@ -81,6 +83,10 @@ fn now(picture: &Picture<'_>) -> String {
             format!("{waiting} comes when the job of {active} (attempt {attempt}) is over")
         }
         Step::Supersede => format!("{desired} comes when the job of {active} is cancelled"),
+        Step::WishWaits => {
+            let runs = picture.current.map_or("nothing", |current| current.tag.as_str());
+            format!("{runs} runs; it is to be deployed once more when every rule allows it")
+        }
         Step::RetryAt(at) => {
             format!("the last job of {desired} ended badly; it is tried again at {}", rfc(*at))
         }

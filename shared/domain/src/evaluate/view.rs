@@ -12,13 +12,13 @@ use super::ruling::Ruling;
 use super::verification::Verified;
 use crate::Timestamp;
 use crate::catalog::WorkspaceCatalog;
-use crate::dispatch;
 use crate::entity::{
     Deployment, Environment, Freeze, Kind, Pin, Policy, PolicyRule, Record, Redeploy, Resource, Version,
 };
 use crate::id::{DeploymentId, EnvironmentId, PolicyId, RedeployId, ReleaseId, VersionId};
 use crate::target::{TargetKey, release_id};
 use crate::token::Slug;
+use crate::variables::Resolver;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -40,6 +40,7 @@ pub struct DeploymentView<'a> {
     pub(super) rollouts: RefCell<HashMap<Asked, Rc<Rollout<'a>>>>,
     selected: RefCell<HashMap<(PolicyId, EnvironmentId), Result<bool, String>>>,
     policies: Vec<&'a Record<Policy>>,
+    variables: Resolver<'a>,
     pub(super) freezes: Vec<&'a Record<Freeze>>,
 }
 
@@ -82,6 +83,7 @@ impl<'a> DeploymentView<'a> {
             rollouts: RefCell::default(),
             selected: RefCell::default(),
             policies,
+            variables: Resolver::of(ws, deployment),
             freezes: ws
                 .freezes()
                 .filter(|freeze| freeze.spec.until.is_none_or(|until| now < until))
@@ -110,7 +112,7 @@ impl<'a> DeploymentView<'a> {
 
     /// The release a version makes on the target.
     pub(super) fn release_of(&self, key: &TargetKey, version: VersionId) -> Result<ReleaseId, String> {
-        let variables = dispatch::variables(self.ws, key, version)?;
+        let variables = self.variables.resolve(key).map_err(|why| why.to_string())?;
         Ok(release_id(key, version, &variables))
     }
 
@@ -166,11 +168,6 @@ impl<'a> DeploymentView<'a> {
     /// The wish to bring something to the target once more.
     pub(super) fn redeploy(&self, target: &TargetKey) -> Option<&'a Record<Redeploy>> {
         self.ws.redeploy(RedeployId::of(target))
-    }
-
-    /// The last such wish that a job was asked for.
-    pub(super) fn redeployed_at(&self, target: &TargetKey) -> Option<Timestamp> {
-        self.decided.decision(target).and_then(|decision| decision.redeployed_at)
     }
 
     /// What became of a success on a target with those who measure it.

@@ -2,7 +2,7 @@
 
 use super::node::{Content, Node, object};
 use super::path::Path;
-use super::{Problem, typed};
+use super::{Defaults, Problem, typed};
 use crate::Timestamp;
 use crate::entity::{Entity, Kind, Meta, Metadata, Record};
 use crate::id::{
@@ -31,7 +31,11 @@ pub(super) fn sole_workspace<'a>(documents: impl Iterator<Item = &'a Node>) -> O
 }
 
 /// The entity a document declares.
-pub(super) fn entity(node: &Node, default: Option<&Slug>, now: Timestamp) -> Result<Entity, Vec<Problem>> {
+pub(super) fn entity(
+    node: &Node,
+    default: Option<&Slug>,
+    defaults: &Defaults<'_>,
+) -> Result<Entity, Vec<Problem>> {
     if !matches!(node.content, Content::Map(_)) {
         return Err(vec![problem("", "a document is a map with `kind`, `metadata` and `spec`")]);
     }
@@ -45,7 +49,8 @@ pub(super) fn entity(node: &Node, default: Option<&Slug>, now: Timestamp) -> Res
     let workspace = keep(workspace(kind, &head, default), &mut problems);
     // Without a workspace no name has an id; the rest is checked all the same.
     let place = workspace.clone().unwrap_or_else(|| Slug::of_name("unknown"));
-    let draft = Draft { kind, head, place, now, has_failed: !problems.is_empty() };
+    let (now, by) = (defaults.now, defaults.by.to_owned());
+    let draft = Draft { kind, head, place, now, by, has_failed: !problems.is_empty() };
     match draft.build(spec) {
         Ok(entity) if problems.is_empty() => Ok(entity),
         Ok(_) => Err(problems),
@@ -73,6 +78,7 @@ struct Draft {
     head: Head,
     place: Slug,
     now: Timestamp,
+    by: String,
     has_failed: bool,
 }
 
@@ -178,51 +184,103 @@ impl Draft {
             }
             Kind::Version => {
                 to_id(spec, "deployment", |name| DeploymentId::of(workspace, name).0);
+                if let Some(Value::Array(dependencies)) = spec.get_mut("dependencies") {
+                    for dependency in dependencies.iter_mut().filter_map(Value::as_object_mut) {
+                        to_id(dependency, "deployment", |name| DeploymentId::of(workspace, name).0);
+                    }
+                }
                 if let (false, Some(name)) = (spec.contains_key("tag"), name) {
                     spec.insert("tag".to_owned(), Value::String(name.to_owned()));
                 }
             }
-            Kind::Approval => self.resolve_approval(spec, problems),
+            Kind::Approval => {
+                self.scope(spec);
+                self.otherwise_now(spec);
+                self.version_of_deployment(spec, problems);
+            }
+            Kind::Skip => {
+                to_id(spec, "policy", |name| PolicyId::of(workspace, name).0);
+                self.scope(spec);
+                self.otherwise_by(spec, "createdBy");
+                self.version_of_deployment(spec, problems);
+            }
+            Kind::Freeze => self.otherwise_by(spec, "owner"),
+            Kind::Pin => {
+                self.scope(spec);
+                self.otherwise_by(spec, "createdBy");
+                to_id(spec, "deployment", |name| DeploymentId::of(workspace, name).0);
+                let deployment = spec.get("deployment").cloned();
+                version_in(spec, deployment.as_ref());
+            }
+            Kind::Redeploy => {
+                self.target(spec, problems);
+                self.otherwise_now(spec);
+                self.otherwise_by(spec, "by");
+            }
+            Kind::RolloutControl => {
+                self.scope(spec);
+                self.otherwise_now(spec);
+                self.otherwise_by(spec, "by");
+                self.version_of_deployment(spec, problems);
+            }
             Kind::Workspace
             | Kind::System
             | Kind::JobAgent
             | Kind::Policy
             | Kind::TriggerSource
-            | Kind::Freeze
             | Kind::VariableSet
-            | Kind::RelationshipRule
-            | Kind::Skip
-            | Kind::Pin
-            | Kind::Redeploy
-            | Kind::RolloutControl => {}
+            | Kind::RelationshipRule => {}
         }
     }
 
-    /// A version is named by deployment and tag.
-    fn resolve_approval(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
-        let workspace = &self.place;
-        to_id(spec, "environment", |name| EnvironmentId::of(workspace, name).0);
+    /// Where something applies: an environment by its name, a resource by its identifier.
+    fn scope(&self, spec: &mut Spec) {
+        to_id(spec, "environment", |name| EnvironmentId::of(&self.place, name).0);
+        to_id(spec, "resource", |identifier| ResourceId::of(&self.place, identifier).0);
+    }
+
+    fn otherwise_now(&self, spec: &mut Spec) {
         spec.entry("at").or_insert_with(|| Value::String(self.now.to_rfc3339()));
-        to_id(spec, "deployment", |name| DeploymentId::of(workspace, name).0);
+    }
+
+    fn otherwise_by(&self, spec: &mut Spec, key: &str) {
+        spec.entry(key).or_insert_with(|| Value::String(self.by.clone()));
+    }
+
+    /// A version is named by deployment and tag.
+    fn version_of_deployment(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
+        to_id(spec, "deployment", |name| DeploymentId::of(&self.place, name).0);
         let deployment = spec.remove("deployment");
-        let Some(Value::String(tag)) = spec.get("version") else { return };
-        if Uuid::parse_str(tag).is_ok() {
-            return;
+        if !version_in(spec, deployment.as_ref()) {
+            problems.push(problem(
+                "spec.deployment",
+                "is missing: the version's tag is unique in its deployment",
+            ));
+            spec.insert("version".to_owned(), Value::String(Uuid::nil().to_string()));
         }
-        let deployment = deployment.as_ref().and_then(Value::as_str).and_then(|id| id.parse().ok());
-        match deployment {
-            Some(deployment) => {
-                let id = VersionId::of(deployment, tag).to_string();
-                spec.insert("version".to_owned(), Value::String(id));
+    }
+
+    /// A target is named by deployment, environment and resource, here or under `target`.
+    fn target(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
+        const KEYS: [&str; 3] = ["deployment", "environment", "resource"];
+        if !spec.contains_key("target") {
+            let mut target = Spec::new();
+            for key in KEYS {
+                let value = spec.remove(key).unwrap_or_else(|| {
+                    problems.push(problem(&format!("spec.{key}"), format!("`{key}` is missing")));
+                    Value::String(Uuid::nil().to_string())
+                });
+                target.insert(key.to_owned(), value);
             }
-            None => {
-                problems.push(problem(
-                    "spec.deployment",
-                    "is missing: the version's tag is unique in its deployment",
-                ));
-                spec.insert("version".to_owned(), Value::String(Uuid::nil().to_string()));
-            }
+            spec.insert("target".to_owned(), Value::Object(target));
         }
+        let mut deployment = None;
+        if let Some(Value::Object(target)) = spec.get_mut("target") {
+            to_id(target, "deployment", |name| DeploymentId::of(&self.place, name).0);
+            self.scope(target);
+            deployment = target.get("deployment").cloned();
+        }
+        version_in(spec, deployment.as_ref());
     }
 
     /// A record whose natural key is its name.
@@ -272,7 +330,16 @@ impl Draft {
     }
 
     fn is_named(&self) -> bool {
-        !matches!(self.kind, Kind::Version | Kind::Approval | Kind::Resource)
+        !matches!(
+            self.kind,
+            Kind::Version
+                | Kind::Approval
+                | Kind::Resource
+                | Kind::Skip
+                | Kind::Pin
+                | Kind::Redeploy
+                | Kind::RolloutControl
+        )
     }
 }
 
@@ -293,16 +360,16 @@ fn systems(spec: &mut Spec, workspace: &Slug) {
     }
 }
 
-/// The id behind a name that documents refer by: of a system, deployment or environment.
+/// The id behind a name that documents refer by; of a resource it is the identifier.
 pub(super) fn id_of(kind: Kind, workspace: &Slug, name: &str) -> Option<Uuid> {
     match kind {
         Kind::System => Some(SystemId::of(workspace, name).0),
         Kind::Deployment => Some(DeploymentId::of(workspace, name).0),
         Kind::Environment => Some(EnvironmentId::of(workspace, name).0),
+        Kind::Resource => Some(ResourceId::of(workspace, name).0),
+        Kind::Policy => Some(PolicyId::of(workspace, name).0),
         Kind::Workspace
-        | Kind::Resource
         | Kind::JobAgent
-        | Kind::Policy
         | Kind::TriggerSource
         | Kind::Trigger
         | Kind::Version
@@ -315,6 +382,20 @@ pub(super) fn id_of(kind: Kind, workspace: &Slug, name: &str) -> Option<Uuid> {
         | Kind::Redeploy
         | Kind::RolloutControl => None,
     }
+}
+
+/// Replaces a version's tag by its id. Whether that could be done: a tag alone is not enough.
+fn version_in(spec: &mut Spec, deployment: Option<&Value>) -> bool {
+    let Some(Value::String(tag)) = spec.get("version") else { return true };
+    if Uuid::parse_str(tag).is_ok() {
+        return true;
+    }
+    let Some(deployment) = deployment.and_then(Value::as_str).and_then(|id| id.parse().ok()) else {
+        return false;
+    };
+    let id = VersionId::of(deployment, tag).to_string();
+    spec.insert("version".to_owned(), Value::String(id));
+    true
 }
 
 /// Replaces a name by its id; a uuid stays.

@@ -40,8 +40,10 @@ pub struct File<'a> {
 pub struct Defaults<'a> {
     /// The workspace of documents that name none, unless the files declare exactly one.
     pub workspace: Option<&'a Slug>,
-    /// Creation and change of everything declared, and the moment of approvals that name none.
+    /// Creation and change of everything declared, and the moment of what people say without naming one.
     pub now: Timestamp,
+    /// Who says what names nobody: the owner of freezes, the author of skips, pins, redeployments and pauses.
+    pub by: &'a str,
 }
 
 /// Where a document is.
@@ -102,7 +104,7 @@ pub fn parse(files: &[File<'_>], defaults: &Defaults<'_>) -> Result<Vec<Document
     let workspace = workspace.as_ref().or(defaults.workspace);
     let mut documents = Vec::with_capacity(drafts.len());
     for (place, node) in drafts {
-        match convert::entity(&node, workspace, defaults.now) {
+        match convert::entity(&node, workspace, defaults) {
             Ok(entity) => {
                 let problems = validate(&entity);
                 errors.extend(problems.into_iter().map(|problem| located(&place, &node, problem)));
@@ -128,6 +130,12 @@ impl Document {
     /// The line of a field, or of the nearest thing above it that is in the file.
     pub fn line_of(&self, field: &str) -> usize {
         line_of(&self.node, field)
+    }
+
+    /// Whether the file itself says the field, rather than leaving it open.
+    pub fn says(&self, field: &str) -> bool {
+        let Ok(path) = field.parse::<Path>();
+        path.steps().try_fold(&self.node, |node, step| node.get(&step)).is_some()
     }
 
     /// Something that turned out to be wrong with it, at its line.

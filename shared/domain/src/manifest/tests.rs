@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::entity::{Kind, TriggerAction};
-use crate::id::{ApprovalId, DeploymentId, EnvironmentId, ResourceId, SystemId, VersionId};
+use crate::id::{ApprovalId, DeploymentId, EnvironmentId, PolicyId, ResourceId, SkipId, SystemId, VersionId};
+use crate::target::TargetKey;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ fn acme() -> Slug {
 
 fn read(text: &str) -> Result<Vec<Document>, Vec<ManifestError>> {
     let workspace = acme();
-    let defaults = Defaults { workspace: Some(&workspace), now: now() };
+    let defaults = Defaults { workspace: Some(&workspace), now: now(), by: "ann" };
     parse(&[File { name: "shop.yaml", text }], &defaults)
 }
 
@@ -59,6 +60,12 @@ spec:
   systems: [shop]
   jobAgents: [{ ref: github, selector: resource.name == 'Europe' }]
   jobAgentConfig: { workflow: deploy.yml, inputs: { tag: "{{ version.tag }}" } }
+  variables:
+    - key: replicas
+      default: 1
+      values: [{ selector: environment.name == 'production', priority: 10, value: 3 }]
+    - key: db_password
+      default: { secretRef: shop-db }
 ---
 kind: Policy
 metadata: { name: gate }
@@ -68,6 +75,24 @@ spec:
     - anyApproval: { minApprovals: 2, approvers: "user.name != ''", expiresAfterSeconds: 60 }
     - environmentProgression: { dependsOnEnvironmentSelector: environment.name == 'staging' }
     - versionSelector: { selector: version.tag.startsWith('v') }
+    - gradualRollout: { rolloutType: linear-normalized, timeScaleInterval: 600, maxFailures: 1 }
+    - deploymentWindow: { rrule: "FREQ=WEEKLY;BYDAY=MO;BYHOUR=9;BYMINUTE=0;BYSECOND=0", durationMinutes: 60, timezone: Europe/Berlin }
+    - versionCooldown: { intervalSeconds: 60 }
+    - deploymentDependency: { dependsOn: deployment.name == 'db' && version.tag != '' }
+    - retry: { maxRetries: 3, backoffSeconds: 30, backoffStrategy: exponential, maxBackoffSeconds: 600 }
+    - rollback: {}
+    - verification:
+        metrics:
+          - name: health
+            count: 3
+            successCondition: result.statusCode == 200
+            failureCondition: result.statusCode >= 500
+            provider: { type: http, url: "https://{{ resource.config.host }}/health", secretHeaders: { Authorization: health } }
+          - name: errors
+            provider: { type: prometheus, address: "http://prometheus:9090", query: "up{job='{{ deployment.name }}'}" }
+            successCondition: result.value < 0.01
+          - { name: dog, successCondition: result.value < 1, provider: { type: datadog, query: "avg:x{*}", apiKeySecret: dd, appKeySecret: ddapp } }
+          - { name: rest, provider: { type: sleep, durationSeconds: 60 } }
 ---
 kind: TriggerSource
 metadata: { name: github }
@@ -82,10 +107,37 @@ spec:
   then: { createVersion: { deployment: Web Shop, tag: "{{ event.after[:7] }}" } }
 ---
 kind: Version
-spec: { deployment: Web Shop, tag: v1 }
+spec: { deployment: Web Shop, tag: v1, dependencies: [{ deployment: db, versionSelector: version.tag == 'v3' }] }
 ---
 kind: Approval
 spec: { deployment: Web Shop, version: v1, environment: production, user: ann, status: approved }
+---
+kind: RelationshipRule
+metadata: { name: cluster of vpc }
+spec: { reference: vpc, from: resource.type == 'cluster', to: resource.type == 'vpc', matcher: from.metadata.vpc == to.identifier }
+---
+kind: VariableSet
+metadata: { name: eu }
+spec:
+  selector: resource.config.region == 'eu'
+  priority: 5
+  variables: { region: eu-1, token: { secretRef: eu-token }, network: { reference: vpc, path: config.cidr }, limits: { cpu: 2 } }
+---
+kind: Skip
+spec: { policy: gate, rule: anyApproval, deployment: Web Shop, version: v1, environment: production, resource: cluster/eu, reason: hotfix }
+---
+kind: Freeze
+metadata: { name: holidays }
+spec: { reason: nobody is here, selector: environment.name == 'production', from: "2026-12-24T00:00:00Z", until: "2027-01-02T00:00:00Z" }
+---
+kind: Pin
+spec: { deployment: Web Shop, version: v1, environment: production, reason: incident 7, createdBy: bob }
+---
+kind: Redeploy
+spec: { deployment: Web Shop, environment: production, resource: cluster/eu, version: v1, reason: config drift }
+---
+kind: RolloutControl
+spec: { deployment: Web Shop, version: v1, environment: production, action: pause }
 "#;
 
 #[test]
@@ -102,6 +154,7 @@ fn every_kind_is_read_and_names_become_ids() {
     let web = DeploymentId::of(&workspace, "Web Shop");
     let version = VersionId::of(web, "v1");
     let production = EnvironmentId::of(&workspace, "production");
+    let cluster = ResourceId::of(&workspace, "cluster/eu");
     for entity in &entities {
         let meta = entity.meta();
         match entity {
@@ -122,7 +175,8 @@ fn every_kind_is_read_and_names_become_ids() {
                 assert_eq!(action.deployment, web);
             }
             Entity::Version(v) => {
-                assert_eq!((meta.id, v.spec.deployment, meta.name.as_str()), (version.0, web, "v1"))
+                assert_eq!((meta.id, v.spec.deployment, meta.name.as_str()), (version.0, web, "v1"));
+                assert_eq!(v.spec.dependencies[0].deployment, DeploymentId::of(&workspace, "db"));
             }
             Entity::Approval(approval) => {
                 assert_eq!((approval.spec.version, approval.spec.environment), (version, production));
@@ -131,18 +185,34 @@ fn every_kind_is_read_and_names_become_ids() {
                     (ApprovalId::of(version, production, "ann").0, now())
                 );
             }
+            Entity::Skip(skip) => {
+                assert_eq!((skip.spec.version, skip.spec.environment), (version, Some(production)));
+                assert_eq!(skip.spec.policy, PolicyId::of(&workspace, "gate"));
+                assert_eq!(skip.spec.resource, Some(cluster));
+                assert_eq!((meta.id, skip.spec.created_by.as_str()), (SkipId::of(&skip.spec).0, "ann"));
+            }
+            Entity::Pin(pin) => {
+                assert_eq!((pin.spec.deployment, pin.spec.version), (web, version));
+                assert_eq!((pin.spec.environment, pin.spec.resource), (Some(production), None));
+                assert_eq!(pin.spec.created_by, "bob");
+            }
+            Entity::Redeploy(redeploy) => {
+                let target = TargetKey { deployment: web, environment: production, resource: cluster };
+                assert_eq!((redeploy.spec.target, redeploy.spec.version), (target, Some(version)));
+                assert_eq!((redeploy.spec.at, redeploy.spec.by.as_str()), (now(), "ann"));
+            }
+            Entity::RolloutControl(control) => {
+                assert_eq!((control.spec.version, control.spec.environment), (version, production));
+                assert_eq!((control.spec.at, control.spec.by.as_str()), (now(), "ann"));
+            }
+            Entity::Freeze(freeze) => assert_eq!(freeze.spec.owner, "ann"),
             Entity::Workspace(_) => assert_eq!(meta.name, "shop-inc"),
             Entity::System(_)
             | Entity::JobAgent(_)
             | Entity::Policy(_)
             | Entity::TriggerSource(_)
-            | Entity::Freeze(_)
             | Entity::VariableSet(_)
-            | Entity::RelationshipRule(_)
-            | Entity::Skip(_)
-            | Entity::Pin(_)
-            | Entity::Redeploy(_)
-            | Entity::RolloutControl(_) => {
+            | Entity::RelationshipRule(_) => {
                 assert_ne!(meta.id, Uuid::nil())
             }
         }
@@ -154,7 +224,10 @@ struct Known(Vec<Entity>);
 impl Names for Known {
     fn name(&self, _: &Slug, kind: Kind, id: Uuid) -> Option<String> {
         let found = self.0.iter().find(|entity| entity.kind() == kind && entity.meta().id == id);
-        found.map(|entity| entity.meta().name.clone())
+        found.map(|entity| {
+            let Entity::Resource(resource) = entity else { return entity.meta().name.clone() };
+            resource.spec.identifier.clone()
+        })
     }
 
     fn version(&self, _: &Slug, id: VersionId) -> Option<(DeploymentId, String)> {
@@ -175,9 +248,30 @@ fn what_is_written_reads_back_the_same_with_names_and_without() {
         let json = serde_json::to_string_pretty(&documents).unwrap();
         assert_eq!(good(&json), entities);
     }
-    let text = to_yaml(&[to_manifest(&entities[10], &Known(entities.clone()))]).unwrap();
-    let expected = "kind: Version\nmetadata:\n  name: v1\n  workspace: shop-inc\nspec:\n  deployment: Web Shop\n  status: ready\n  tag: v1\n";
-    assert_eq!(text, expected);
+    let written = |kind: Kind| {
+        let entity = entities.iter().find(|entity| entity.kind() == kind).unwrap();
+        to_yaml(&[to_manifest(entity, &Known(entities.clone()))]).unwrap()
+    };
+    // What is nowhere keeps its id.
+    let db = DeploymentId::of(&"shop-inc".parse().unwrap(), "db");
+    assert_eq!(
+        written(Kind::Version),
+        format!(
+            "kind: Version\nmetadata:\n  name: v1\n  workspace: shop-inc\nspec:\n  dependencies:\n  - deployment: {db}\n    \
+             versionSelector: version.tag == 'v3'\n  deployment: Web Shop\n  status: ready\n  tag: v1\n"
+        )
+    );
+    assert_eq!(
+        written(Kind::Redeploy),
+        "kind: Redeploy\nmetadata:\n  name: redeploy\n  workspace: shop-inc\nspec:\n  at: 2026-01-02T03:04:05Z\n  by: ann\n  \
+         deployment: Web Shop\n  environment: production\n  reason: config drift\n  resource: cluster/eu\n  version: v1\n"
+    );
+    assert_eq!(
+        written(Kind::Skip),
+        "kind: Skip\nmetadata:\n  name: skip of anyApproval\n  workspace: shop-inc\nspec:\n  createdBy: ann\n  \
+         deployment: Web Shop\n  environment: production\n  policy: gate\n  reason: hotfix\n  resource: cluster/eu\n  \
+         rule: anyApproval\n  version: v1\n"
+    );
 }
 
 /// Every error as `line field: message (hint)`; each expected text must be part of the error at its place.
@@ -425,7 +519,7 @@ fn the_workspace_comes_from_the_document_the_files_or_the_default() {
         (vec![system], None, Err("metadata.workspace")),
     ] {
         let files: Vec<File<'_>> = files.into_iter().map(|text| File { name: "f", text }).collect();
-        let found = parse(&files, &Defaults { workspace: default, now: now() });
+        let found = parse(&files, &Defaults { workspace: default, now: now(), by: "ann" });
         match (found, expected) {
             (Ok(documents), Ok(workspace)) => {
                 assert_eq!(documents[0].entity.meta().workspace.as_str(), workspace);
@@ -442,7 +536,7 @@ fn the_workspace_comes_from_the_document_the_files_or_the_default() {
 fn files_are_named_in_their_order_and_errors_are_bounded() {
     let wrong = "kind: X\n---\n".repeat(300);
     let files = [File { name: "b", text: "kind: X" }, File { name: "a", text: &wrong }];
-    let errors = parse(&files, &Defaults { workspace: None, now: now() }).unwrap_err();
+    let errors = parse(&files, &Defaults { workspace: None, now: now(), by: "ann" }).unwrap_err();
     assert_eq!(errors.len(), ERRORS_MAX);
     let places: Vec<(&str, usize, usize)> =
         errors.iter().take(3).map(|e| (e.place.file.as_str(), e.place.document, e.place.line)).collect();
@@ -467,4 +561,315 @@ fn a_version_may_be_named_by_its_tag_alone() {
         (version.spec.tag.as_str(), version.meta.id),
         ("v1", VersionId::of(DeploymentId::of(&acme(), "web"), "v1").0)
     );
+}
+
+#[test]
+fn rules_that_contradict_themselves_are_told() {
+    check(
+        r#"
+kind: Policy
+metadata: { name: gate }
+spec:
+  selector: "true"
+  rules:
+    - environmentProgression:
+        dependsOnEnvironmentSelector: "true"
+        minimumSoakTimeMinutes: 121
+        maximumAgeHours: 2
+        successStatuses: []
+    - gradualRollout: { timeScaleInterval: 0, maxFailures: 2, pauseOnFailure: false }
+    - gradualRollout: { timeScaleInterval: 0 }
+    - deploymentWindow: { rrule: FREQ=WEEKLY;BYDAY=MON, durationMinutes: 60 }
+    - deploymentWindow: { rrule: FREQ=DAILY, durationMinutes: 0 }
+    - deploymentWindow: { rrule: FREQ=DAILY, durationMinutes: 60, timezone: Europe/Berln }
+    - versionCooldown: { intervalSeconds: 0 }
+    - deploymentDependency: { dependsOn: resource.name == 'a' }
+    - retry:
+        maxRetries: 3
+        backoffSeconds: 60
+        maxBackoffSeconds: 30
+        retryOnStatuses: [failure, successful]
+    - retry: { backoffSeconds: 60 }
+    - rollback: { onJobStatuses: [], onVerificationFailure: false }
+    - rollback: { onJobStatuses: [successful] }
+"#,
+        &[
+            "10 spec.rules[0].environmentProgression.maximumAgeHours: a success is too old after 2 h, before it has soaked for 121 min",
+            "11 spec.rules[0].environmentProgression.successStatuses: without a status",
+            "12 spec.rules[1].gradualRollout.maxFailures: with `pauseOnFailure: false`",
+            "13 spec.rules[2].gradualRollout: a policy rolls out in one way",
+            "14 spec.rules[3].deploymentWindow.rrule: `MON` is not a day of the week (did you mean `MO`?)",
+            "15 spec.rules[4].deploymentWindow.durationMinutes: a window is open for 1 to",
+            "16 spec.rules[5].deploymentWindow.timezone: there is no time zone `Europe/Berln` (did you mean `Europe/Berlin`?)",
+            "17 spec.rules[6].versionCooldown.intervalSeconds: must be at least 1",
+            "18 spec.rules[7].deploymentDependency.dependsOn: there is no variable `resource`",
+            "22 spec.rules[8].retry.maxBackoffSeconds: the longest pause of 30 s is shorter than the first of 60 s",
+            "23 spec.rules[8].retry.retryOnStatuses[1]: a success is never run again",
+            "24 spec.rules[9].retry.maxRetries: with 0 retries there is no pause",
+            "25 spec.rules[10].rollback.onJobStatuses: nothing would roll back (name a status",
+            "26 spec.rules[11].rollback.onJobStatuses[0]: a success is nothing to roll back from",
+        ],
+    );
+}
+
+#[test]
+fn metrics_are_checked_to_the_last_header() {
+    check(
+        r#"
+kind: Policy
+metadata: { name: gate }
+spec:
+  selector: "true"
+  rules:
+    - verification: { metrics: [] }
+    - verification:
+        metrics:
+          - name: a
+            intervalSeconds: 0
+            count: 2
+            successThreshold: 3
+            failureThreshold: 4
+            successCondition: result.
+            failureCondition: metric.value > 1
+            provider:
+              type: http
+              url: ftp://shop.example
+              method: PATCH
+              headers: { Authorization: Bearer abc, X-Tenant: "{{ tenant }}", "a b": c }
+              secretHeaders: { x-tenant: tenant, X-Key: ghp_abc }
+              body: "{}"
+              timeoutSeconds: 61
+          - name: a
+            provider: { type: http, url: "{{ resource.config.url }}/health" }
+          - name: b
+            provider: { type: prometheus, address: prometheus, query: ' ', headers: { Authorization: Bearer abc } }
+          - name: c
+            provider: { type: datadog, query: "{{ a", aggregator: average, lookbackSeconds: 0, apiKeySecret: '', appKeySecret: a }
+          - name: d
+            provider: { type: sleep, durationSeconds: 0 }
+          - name: e
+            provider: { type: http, url: "https://me:secret@shop.example/" }
+"#,
+        &[
+            "7 spec.rules[0].verification.metrics: without a metric there is nothing to measure",
+            "11 spec.rules[1].verification.metrics[0].intervalSeconds: must be at least 1",
+            "13 spec.rules[1].verification.metrics[0].successThreshold: 3 measurements never happen: there are 2 at most (raise",
+            "14 spec.rules[1].verification.metrics[0].failureThreshold: 4 measurements",
+            "15 spec.rules[1].verification.metrics[0].successCondition:",
+            "16 spec.rules[1].verification.metrics[0].failureCondition: there is no variable `metric`",
+            "19 spec.rules[1].verification.metrics[0].provider.url: a URL begins with https:// or http://",
+            "20 spec.rules[1].verification.metrics[0].provider.method: `PATCH` is no method a metric asks by",
+            "21 spec.rules[1].verification.metrics[0].provider.headers.Authorization: `Authorization` would keep a secret in the catalog (name the secret under `secretHeaders` instead)",
+            "21 spec.rules[1].verification.metrics[0].provider.headers.X-Tenant: …there is no `tenant` here",
+            "21 spec.rules[1].verification.metrics[0].provider.headers.a b: `a b` is no name of a header",
+            "22 spec.rules[1].verification.metrics[0].provider.secretHeaders.X-Key: this looks like a secret",
+            "22 spec.rules[1].verification.metrics[0].provider.secretHeaders.x-tenant: is among the plain headers, too",
+            "23 spec.rules[1].verification.metrics[0].provider.body: a PATCH has no body",
+            "24 spec.rules[1].verification.metrics[0].provider.timeoutSeconds: is 1 to 60 seconds, not 61",
+            "25 spec.rules[1].verification.metrics[1].name: there is a metric `a` already",
+            "28 spec.rules[1].verification.metrics[2].provider.address: a URL begins with",
+            "28 spec.rules[1].verification.metrics[2].provider.headers.Authorization: …`bearerTokenSecret`",
+            "28 spec.rules[1].verification.metrics[2].provider.query: is empty",
+            "30 spec.rules[1].verification.metrics[3].provider.aggregator: `average` is no way to make one of many (there are avg",
+            "30 spec.rules[1].verification.metrics[3].provider.apiKeySecret: is empty",
+            "30 spec.rules[1].verification.metrics[3].provider.lookbackSeconds: must be at least 1",
+            "30 spec.rules[1].verification.metrics[3].provider.query: `{{ a`",
+            "32 spec.rules[1].verification.metrics[4].provider.durationSeconds: must be at least 1",
+            "34 spec.rules[1].verification.metrics[5].provider.url: a URL here carries no user or password",
+        ],
+    );
+}
+
+#[test]
+fn what_is_nested_reports_at_its_field() {
+    check(
+        r#"
+kind: Policy
+metadata: { name: gate }
+spec:
+  selector: "true"
+  rules:
+    - verification:
+        metrics:
+          - name: a
+            conut: 1
+            provider: { type: http, url: "https://a", metod: GET }
+---
+kind: Policy
+metadata: { name: other }
+spec:
+  selector: "true"
+  rules:
+    - verification: { metrics: [{ name: a, provider: { type: htp } }] }
+---
+kind: Policy
+metadata: { name: third }
+spec:
+  selector: "true"
+  rules:
+    - verification: { metrics: [{ name: a, provider: { type: sleep } }, { name: b, provider: { url: "https://a" } }] }
+    - retry: { backoffStrategy: exponentional, retryOnStatus: [failure] }
+---
+kind: Policy
+metadata: { name: fourth }
+spec:
+  selector: "true"
+  rules:
+    - verification:
+        metrics:
+          - name: a
+            provider:
+              type: sleep
+              durationSeconds: long
+---
+kind: Deployment
+metadata: { name: web }
+spec:
+  systems: [shop]
+  variables: [{ key: a, values: [{ valu: 1 }] }]
+"#,
+        &[
+            "10 spec.rules[0].verification.metrics[0].conut: there is no field `conut` here (did you mean `count`?)",
+            "11 spec.rules[0].verification.metrics[0].provider.metod: there is no field `metod` here (did you mean `method`?)",
+            "18 spec.rules[0].verification.metrics[0].provider",
+            "25 spec.rules[0].verification.metrics[0].provider.durationSeconds: `durationSeconds` is missing",
+            "25 spec.rules[0].verification.metrics[1].provider.type: `type` is missing",
+            "26 spec.rules[1].retry.backoffStrategy: `exponentional` is none",
+            "26 spec.rules[1].retry.retryOnStatus: there is no field `retryOnStatus` here (did you mean `retryOnStatuses`?)",
+            "38 spec.rules[0].verification.metrics[0].provider.durationSeconds: this is",
+            "44 spec.variables[0].values[0].valu: there is no field `valu` here (did you mean `value`?)",
+            "44 spec.variables[0].values[0].value: `value` is missing",
+        ],
+    );
+}
+
+#[test]
+fn variables_and_relations_are_checked() {
+    check(
+        r#"
+kind: Deployment
+metadata: { name: web }
+spec:
+  systems: [shop]
+  variables:
+    - { key: db-url, default: x }
+    - { key: a, values: [{ selector: version.tag == '', value: 1 }, { value: { secretRef: s, more: 1 } }] }
+    - { key: a, default: { secretRef: 1 } }
+    - { key: token, default: abc }
+    - { key: b, default: { reference: vpc } }
+    - { key: c, default: { reference: a b, path: config..x, also: 1 } }
+    - { key: d, default: { secretRef: "" } }
+---
+kind: VariableSet
+metadata: { name: eu }
+spec: { selector: version.tag == '', variables: { "1a": 1, password: abc, region: { path: x, reference: 1 } } }
+---
+kind: RelationshipRule
+metadata: { name: vpc }
+spec: { reference: the vpc, from: form.a == 1, to: from.a == 1, matcher: resource.a == 1 }
+---
+kind: Version
+spec: { deployment: web, tag: a, dependencies: [{ deployment: web, versionSelector: resource.a == 1 }] }
+"#,
+        &[
+            "7 spec.variables[0].key: `db-url` is not letters, digits and `_`",
+            "8 spec.variables[1].values[0].selector: there is no variable `version`",
+            "8 spec.variables[1].values[1].value.more: there is no field `more` here (a secret is",
+            "9 spec.variables[2].default.secretRef: is the name of a secret",
+            "9 spec.variables[2].key: there is a variable `a` already",
+            "10 spec.variables[3].default: `token` would keep a secret in the catalog (name a secret instead, as in `{secretRef: name-of-the-secret}`)",
+            "11 spec.variables[4].default.path: is the path of a property",
+            "12 spec.variables[5].default.also: there is no field `also` here (a reference is",
+            "12 spec.variables[5].default.path: is the path of a property",
+            "12 spec.variables[5].default.reference: `a b` is not letters",
+            "13 spec.variables[6].default.secretRef: is empty",
+            "17 spec.selector: there is no variable `version`",
+            "17 spec.variables.1a: `1a` is not letters",
+            "17 spec.variables.password: `password` would keep a secret",
+            "17 spec.variables.region.reference: is the name of a relation",
+            "21 spec.from: there is no variable `form`",
+            "21 spec.matcher: there is no variable `resource`",
+            "21 spec.reference: `the vpc` is not letters",
+            "21 spec.to: there is no variable `from`",
+            "24 spec.dependencies[0].deployment: a version cannot depend on its own deployment",
+            "24 spec.dependencies[0].versionSelector: there is no variable `resource`",
+        ],
+    );
+}
+
+#[test]
+fn what_people_say_against_the_course_is_checked() {
+    check(
+        r#"
+kind: Skip
+spec: { policy: gate, rule: anyAproval, deployment: web, version: a, reason: '', expiresAt: "2026-01-02T03:04:05Z" }
+---
+kind: Skip
+spec: { policy: gate, rule: retry, deployment: web, version: a, reason: x }
+---
+kind: Skip
+spec: { policy: gate, rule: freeze, version: a, reason: x }
+---
+kind: Freeze
+metadata: { name: f }
+spec: { selector: version.tag == '', reason: ' ', owner: '', from: "2026-02-01T00:00:00Z", until: "2026-02-01T00:00:00Z" }
+---
+kind: Freeze
+spec: { reason: x }
+---
+kind: Pin
+spec: { deployment: web, version: a, reason: '', createdBy: '' }
+---
+kind: Redeploy
+spec: { deployment: web, resource: a, reason: '', by: '' }
+---
+kind: Redeploy
+spec: { target: { deployment: web, resource: a, environment: b }, at: now }
+---
+kind: RolloutControl
+spec: { deployment: web, version: a, environment: b, action: stop }
+"#,
+        &[
+            "3 spec.expiresAt: it has expired at 2026-01-02T03:04:05+00:00 already (give it",
+            "3 spec.reason: is empty",
+            "3 spec.rule: there is no rule `anyAproval` (did you mean `anyApproval`?)",
+            "6 spec.rule: `retry` cannot be skipped (what can be skipped is anyApproval, environmentProgression",
+            "9 spec.deployment: is missing: the version's tag is unique in its deployment",
+            "13 spec.owner: is empty",
+            "13 spec.reason: is empty",
+            "13 spec.selector: there is no variable `version`",
+            "13 spec.until: it ends before it begins",
+            "15 metadata.name: `name` is missing",
+            "19 spec.createdBy: is empty",
+            "19 spec.reason: is empty",
+            "22 spec.environment: `environment` is missing",
+            "25 spec.at: …",
+            "28 spec.action: `stop` is none of what it can be (there are pause, resume)",
+        ],
+    );
+}
+
+#[test]
+fn what_can_be_skipped_are_the_gates() {
+    use crate::entity::PolicyRule;
+    let entities = good(EVERYTHING);
+    let rules: Vec<&PolicyRule> = entities
+        .iter()
+        .filter_map(
+            |entity| if let Entity::Policy(policy) = entity { Some(&policy.spec.rules) } else { None },
+        )
+        .flatten()
+        .collect();
+    let shown: std::collections::BTreeSet<&str> = rules.iter().map(|rule| rule.name()).collect();
+    assert_eq!(shown, PolicyRule::NAMES.iter().copied().collect(), "every rule is in the example");
+    for rule in rules {
+        assert_eq!(rule.is_gate(), !validate::AFTERWARDS.contains(&rule.name()), "{}", rule.name());
+    }
+}
+
+#[test]
+fn a_document_knows_what_it_says_and_what_it_leaves_open() {
+    let documents = read("kind: Redeploy\nspec: { deployment: a, environment: b, resource: c }\n").unwrap();
+    assert!(documents[0].says("spec.resource"));
+    assert!(!documents[0].says("spec.at"));
 }

@@ -19,13 +19,19 @@ pub(super) fn read<T: DeserializeOwned>(mut value: Value, at: &Path) -> Result<T
         let failed = match serde_path_to_error::deserialize::<_, T>(&value) {
             Ok(typed) if problems.is_empty() => return Ok(typed),
             Ok(_) => break,
-            Err(error) => Failed::of(&error),
+            Err(error) => Failed::of(&error).within::<T>(&value),
         };
         let (path, wrong) = failed.field();
-        if let Some((field, tries)) = filled.iter_mut().find(|(field, _)| path.starts_with(field)) {
+        if let Some(n) = filled.iter().position(|(field, _)| failed.is_about(field)) {
+            let (field, tries) = &mut filled[n];
             *tries += 1;
             if !fill(&mut value, field, *tries) {
-                break;
+                // Nothing fits: what it is missing in goes, too.
+                let (field, _) = filled.swap_remove(n);
+                match field.split_last().and_then(|(parent, _)| remove(&mut value, &parent)) {
+                    Some(removed) => taken.push(removed),
+                    None => break,
+                }
             }
             continue;
         }
@@ -125,6 +131,41 @@ impl Failed {
         };
         let field = self.field().0.steps_under(at);
         Problem { field: field.to_string(), message, hint }
+    }
+
+    /// Types with a tag lose the path below them: the field whose absence changes the error is the one it is about.
+    fn within<T: DeserializeOwned>(self, value: &Value) -> Self {
+        let mut copy = value.clone();
+        let keys: Vec<String> = match (self.about(), find(&mut copy, &self.path)) {
+            (About::Value, Some(Value::Object(map))) => map.keys().cloned().collect(),
+            (
+                About::Value | About::UnknownField(_) | About::MissingField(_) | About::UnknownVariant(_),
+                _,
+            ) => {
+                return self;
+            }
+        };
+        let is_blamed = |key: &String| {
+            let mut without = value.clone();
+            remove(&mut without, &self.path.key(key));
+            match serde_path_to_error::deserialize::<_, T>(&without) {
+                Ok(_) => true,
+                Err(error) => {
+                    let other = Failed::of(&error);
+                    other.path != self.path
+                        || matches!(other.about(), About::MissingField(name) if name == key)
+                }
+            }
+        };
+        match keys.iter().find(|key| is_blamed(key)) {
+            Some(key) => Self { path: self.path.key(key), message: self.message },
+            None => self,
+        }
+    }
+
+    /// Whether the error is about the field or something in it.
+    fn is_about(&self, field: &Path) -> bool {
+        self.field().0.starts_with(field)
     }
 
     fn is_missing(&self) -> bool {
@@ -286,6 +327,12 @@ mod tests {
                 {"anyApproval": {"minAprovals": 1, "minApprovals": 1}},
             ]}),
             &[("spec.rules[1].anyApproval.minAprovals", "did you mean `minApprovals`?")],
+        );
+        check::<Policy>(
+            json!({"selector": "true", "rules": [{"verification": {"metrics": [
+                {"name": "a", "provider": {"type": "sleep", "durationSeconds": "long"}},
+            ]}}]}),
+            &[("spec.rules[0].verification.metrics[0].provider.durationSeconds", "must be u32")],
         );
         check::<Policy>(
             json!({"selector": "true", "rules": [{"anyAproval": {}}], "enabled": "yes"}),

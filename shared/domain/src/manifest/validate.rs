@@ -1,10 +1,18 @@
 //! What an entity must be beyond its types: expressions compile, templates parse, numbers are in range, no secrets.
 
+mod control;
+mod rules;
+mod variables;
+mod verification;
+
+#[cfg(test)]
+pub(super) use control::AFTERWARDS;
+
 use super::{Problem, secrets};
 use crate::dispatch::{AGENT_ONLY_KEYS, AGENT_SELECTOR_VARIABLES, CONTEXT_NAMES};
 use crate::entity::{
-    Approval, Deployment, Entity, Environment, JobAgent, Meta, Policy, PolicyRule, Resource, Trigger,
-    TriggerAction, TriggerSource, Version, Workspace,
+    Approval, Deployment, Entity, Environment, JobAgent, Meta, Resource, Trigger, TriggerAction,
+    TriggerSource, Version, Workspace,
 };
 use crate::selector::Selector;
 use crate::template;
@@ -15,6 +23,8 @@ use std::collections::BTreeMap;
 
 /// Longest name, in characters.
 pub const NAME_CHARS_MAX: usize = 200;
+/// Longest reason, in characters.
+const REASON_CHARS_MAX: usize = 2_000;
 /// Metadata key of the links people see: a JSON map of name to URL.
 const LINKS: &str = "ctrlplane/links";
 
@@ -29,18 +39,18 @@ pub fn validate(entity: &Entity) -> Vec<Problem> {
         Entity::Resource(record) => found.resource(&record.spec),
         Entity::JobAgent(record) => found.job_agent(&record.spec),
         Entity::Deployment(record) => found.deployment(&record.spec),
-        Entity::Policy(record) => found.policy(&record.spec),
+        Entity::Policy(record) => found.policy(&record.meta, &record.spec),
         Entity::TriggerSource(record) => found.trigger_source(&record.meta, &record.spec),
         Entity::Trigger(record) => found.trigger(&record.spec),
         Entity::Version(record) => found.version(&record.spec),
         Entity::Approval(record) => found.approval(&record.spec),
-        Entity::Freeze(_)
-        | Entity::VariableSet(_)
-        | Entity::RelationshipRule(_)
-        | Entity::Skip(_)
-        | Entity::Pin(_)
-        | Entity::Redeploy(_)
-        | Entity::RolloutControl(_) => {}
+        Entity::Freeze(record) => found.freeze(&record.spec),
+        Entity::VariableSet(record) => found.variable_set(&record.spec),
+        Entity::RelationshipRule(record) => found.relationship_rule(&record.spec),
+        Entity::Skip(record) => found.skip(&record.meta, &record.spec),
+        Entity::Pin(record) => found.pin(&record.spec),
+        Entity::Redeploy(record) => found.redeploy(&record.spec),
+        Entity::RolloutControl(record) => found.rollout_control(&record.spec),
     }
     found.0
 }
@@ -81,7 +91,7 @@ impl Found {
     fn resource(&mut self, spec: &Resource) {
         self.text("spec.identifier", &spec.identifier);
         self.secrets("spec.config", &spec.config);
-        self.secrets("spec.variables", &spec.variables);
+        self.values("spec.variables", &spec.variables);
     }
 
     fn job_agent(&mut self, spec: &JobAgent) {
@@ -108,46 +118,7 @@ impl Found {
         self.layer("spec.jobAgentConfig", &spec.job_agent_config);
         self.at_least_one("spec.deadlines.queueSeconds", Some(spec.deadlines.queue_seconds));
         self.at_least_one("spec.deadlines.runSeconds", Some(spec.deadlines.run_seconds));
-    }
-
-    fn policy(&mut self, spec: &Policy) {
-        self.expression("spec.selector", &spec.selector, &["environment", "deployment", "resource"]);
-        for (n, rule) in spec.rules.iter().enumerate() {
-            let at = |field: &str| format!("spec.rules[{n}].{}.{field}", rule.name());
-            match rule {
-                PolicyRule::AnyApproval(rule) => {
-                    self.at_least_one(&at("minApprovals"), Some(rule.min_approvals));
-                    self.at_least_one(&at("expiresAfterSeconds"), rule.expires_after_seconds);
-                    if let Some(approvers) = &rule.approvers {
-                        self.expression(&at("approvers"), approvers, &["user"]);
-                    }
-                }
-                PolicyRule::EnvironmentProgression(rule) => {
-                    self.expression(
-                        &at("dependsOnEnvironmentSelector"),
-                        &rule.depends_on_environment_selector,
-                        &["environment"],
-                    );
-                    if !(0.0..=100.0).contains(&rule.minimum_success_percentage) {
-                        let found = rule.minimum_success_percentage;
-                        let message = format!("a percentage is 0 to 100, not {found}");
-                        self.say(at("minimumSuccessPercentage"), message, None);
-                    }
-                    self.at_least_one(&at("maximumAgeHours"), rule.maximum_age_hours);
-                }
-                PolicyRule::VersionSelector(rule) => {
-                    let variables = ["version", "environment", "resource", "deployment"];
-                    self.expression(&at("selector"), &rule.selector, &variables);
-                }
-                PolicyRule::GradualRollout(_)
-                | PolicyRule::DeploymentWindow(_)
-                | PolicyRule::VersionCooldown(_)
-                | PolicyRule::DeploymentDependency(_)
-                | PolicyRule::Retry(_)
-                | PolicyRule::Rollback(_)
-                | PolicyRule::Verification(_) => {}
-            }
-        }
+        self.deployment_variables(&spec.variables);
     }
 
     fn trigger_source(&mut self, meta: &Meta, spec: &TriggerSource) {
@@ -157,12 +128,7 @@ impl Found {
         let why = "without a secret every delivery is refused";
         self.some("spec.secretRefs", &spec.secret_refs, why);
         for (n, name) in spec.secret_refs.iter().enumerate() {
-            self.text(&format!("spec.secretRefs[{n}]"), name);
-            let as_map = Map::from_iter([("secretRef".to_owned(), Value::String(name.clone()))]);
-            if !secrets::find(&as_map, "").is_empty() {
-                let hint = Some("name the secret; its value goes into the secrets of the services");
-                self.say(format!("spec.secretRefs[{n}]"), "this looks like a secret", hint);
-            }
+            self.secret_name(&format!("spec.secretRefs[{n}]"), name);
         }
     }
 
@@ -196,6 +162,13 @@ impl Found {
         }
         self.secrets("spec.config", &spec.config);
         self.layer("spec.jobAgentConfig", &spec.job_agent_config);
+        for (n, dependency) in spec.dependencies.iter().enumerate() {
+            let at = |field: &str| format!("spec.dependencies[{n}].{field}");
+            self.expression(&at("versionSelector"), &dependency.version_selector, &["version", "deployment"]);
+            if dependency.deployment == spec.deployment {
+                self.say(at("deployment"), "a version cannot depend on its own deployment", None);
+            }
+        }
     }
 
     fn approval(&mut self, spec: &Approval) {
@@ -245,6 +218,26 @@ impl Found {
 
     fn secrets(&mut self, field: &str, map: &Map<String, Value>) {
         self.0.extend(secrets::find(map, field));
+    }
+
+    /// The name of a secret, and not the secret.
+    fn secret_name(&mut self, field: &str, name: &str) {
+        self.text(field, name);
+        let as_map = Map::from_iter([("secretRef".to_owned(), Value::String(name.to_owned()))]);
+        if !secrets::find(&as_map, "").is_empty() {
+            let hint = Some("name the secret; its value goes into the secrets of the services");
+            self.say(field, "this looks like a secret", hint);
+        }
+    }
+
+    /// Why somebody did something; it may be longer than a name.
+    fn reason(&mut self, field: &str, reason: &str) {
+        let length = reason.chars().count();
+        if reason.trim().is_empty() {
+            self.say(field, "is empty", Some("say why, for those who read it later"));
+        } else if length > REASON_CHARS_MAX {
+            self.say(field, format!("has {length} characters; {REASON_CHARS_MAX} are allowed"), None);
+        }
     }
 
     /// A text people read: there, not too long, in one line.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// What ids are called.
 pub trait Names {
-    /// The name of an entity.
+    /// The name of an entity; the identifier of a resource.
     fn name(&self, workspace: &Slug, kind: Kind, id: Uuid) -> Option<String>;
     /// The deployment and tag of a version.
     fn version(&self, workspace: &Slug, id: VersionId) -> Option<(DeploymentId, String)>;
@@ -134,13 +134,41 @@ impl Naming<'_> {
                     self.one(action, "deployment", Kind::Deployment);
                 }
             }
-            Entity::Version(_) => self.one(spec, "deployment", Kind::Deployment),
-            Entity::Approval(approval) => {
-                self.one(spec, "environment", Kind::Environment);
-                if let Some((deployment, tag)) = self.names.version(self.workspace, approval.spec.version) {
-                    spec.insert("deployment".to_owned(), self.called(Kind::Deployment, deployment.0));
-                    spec.insert("version".to_owned(), Value::String(tag));
+            Entity::Version(_) => {
+                self.one(spec, "deployment", Kind::Deployment);
+                if let Some(Value::Array(dependencies)) = spec.get_mut("dependencies") {
+                    for dependency in dependencies.iter_mut().filter_map(Value::as_object_mut) {
+                        self.one(dependency, "deployment", Kind::Deployment);
+                    }
                 }
+            }
+            Entity::Approval(approval) => {
+                self.scope(spec);
+                self.version_of_deployment(spec, approval.spec.version);
+            }
+            Entity::Skip(skip) => {
+                self.one(spec, "policy", Kind::Policy);
+                self.scope(spec);
+                self.version_of_deployment(spec, skip.spec.version);
+            }
+            Entity::Pin(pin) => {
+                self.scope(spec);
+                self.one(spec, "deployment", Kind::Deployment);
+                self.tag(spec, pin.spec.deployment, pin.spec.version);
+            }
+            Entity::Redeploy(redeploy) => {
+                if let Some(Value::Object(mut target)) = spec.remove("target") {
+                    self.one(&mut target, "deployment", Kind::Deployment);
+                    self.scope(&mut target);
+                    spec.extend(target);
+                }
+                if let Some(version) = redeploy.spec.version {
+                    self.tag(spec, redeploy.spec.target.deployment, version);
+                }
+            }
+            Entity::RolloutControl(control) => {
+                self.scope(spec);
+                self.version_of_deployment(spec, control.spec.version);
             }
             Entity::Workspace(_)
             | Entity::System(_)
@@ -150,11 +178,29 @@ impl Naming<'_> {
             | Entity::TriggerSource(_)
             | Entity::Freeze(_)
             | Entity::VariableSet(_)
-            | Entity::RelationshipRule(_)
-            | Entity::Skip(_)
-            | Entity::Pin(_)
-            | Entity::Redeploy(_)
-            | Entity::RolloutControl(_) => {}
+            | Entity::RelationshipRule(_) => {}
+        }
+    }
+
+    fn scope(&self, spec: &mut Map<String, Value>) {
+        self.one(spec, "environment", Kind::Environment);
+        self.one(spec, "resource", Kind::Resource);
+    }
+
+    /// A version by deployment and tag, where it is known.
+    fn version_of_deployment(&self, spec: &mut Map<String, Value>, version: VersionId) {
+        if let Some((deployment, tag)) = self.names.version(self.workspace, version) {
+            spec.insert("deployment".to_owned(), self.called(Kind::Deployment, deployment.0));
+            spec.insert("version".to_owned(), Value::String(tag));
+        }
+    }
+
+    /// A version by its tag, where it is one of the deployment that is named beside it.
+    fn tag(&self, spec: &mut Map<String, Value>, of: DeploymentId, version: VersionId) {
+        if let Some((_, tag)) = self.names.version(self.workspace, version)
+            && VersionId::of(of, &tag) == version
+        {
+            spec.insert("version".to_owned(), Value::String(tag));
         }
     }
 

@@ -4,6 +4,8 @@
 
 mod recurrence;
 mod rule;
+#[cfg(test)]
+mod tests;
 
 use crate::Timestamp;
 use crate::entity::DeploymentWindow;

@@ -17,6 +17,8 @@ use std::collections::BinaryHeap;
 
 /// A rule with COUNT is counted through once: so many openings at most.
 const COUNT_MAX: u32 = 10_000;
+/// … within so many days from its start: a hundred years, after which nobody asks.
+const COUNTED_FOR: Days = Days::new(36_525);
 /// A day has so many openings at most.
 const PER_DAY_MAX: u32 = 24 * 60;
 /// No clock is moved forward by more (Samoa once left out a day), and no zone is further from UTC.
@@ -28,7 +30,7 @@ pub(super) enum Openings {
     /// At these instants, in order.
     Counted(Vec<Timestamp>),
     /// Again and again.
-    Recurring(Recurrence),
+    Recurring(Box<Recurrence>),
 }
 
 /// A rule without COUNT.
@@ -46,13 +48,15 @@ impl Openings {
             let local = zone.from_utc_datetime(&anchored_at.naive_utc()).naive_local();
             local.with_nanosecond(0).unwrap_or(local)
         });
+        // Validating takes the days that are counted from a month's end out of sight.
+        let from_end = rule.recurrence.get_by_month_day().iter().any(|day| *day < 0);
         let recurrence = Recurrence {
             rule: rule.recurrence.validate(rrule::Tz::UTC.from_utc_datetime(&start)).map_err(refused)?,
             start,
             zone,
             until: rule.until,
         };
-        recurrence.bounded()?;
+        recurrence.bounded(from_end)?;
         let openings = match rule.count {
             Some(count) if count > COUNT_MAX => {
                 return Err(wrong(
@@ -61,12 +65,13 @@ impl Openings {
                 ));
             }
             Some(count) => {
-                let mut instants: Vec<Timestamp> =
-                    recurrence.local(start).take(count as usize).map(|local| instant(zone, local)).collect();
+                let end = start.checked_add_days(COUNTED_FOR).unwrap_or(NaiveDateTime::MAX);
+                let locals = recurrence.local(start).take(count as usize).take_while(|local| *local < end);
+                let mut instants: Vec<Timestamp> = locals.map(|local| instant(zone, local)).collect();
                 instants.sort_unstable();
                 Openings::Counted(instants)
             }
-            None => Openings::Recurring(recurrence),
+            None => Openings::Recurring(Box::new(recurrence)),
         };
         Ok(openings)
     }
@@ -99,7 +104,7 @@ impl Openings {
 
 impl Recurrence {
     /// Refuses what opens too often, and what never opens.
-    fn bounded(&self) -> Result<(), WindowError> {
+    fn bounded(&self, from_end: bool) -> Result<(), WindowError> {
         let many = |list: usize, unsaid: u32| {
             if list == 0 { unsaid } else { u32::try_from(list).unwrap_or(u32::MAX) }
         };
@@ -120,7 +125,8 @@ impl Recurrence {
             _ => 31,
         };
         let days = rule.get_by_month_day();
-        if let (Some(longest), false) = (rule.get_by_month().iter().map(longest).max(), days.is_empty())
+        if let (Some(longest), false) =
+            (rule.get_by_month().iter().map(longest).max(), days.is_empty() || from_end)
             && days.iter().all(|day| *day > longest)
         {
             return Err(never());

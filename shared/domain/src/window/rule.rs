@@ -191,6 +191,14 @@ fn parts(text: &str, start: Option<NaiveDateTime>, zone: Tz) -> Result<Rule, Win
             Some("RFC 5545 allows one of them".to_owned()),
         ));
     }
+    let minutely_at = frequency == "MINUTELY" && (said("BYHOUR").is_some() || said("BYMINUTE").is_some());
+    if minutely_at && said("INTERVAL").is_some_and(|interval| interval != "1") {
+        // The crate that knows recurrences loses count there.
+        return Err(wrong(
+            "FREQ=MINUTELY with INTERVAL cannot be bound to hours or minutes".to_owned(),
+            Some("list them, e.g. `FREQ=DAILY;BYHOUR=9,10;BYMINUTE=0,30;BYSECOND=0`".to_owned()),
+        ));
+    }
     days_fit(frequency, said("BYDAY"), said("BYWEEKNO").is_some())?;
     let recurrence = kept.join(";").parse().map_err(refused)?;
     Ok(Rule { recurrence, start, count, until })
@@ -228,13 +236,17 @@ fn check(name: &str, value: &str) -> Result<(), WindowError> {
         "FREQ" => known(value, &FREQUENCIES, "a frequency"),
         "WKST" => known(value, &DAYS, "a day of the week"),
         "BYDAY" => value.split(',').try_for_each(|day| {
-            let (number, day) = day.split_at(
-                day.len().saturating_sub(2).min(day.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(0)),
-            );
+            let whole = day;
+            // Words are left to be looked up as they are; a number comes before two letters.
+            let letters = match day.starts_with(|c: char| c.is_ascii_digit() || "+-".contains(c)) {
+                true => day.len().saturating_sub(2),
+                false => 0,
+            };
+            let (number, day) = day.split_at(letters);
             let numbered = number.is_empty() || number.parse::<i16>().is_ok_and(|n| n != 0 && n.abs() <= 53);
             if !numbered {
                 return Err(wrong(
-                    format!("`{number}{day}` is not a day"),
+                    format!("`{whole}` is not a day"),
                     Some("e.g. `MO`, `1MO` (the first of the month or year), `-1FR` (the last)".to_owned()),
                 ));
             }

@@ -4,6 +4,8 @@ use bus::crash_point;
 
 /// Every crash point of an agent. Each lies right before or right after an effect that outlives the process.
 pub const CRASH_POINTS: &[&str] = &[
+    "agent.held.before",
+    "agent.held.after",
     "agent.started.before",
     "agent.started.after",
     "agent.call.before",
@@ -30,6 +32,7 @@ pub const CRASH_POINTS: &[&str] = &[
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Around(&'static str, &'static str);
 
+pub(super) const HELD: Around = Around("agent.held.before", "agent.held.after");
 pub(super) const STARTED: Around = Around("agent.started.before", "agent.started.after");
 pub(super) const CALL: Around = Around("agent.call.before", "agent.call.after");
 pub(super) const TRIGGERED: Around = Around("agent.triggered.before", "agent.triggered.after");
@@ -57,7 +60,8 @@ mod tests {
 
     #[test]
     fn every_point_is_listed_once() {
-        let used = [STARTED, CALL, TRIGGERED, RUN, ACCEPTED, UNKNOWN, SNAPSHOT, ENDED, CANCEL, CANCEL_SENT];
+        let used =
+            [HELD, STARTED, CALL, TRIGGERED, RUN, ACCEPTED, UNKNOWN, SNAPSHOT, ENDED, CANCEL, CANCEL_SENT];
         let used: Vec<&str> = used.iter().flat_map(|around| [around.0, around.1]).collect();
         assert_eq!(used, CRASH_POINTS);
     }

@@ -8,6 +8,7 @@ mod adopt;
 mod cancel;
 mod effects;
 mod events;
+mod freeze;
 mod handlers;
 mod observe;
 mod recent;
@@ -23,7 +24,7 @@ pub use settings::AgentSettings;
 use crate::clock::Clock;
 use crate::platform::{CallError, Platform};
 use bus::topology::{RUNS, agent_commands, agent_events};
-use bus::{Bucket, Bus, BusError, Failure, JobLog, Known, consume};
+use bus::{Bucket, Bus, BusError, Failure, Freezes, JobLog, Known, consume};
 use domain::id::JobId;
 use domain::token::Slug;
 use futures::future::try_join_all;
@@ -39,6 +40,7 @@ pub struct Agent<P> {
     bus: Bus,
     jobs: JobLog,
     runs: Bucket,
+    freezes: Freezes,
     clock: Clock,
     settings: AgentSettings,
     /// Tries of which this process knows that they had no effect.
@@ -60,6 +62,7 @@ impl<P: Platform> Agent<P> {
             bus: bus.clone(),
             jobs: bus.jobs(),
             runs: bus.bucket(&RUNS),
+            freezes: Freezes::new(bus),
             clock,
             settings,
             without_effect: Recent::new(16_384),

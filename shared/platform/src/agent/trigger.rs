@@ -9,7 +9,8 @@ use bus::{Base, Delivery, Failure, Known, Recorded};
 use domain::Timestamp;
 use domain::command::AgentCommand;
 use domain::job::{
-    ActiveStatus, ExternalRef, JobFact, Links, Reason, Snapshot, SnapshotStatus, Source, TerminalStatus,
+    ActiveStatus, ExternalRef, JobFact, Links, Phase, Reason, Snapshot, SnapshotStatus, Source,
+    TerminalStatus,
 };
 use std::time::Duration;
 
@@ -46,8 +47,16 @@ impl<P: Platform> Agent<P> {
             let known = self.load(command).await?;
             return self.resume(command, known, cause).await;
         }
-        // The ordinary case looks nothing up: the command was born from the job's last fact.
-        match self.in_time(self.platform.ready(&command.config)).await {
+        // The ordinary case does not look the job up: the command was born from its last fact.
+        let (ready, overtaken) = self.ready(command).await?;
+        if let Some(reason) = overtaken {
+            let known = self.load(command).await?;
+            if known.sequence != command.after {
+                return self.resume(command, known, cause).await;
+            }
+            return self.send_back(known, reason, cause).await;
+        }
+        match ready {
             Ok(()) => {}
             Err(CallError::RateLimited { after, why }) => return Err(later(after, why)),
             Err(CallError::Transient(why) | CallError::Ambiguous(why)) => {
@@ -130,7 +139,12 @@ impl<P: Platform> Agent<P> {
             let why = "the platform could not be reached until the queue deadline passed";
             return self.end(&known, TerminalStatus::Failure, Some(Reason::TimedOut), why, cause).await;
         }
-        match self.in_time(self.platform.ready(&command.config)).await {
+        let (ready, overtaken) = self.ready(command).await?;
+        // A job of which an intent is recorded is on its way, as people see it: no freeze takes it back.
+        if let (Some(reason), Phase::Dispatched) = (overtaken, &known.state.phase) {
+            return self.send_back(known, reason, cause).await;
+        }
+        match ready {
             Ok(()) => {}
             Err(error) => return self.had_no_effect(&known, fence, error, cause).await,
         }

@@ -99,6 +99,7 @@ impl<R: Rig> Stage<R> {
             rerun_of,
             force: false,
             freezes_seen: Default::default(),
+            freeze_begins_at: None,
             secrets: Default::default(),
         }
     }

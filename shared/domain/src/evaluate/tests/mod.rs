@@ -1,5 +1,8 @@
 //! Decisions told as stories, and what holds for every decision.
 
+mod gates;
 mod laws;
+mod recovery;
 mod stories;
 mod story;
+mod wishes;

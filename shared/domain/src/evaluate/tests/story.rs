@@ -2,7 +2,16 @@
 //!
 //! ```text
 //! env staging 2                          an environment with targets staging-0 and staging-1
-//! policy gate on production: approvals 1 a policy (also: after staging 50% soak 10m age 2h | versions <CEL>)
+//! policy gate on production: approvals 1 a policy; its rules are separated by ` ; ` (see `rule`)
+//! disabled gate on production: approvals 1
+//! skip anyApproval of gate for v1 [in production] [on production-0] [until 10m]
+//! freeze production [for 10m] | thaw
+//! pin v1 in production | unpin
+//! redeploy staging-0 [v2]
+//! pause v1 in staging | resume v1 in staging
+//! measured staging-0 passed | failed | inconclusive   the verification of what runs there ends
+//! db v1 on staging-0 [failure]           another deployment's version is deployed on that resource
+//! at 2026-03-28T10:00:00Z                sets the clock
 //! supersede                              a newer version cancels the job in progress
 //! version v1 [status]                    a version, or its new status
 //! yes ann v1 production | no ann v1 …    a person's word
@@ -20,15 +29,18 @@ use crate::Timestamp;
 use crate::catalog::Catalog;
 use crate::decision::TargetDecision;
 use crate::entity::{
-    AnyApproval, Approval, ApprovalStatus, Deployment, Entity, Environment, EnvironmentProgression, Meta,
-    OnNewVersion, Policy, PolicyRule, Record, Resource, System, Version, VersionSelector, VersionStatus,
+    AnyApproval, Approval, ApprovalStatus, BackoffStrategy, Deployment, DeploymentDependency,
+    DeploymentWindow, Entity, Environment, EnvironmentProgression, Freeze, GradualRollout, Meta,
+    OnNewVersion, Pin, Policy, PolicyRule, Record, Redeploy, Resource, Retry, Rollback, RolloutAction,
+    RolloutControl, RolloutType, Skip, System, Version, VersionCooldown, VersionSelector, VersionStatus,
     Workspace,
 };
 use crate::evaluate::{Facts, Outcome, decide_target, same_decision};
 use crate::id::{
-    ApprovalId, DeploymentId, EnvironmentId, JobId, PolicyId, ResourceId, SystemId, VersionId, WorkspaceId,
+    ApprovalId, DeploymentId, EnvironmentId, FreezeId, JobId, PinId, PolicyId, RedeployId, ResourceId,
+    RolloutControlId, SkipId, SystemId, VersionId, WorkspaceId,
 };
-use crate::job::{CancelReason, JobEvent, JobFact, JobRef, Links, Snapshot, Source, TerminalStatus};
+use crate::job::{CancelReason, JobEvent, JobFact, JobRef, Links, Reason, Snapshot, Source, TerminalStatus};
 use crate::target::TargetKey;
 use crate::token::Slug;
 use chrono::TimeDelta;
@@ -100,9 +112,27 @@ impl World {
         match words.as_slice() {
             ["env", name, count] => self.environment(name, count.parse().unwrap()),
             ["policy", name, "on", environment, ..] => {
-                let rule = rule(step.split_once(": ").unwrap().1);
-                self.policy(name, environment.trim_end_matches(':'), rule);
+                let rules = step.split_once(": ").unwrap().1.split(" ; ").map(rule).collect();
+                self.rules(name, environment.trim_end_matches(':'), rules, true);
             }
+            ["disabled", name, "on", environment, ..] => {
+                let rules = step.split_once(": ").unwrap().1.split(" ; ").map(rule).collect();
+                self.rules(name, environment.trim_end_matches(':'), rules, false);
+            }
+            ["skip", rule, "of", policy, "for", tag, ..] => self.skip(rule, policy, tag, &words),
+            ["freeze", environment] => self.freeze(environment, None),
+            ["freeze", environment, "for", time] => self.freeze(environment, Some(self.now + duration(time))),
+            ["thaw"] => self.delete("freeze"),
+            ["pin", tag, "in", environment] => self.pin(tag, environment),
+            ["unpin"] => self.delete("pin"),
+            ["redeploy", target] => self.redeploy(target, None),
+            ["redeploy", target, tag] => self.redeploy(target, Some(tag)),
+            ["pause", tag, "in", environment] => self.control(tag, environment, RolloutAction::Pause),
+            ["resume", tag, "in", environment] => self.control(tag, environment, RolloutAction::Resume),
+            ["measured", target, result] => self.measured(target, result),
+            ["db", tag, "on", resource] => self.elsewhere(tag, resource, TerminalStatus::Successful),
+            ["db", tag, "on", resource, "failure"] => self.elsewhere(tag, resource, TerminalStatus::Failure),
+            ["at", time] => self.now = time.parse().unwrap(),
             ["supersede"] => self.deployment(OnNewVersion::Supersede),
             ["version", tag] => self.version(tag, VersionStatus::Ready),
             ["version", tag, status] => {
@@ -254,12 +284,16 @@ impl World {
     }
 
     pub(super) fn policy(&mut self, name: &str, environment: &str, rule: PolicyRule) {
+        self.rules(name, environment, vec![rule], true);
+    }
+
+    fn rules(&mut self, name: &str, environment: &str, rules: Vec<PolicyRule>, enabled: bool) {
         let selector = match environment {
             "*" => "true".to_owned(),
             "broken" => "environment.nothing.here == 1".to_owned(),
             name => format!("environment.name == '{name}'"),
         };
-        let spec = Policy { description: None, selector, priority: 0, enabled: true, rules: vec![rule] };
+        let spec = Policy { description: None, selector, priority: 0, enabled, rules };
         let meta = self.meta(name, PolicyId::of(&workspace(), name).0);
         self.put(Entity::Policy(Record { meta, spec }));
     }
@@ -287,6 +321,105 @@ impl World {
             Approval { version, environment, user: user.to_owned(), status, reason: None, at: self.now };
         let meta = self.meta(user, ApprovalId::of(version, environment, user).0);
         self.put(Entity::Approval(Record { meta, spec }));
+    }
+
+    fn skip(&mut self, rule: &str, policy: &str, tag: &str, words: &[&str]) {
+        let option = |name: &str| words.iter().position(|word| *word == name).map(|at| words[at + 1]);
+        let spec = Skip {
+            policy: PolicyId::of(&workspace(), policy),
+            rule: rule.to_owned(),
+            rule_index: None,
+            version: VersionId::of(deployment(), tag),
+            environment: option("in").map(|name| EnvironmentId::of(&workspace(), name)),
+            resource: option("on").map(|name| ResourceId::of(&workspace(), name)),
+            expires_at: option("until").map(|time| self.now + duration(time)),
+            reason: "a fire".into(),
+            created_by: "ann".into(),
+        };
+        let meta = self.meta("skip", SkipId::of(&spec).0);
+        self.put(Entity::Skip(Record { meta, spec }));
+    }
+
+    fn freeze(&mut self, environment: &str, until: Option<Timestamp>) {
+        let selector = format!("environment.name == '{environment}'");
+        let (reason, owner) = ("the sale".to_owned(), "ann".to_owned());
+        let meta = self.meta("freeze", FreezeId::of(&workspace(), "freeze").0);
+        self.put(Entity::Freeze(Record {
+            meta,
+            spec: Freeze { selector, reason, owner, from: None, until },
+        }));
+    }
+
+    fn pin(&mut self, tag: &str, environment: &str) {
+        let environment = Some(EnvironmentId::of(&workspace(), environment));
+        let version = VersionId::of(deployment(), tag);
+        let (reason, created_by) = ("it works".to_owned(), "ann".to_owned());
+        let spec = Pin { deployment: deployment(), environment, resource: None, version, reason, created_by };
+        let meta = self.meta("pin", PinId::of(deployment(), environment, None).0);
+        self.put(Entity::Pin(Record { meta, spec }));
+    }
+
+    fn redeploy(&mut self, target: &str, tag: Option<&str>) {
+        let target = self.target(target);
+        let version = tag.map(|tag| VersionId::of(deployment(), tag));
+        self.now += TimeDelta::seconds(1);
+        let spec = Redeploy { target, version, at: self.now, reason: None, by: "ann".into() };
+        let meta = self.meta("redeploy", RedeployId::of(&target).0);
+        self.put(Entity::Redeploy(Record { meta, spec }));
+    }
+
+    fn control(&mut self, tag: &str, environment: &str, action: RolloutAction) {
+        let version = VersionId::of(deployment(), tag);
+        let environment = EnvironmentId::of(&workspace(), environment);
+        let spec =
+            RolloutControl { version, environment, action, at: self.now, reason: None, by: "ann".into() };
+        let meta = self.meta("control", RolloutControlId::of(version, environment).0);
+        self.put(Entity::RolloutControl(Record { meta, spec }));
+    }
+
+    fn measured(&mut self, target: &str, result: &str) {
+        let key = self.target(target);
+        let success = self.facts.jobs_of(&key).filter(|job| job.succeeded()).max_by_key(|job| job.sequence);
+        let measuring = self.facts.verifications_of(success.unwrap().job.id).find(|job| !job.is_over());
+        let job = measuring.unwrap_or_else(|| panic!("nothing measures {target}")).job.clone();
+        let (status, reason) = match result {
+            "passed" => (TerminalStatus::Successful, None),
+            "failed" => (TerminalStatus::Failure, None),
+            "inconclusive" => (TerminalStatus::Failure, Some(Reason::Inconclusive)),
+            other => panic!("not a result: {other}"),
+        };
+        self.record(job, JobFact::ended(status, reason, "measured"));
+    }
+
+    /// The deployment `db` is in the same system; its version goes to the resource without being asked for.
+    fn elsewhere(&mut self, tag: &str, resource: &str, status: TerminalStatus) {
+        let db = DeploymentId::of(&workspace(), "db");
+        let web = self.entities.values().find(|entity| entity.meta().id == deployment().0).cloned();
+        if let Some(Entity::Deployment(mut record)) = web {
+            record.meta = self.meta("db", db.0);
+            record.spec.slug = "db".parse().unwrap();
+            self.put(Entity::Deployment(record));
+        }
+        let version = VersionId::of(db, tag);
+        let spec: Version =
+            serde_json::from_value(serde_json::json!({ "deployment": db, "tag": tag })).unwrap();
+        let meta = self.meta(tag, version.0);
+        self.put(Entity::Version(Record { meta, spec }));
+        let target = TargetKey { deployment: db, ..self.target(resource) };
+        let release = crate::target::release_id(&target, version, &Default::default());
+        let job = JobRef {
+            workspace: workspace(),
+            id: JobId::of(release, 1),
+            target,
+            version,
+            tag: tag.to_owned(),
+            release,
+            attempt: 1,
+            deployment: "db".parse().unwrap(),
+            environment: "staging".parse().unwrap(),
+            purpose: Default::default(),
+        };
+        self.record(job, JobFact::ended(status, None, "done"));
     }
 
     fn delete(&mut self, name: &str) {
@@ -318,11 +451,16 @@ impl World {
     }
 }
 
-/// `approvals 2 self no expires 10m` | `after staging 50% soak 10m age 2h` | `versions <CEL>`
+/// `approvals 2 self no expires 10m` | `after staging 50% soak 10m age 2h verified` | `versions <CEL>` | `needs <CEL>` |
+/// `rollout 60s [normalized] [max 1]` | `window <RRULE> for 60m [in Europe/Berlin]` | `quiet <RRULE> for 60m` |
+/// `cooldown 10m` | `retry 3 pause 10s [doubling] [cap 60s]` | `rollback` | `verified by sleep`
 pub(super) fn rule(text: &str) -> PolicyRule {
     if let Some(selector) = text.strip_prefix("versions ") {
         let selector = selector.to_owned();
         return PolicyRule::VersionSelector(VersionSelector { selector, description: None });
+    }
+    if let Some(depends_on) = text.strip_prefix("needs ") {
+        return PolicyRule::DeploymentDependency(DeploymentDependency { depends_on: depends_on.to_owned() });
     }
     let words: Vec<&str> = text.split_whitespace().collect();
     let option =
@@ -331,7 +469,7 @@ pub(super) fn rule(text: &str) -> PolicyRule {
     match words.as_slice() {
         ["approvals", count, ..] => PolicyRule::AnyApproval(AnyApproval {
             min_approvals: count.parse().unwrap(),
-            approvers: option("by").map(|user| format!("user == '{user}'")),
+            approvers: option("by").map(|user| format!("user.name == '{user}'")),
             allow_self_approval: option("self") != Some("no"),
             expires_after_seconds: seconds("expires"),
         }),
@@ -346,9 +484,46 @@ pub(super) fn rule(text: &str) -> PolicyRule {
                 .map_or(100.0, |share| share.parse().unwrap()),
             minimum_soak_time_minutes: seconds("soak").unwrap_or(0) / 60,
             maximum_age_hours: seconds("age").map(|seconds| seconds / 3600),
-            require_verification_passed: false,
+            require_verification_passed: words.contains(&"verified"),
             success_statuses: vec![TerminalStatus::Successful],
         }),
+        ["rollout", interval, ..] => PolicyRule::GradualRollout(GradualRollout {
+            rollout_type: match words.contains(&"normalized") {
+                true => RolloutType::LinearNormalized,
+                false => RolloutType::Linear,
+            },
+            time_scale_interval: u32::try_from(duration(interval).num_seconds()).unwrap(),
+            max_failures: option("max").map_or(0, |n| n.parse().unwrap()),
+            pause_on_failure: true,
+        }),
+        [kind @ ("window" | "quiet"), rrule, ..] => PolicyRule::DeploymentWindow(DeploymentWindow {
+            rrule: (*rrule).to_owned(),
+            duration_minutes: seconds("for").unwrap() / 60,
+            timezone: option("in").unwrap_or("UTC").to_owned(),
+            allow_window: *kind == "window",
+        }),
+        ["cooldown", _] => {
+            PolicyRule::VersionCooldown(VersionCooldown { interval_seconds: seconds("cooldown").unwrap() })
+        }
+        ["retry", count, ..] => PolicyRule::Retry(Retry {
+            max_retries: count.parse().unwrap(),
+            backoff_seconds: seconds("pause").unwrap_or(0),
+            backoff_strategy: match words.contains(&"doubling") {
+                true => BackoffStrategy::Exponential,
+                false => BackoffStrategy::Linear,
+            },
+            max_backoff_seconds: seconds("cap"),
+            retry_on_statuses: vec![TerminalStatus::Failure],
+        }),
+        ["rollback"] => PolicyRule::Rollback(Rollback {
+            on_job_statuses: vec![TerminalStatus::Failure],
+            on_verification_failure: true,
+        }),
+        ["verified", ..] => {
+            let sleep = serde_json::json!({ "metrics": [
+                { "name": "rest", "provider": { "type": "sleep", "durationSeconds": 60 } }] });
+            PolicyRule::Verification(serde_json::from_value(sleep).unwrap())
+        }
         other => panic!("not a rule: {other:?}"),
     }
 }

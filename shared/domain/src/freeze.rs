@@ -1,0 +1,237 @@
+//! Freezes: which are on, when that changes by time alone, and whether one holds a target. What cannot be told holds.
+
+use crate::Timestamp;
+use crate::catalog::{WorkspaceCatalog, deployment_context, environment_context, resource_context};
+use crate::entity::{Freeze, Kind, Record};
+use crate::id::FreezeId;
+use crate::selector::{Scope, Selector, value_of};
+use crate::target::TargetKey;
+
+/// Variables a freeze's selector sees.
+pub const SELECTOR_VARIABLES: &[&str] = &["deployment", "environment", "resource"];
+
+/// The freeze that holds a target: of those that are on, the one that ends last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frozen {
+    /// Which.
+    pub freeze: FreezeId,
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+    /// When it thaws by itself, if it does.
+    pub until: Option<Timestamp>,
+}
+
+/// From when it is on, for people.
+pub fn from(freeze: &Record<Freeze>) -> Timestamp {
+    freeze.spec.from.unwrap_or(freeze.meta.created_at)
+}
+
+/// Whether it is on: from its beginning, and no longer at its end. One that names no beginning is on as soon as it is known,
+/// whatever the clocks of those who know it say.
+pub fn is_on(freeze: &Record<Freeze>, now: Timestamp) -> bool {
+    freeze.spec.from.is_none_or(|from| from <= now) && freeze.spec.until.is_none_or(|until| now < until)
+}
+
+/// The next instant after `now` at which a freeze of the workspace begins or ends by time alone.
+pub fn next_change(workspace: &WorkspaceCatalog, now: Timestamp) -> Option<Timestamp> {
+    let ends = workspace.freezes().filter(|freeze| is_on(freeze, now)).filter_map(|freeze| freeze.spec.until);
+    ends.chain(next_begin(workspace, now)).min()
+}
+
+/// The next instant after `now` at which a freeze of the workspace begins by time alone.
+pub fn next_begin(workspace: &WorkspaceCatalog, now: Timestamp) -> Option<Timestamp> {
+    let begins = |freeze: &Record<Freeze>| {
+        freeze.spec.from.filter(|from| *from > now && freeze.spec.until.is_none_or(|until| *from < until))
+    };
+    workspace.freezes().filter_map(begins).min()
+}
+
+/// The freeze that holds the target now.
+///
+/// # Errors
+/// When it cannot be told: a freeze cannot be read, its selector cannot be evaluated, or the target is not in the catalog.
+/// Then nothing may start.
+pub fn of_target(
+    workspace: &WorkspaceCatalog,
+    target: &TargetKey,
+    now: Timestamp,
+) -> Result<Option<Frozen>, String> {
+    if let Some((id, why)) = workspace.broken(Kind::Freeze).next() {
+        return Err(format!("freeze {id} cannot be read: {why}"));
+    }
+    let mut on = workspace.freezes().filter(|freeze| is_on(freeze, now)).peekable();
+    if on.peek().is_none() {
+        return Ok(None);
+    }
+    let scope = scope(workspace, target)?;
+    let mut last: Option<&Record<Freeze>> = None;
+    for freeze in on {
+        let matches = Selector::compile(&freeze.spec.selector, SELECTOR_VARIABLES)
+            .and_then(|selector| selector.matches(&scope))
+            .map_err(|why| format!("the selector of freeze {}: {why}", freeze.meta.name))?;
+        if matches && last.is_none_or(|last| outlasts(freeze, last)) {
+            last = Some(freeze);
+        }
+    }
+    Ok(last.map(|freeze| Frozen {
+        freeze: FreezeId(freeze.meta.id),
+        name: freeze.meta.name.clone(),
+        reason: freeze.spec.reason.clone(),
+        until: freeze.spec.until,
+    }))
+}
+
+/// Whether it ends later; one without an end never does.
+fn outlasts(freeze: &Record<Freeze>, other: &Record<Freeze>) -> bool {
+    match (freeze.spec.until, other.spec.until) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(until), Some(other)) => until > other,
+    }
+}
+
+fn scope(workspace: &WorkspaceCatalog, target: &TargetKey) -> Result<Scope, String> {
+    let gone = |what: &str| format!("the {what} is not in the catalog");
+    let deployment = workspace.deployment(target.deployment).ok_or_else(|| gone("deployment"))?;
+    let environment = workspace.environment(target.environment).ok_or_else(|| gone("environment"))?;
+    let resource = workspace.resource(target.resource).ok_or_else(|| gone("resource"))?;
+    let value = |context| value_of(&context).map_err(|why| why.to_string());
+    Ok(Scope::default()
+        .with("deployment", value(deployment_context(deployment))?)
+        .with("environment", value(environment_context(environment))?)
+        .with("resource", value(resource_context(resource))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::entity::CatalogKey;
+    use crate::id::{DeploymentId, EnvironmentId, ResourceId};
+    use crate::token::Slug;
+    use chrono::TimeDelta;
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    fn acme() -> Slug {
+        "acme".parse().unwrap()
+    }
+
+    /// Minutes after noon, when everything here was declared.
+    fn at(minutes: i64) -> Timestamp {
+        "2026-03-01T12:00:00Z".parse::<Timestamp>().unwrap() + TimeDelta::minutes(minutes)
+    }
+
+    fn target() -> TargetKey {
+        TargetKey {
+            deployment: DeploymentId::of(&acme(), "web"),
+            environment: EnvironmentId::of(&acme(), "production"),
+            resource: ResourceId::of(&acme(), "eu-1"),
+        }
+    }
+
+    fn put(catalog: &mut Catalog, kind: Kind, name: &str, id: Uuid, spec: &Value) {
+        let entity = json!({ "kind": kind.name(), "spec": spec,
+            "meta": { "id": id, "workspace": "acme", "name": name, "createdAt": at(0), "updatedAt": at(0) } });
+        let key = CatalogKey { workspace: acme(), kind, id };
+        let revision = catalog.revision() + 1;
+        let applied = catalog.apply(&key.to_string(), Some(entity.to_string().as_bytes()), revision);
+        assert_eq!(applied.broken, None);
+    }
+
+    /// A shop with freezes: each a name, a selector, from and until in minutes.
+    fn frozen_by(freezes: &[(&str, &str, Option<i64>, Option<i64>)]) -> Catalog {
+        let mut catalog = Catalog::default();
+        let key = target();
+        put(
+            &mut catalog,
+            Kind::Deployment,
+            "web",
+            key.deployment.0,
+            &json!({ "slug": "web", "systems": [] }),
+        );
+        let spec = json!({ "systems": [], "resourceSelector": "true" });
+        put(&mut catalog, Kind::Environment, "production", key.environment.0, &spec);
+        put(&mut catalog, Kind::Resource, "eu-1", key.resource.0, &json!({ "identifier": "eu-1" }));
+        for (name, selector, from, until) in freezes {
+            let spec = json!({ "selector": selector, "reason": format!("{name}!"), "owner": "ann",
+                "from": from.map(at), "until": until.map(at) });
+            put(&mut catalog, Kind::Freeze, name, FreezeId::of(&acme(), name).0, &spec);
+        }
+        catalog
+    }
+
+    fn holds(
+        freezes: &[(&str, &str, Option<i64>, Option<i64>)],
+        minutes: i64,
+    ) -> Result<Option<String>, String> {
+        let catalog = frozen_by(freezes);
+        let found = of_target(catalog.workspace(&acme()).unwrap(), &target(), at(minutes))?;
+        Ok(found.map(|frozen| frozen.name))
+    }
+
+    #[test]
+    fn a_freeze_is_on_from_its_beginning_to_right_before_its_end() {
+        let times = |from, until| {
+            let freezes = [("a", "true", from, until)];
+            [-1, 0, 1, 2, 3].map(|minutes| holds(&freezes, minutes).unwrap().is_some())
+        };
+        assert_eq!(times(None, None), [true; 5], "as soon as it is known");
+        assert_eq!(times(Some(-10), None), [true; 5]);
+        assert_eq!(times(Some(1), Some(2)), [false, false, true, false, false]);
+        assert_eq!(times(None, Some(3)), [true, true, true, true, false]);
+        assert_eq!(times(Some(2), Some(1)), [false; 5], "it ends before it begins");
+    }
+
+    #[test]
+    fn only_what_the_selector_matches_is_frozen_and_the_last_end_counts() {
+        let production =
+            "environment.name == 'production' && deployment.slug == 'web' && resource.name == 'eu-1'";
+        assert_eq!(holds(&[("a", production, None, None)], 1), Ok(Some("a".into())));
+        assert_eq!(holds(&[("a", "environment.name == 'staging'", None, None)], 1), Ok(None));
+        let several =
+            [("a", "true", None, Some(5)), ("b", "true", None, Some(9)), ("c", "true", None, Some(7))];
+        assert_eq!(holds(&several, 1), Ok(Some("b".into())));
+        let endless = [("a", "true", None, None), ("b", "true", None, Some(9))];
+        assert_eq!(holds(&endless, 1), Ok(Some("a".into())));
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_an_error_as_long_as_it_is_on() {
+        let broken = [("a", "resource.metadata.zone == 'x'", None, Some(5))];
+        let why = holds(&broken, 1).unwrap_err();
+        assert!(why.contains("freeze a") && why.contains("zone"), "{why}");
+        assert_eq!(holds(&broken, 5), Ok(None), "it is over");
+        assert!(holds(&[("a", "version.tag == '1'", None, None)], 1).is_err(), "it does not see versions");
+        assert!(holds(&[("z", "true", None, None), ("a", "nothing", None, None)], 1).is_err());
+
+        let mut catalog = frozen_by(&[]);
+        let key = CatalogKey { workspace: acme(), kind: Kind::Freeze, id: Uuid::nil() };
+        catalog.apply(&key.to_string(), Some(b"{}"), 99);
+        let why = of_target(catalog.workspace(&acme()).unwrap(), &target(), at(1)).unwrap_err();
+        assert!(why.contains("cannot be read"), "{why}");
+
+        let empty = WorkspaceCatalog::new(acme());
+        assert_eq!(of_target(&empty, &target(), at(1)), Ok(None), "no freeze asks for the target");
+        let catalog = frozen_by(&[("a", "true", None, None)]);
+        let elsewhere = TargetKey { resource: ResourceId::of(&acme(), "gone"), ..target() };
+        let why = of_target(catalog.workspace(&acme()).unwrap(), &elsewhere, at(1)).unwrap_err();
+        assert_eq!(why, "the resource is not in the catalog");
+    }
+
+    #[test]
+    fn the_next_beginning_or_end_is_told() {
+        let catalog = frozen_by(&[
+            ("now", "true", None, Some(8)),
+            ("later", "true", Some(4), Some(6)),
+            ("never", "true", Some(3), Some(2)),
+            ("endless", "true", Some(-5), None),
+        ]);
+        let workspace = catalog.workspace(&acme()).unwrap();
+        let next = |minutes| next_change(workspace, at(minutes));
+        assert_eq!([0, 4, 5, 6, 8].map(next), [Some(at(4)), Some(at(6)), Some(at(6)), Some(at(8)), None]);
+        assert_eq!([0, 4].map(|minutes| next_begin(workspace, at(minutes))), [Some(at(4)), None]);
+    }
+}
