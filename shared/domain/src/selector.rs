@@ -164,6 +164,8 @@ mod tests {
             "resource.name.startWith('eu')",
             "[1].all(a, [1].all(b, [1].all(c, true)))",
             "resource",
+            "resource != 'a'",
+            "'a' == resource",
             "optional.off(1).hasValue()",
         ] {
             assert!(check(source).is_err(), "{source}");

@@ -97,19 +97,25 @@ impl<'a> DeploymentView<'a> {
         let active = history.active.as_ref().map(|active| (active.on_target.version, active.on_target.at));
         let current = history.current.as_ref().map(|current| (current.version, current.since));
         let pinned = self.pin(&place.key).map(|pin| pin.spec.version);
+        let mut is_rejected_here = false;
         for (version, since) in active.into_iter().chain(current) {
             if pinned.is_some_and(|pinned| pinned != version) {
                 return Floor::None;
             }
             match self.version(version) {
                 None => return Floor::After(since),
-                Some(record) if is_rejected(record) => {}
+                Some(record) if is_rejected(record) => is_rejected_here = true,
                 Some(_) if holds.of(version).is_some() => {}
                 Some(_) => return Floor::Version(version),
             }
         }
-        // What is to be brought back is not passed over for something older.
-        holds.restore.as_ref().map_or(Floor::None, |restore| Floor::Version(restore.version))
+        // What is to be brought back is not passed over for something older, and where nothing is, what failed is no
+        // reason to try something older.
+        let back = holds.restore.as_ref().map(|restore| restore.version);
+        match back.or(holds.open).filter(|_| !is_rejected_here) {
+            Some(version) => Floor::Version(version),
+            None => Floor::None,
+        }
     }
 
     /// What happens, by what was chosen and what is under way.
@@ -202,10 +208,14 @@ impl<'a> DeploymentView<'a> {
         let Course { step, review, retry_at, wished_at } = course;
         let mut request = None;
         let mut supersede = None;
-        // A yes is still needed only while its job is not asked for.
+        // A yes is needed as long as its job is not asked for, and may have to be asked for again.
         let yes_until = match step {
-            Step::WaitForActive | Step::Supersede | Step::Behind | Step::RetryAt(_) => review.chosen_until,
-            Step::Active | Step::Request | Step::Keep | Step::WishWaits | Step::TriedBadly(..) => None,
+            Step::WaitForActive
+            | Step::Supersede
+            | Step::Behind
+            | Step::RetryAt(_)
+            | Step::TriedBadly(..) => review.chosen_until,
+            Step::Active | Step::Request | Step::Keep | Step::WishWaits => None,
         };
         let next_look = review.next_look.into_iter().chain(yes_until).chain(retry_at).min();
         let attempts = history.attempts();

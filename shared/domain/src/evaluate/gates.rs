@@ -288,7 +288,9 @@ impl<'a> DeploymentView<'a> {
     ) -> Vec<TargetKey> {
         let mut last: BTreeMap<TargetKey, &JobStanding> = BTreeMap::new();
         let jobs = self.facts.jobs_of_version(version);
-        for job in jobs.filter(|job| rollout.positions.contains_key(&job.job.target)) {
+        // One that is being tried again has not been mended yet.
+        let ended = jobs.filter(|job| job.is_over() && rollout.positions.contains_key(&job.job.target));
+        for job in ended {
             let known = last.entry(job.job.target).or_insert(job);
             if known.sequence < job.sequence {
                 *known = job;

@@ -6,7 +6,7 @@ use super::facts::{Facts, JobStanding, Standing};
 use super::retry::Tried;
 use super::version_cooldown::Deploy;
 use crate::decision::{JobOnTarget, ReleaseAttempts, TargetDecision, VersionOnTarget};
-use crate::id::{JobId, ReleaseId};
+use crate::id::{JobId, ReleaseId, VersionId};
 use crate::job::{JobStatus, Reason, TerminalStatus};
 use crate::target::TargetKey;
 
@@ -137,11 +137,11 @@ impl<'a> History<'a> {
         self.jobs.iter().rev().find(|job| job.succeeded()).copied()
     }
 
-    /// Whether a job of the release ever succeeded here.
-    pub(super) fn has_run(&self, release: ReleaseId) -> bool {
+    /// Whether a job of the version ever succeeded here.
+    pub(super) fn has_run(&self, version: VersionId) -> bool {
         let remembered = self.current.iter().chain(&self.earlier);
-        remembered.map(|version| version.release).any(|known| known == release)
-            || self.jobs.iter().any(|job| job.succeeded() && job.job.release == release)
+        remembered.map(|remembered| remembered.version).any(|known| known == version)
+            || self.jobs.iter().any(|job| job.succeeded() && job.job.version == version)
     }
 
     /// Whether something succeeded here after that job; so it is taken where the job is known no more.

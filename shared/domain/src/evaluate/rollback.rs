@@ -20,6 +20,8 @@ pub(super) struct Holds {
     pub(super) held: Vec<HeldVersion>,
     /// The last version that ran here well, where it has yet to be brought back.
     pub(super) restore: Option<VersionOnTarget>,
+    /// The last version that is held and after which nothing succeeded here yet.
+    pub(super) open: Option<VersionId>,
 }
 
 impl Holds {
@@ -66,20 +68,21 @@ impl<'a> DeploymentView<'a> {
             held.insert(0, new);
             held.truncate(HELD_MAX);
         }
-        let restore = self.restore(history, &held);
-        Holds { held, restore }
+        let open = held.iter().find(|held| !history.succeeded_after(held.job)).map(|held| held.version);
+        let restore = open.and_then(|_| self.restore(history, &held));
+        Holds { held, restore, open }
     }
 
     fn restore(&self, history: &History<'a>, held: &[HeldVersion]) -> Option<VersionOnTarget> {
-        if held.iter().all(|held| history.succeeded_after(held.job)) {
-            return None;
-        }
         let ran = history.current.iter().chain(&history.earlier);
         let mut good = ran.filter(|ran| {
             held.iter().all(|held| held.version != ran.version)
                 && self.version(ran.version).is_some_and(|version| !super::decide::is_rejected(version))
         });
-        good.next().cloned()
+        let good = good.next()?;
+        // What somebody or something newer has set out to bring is not turned round.
+        let on_its_way = history.active.as_ref().map(|active| active.on_target.version);
+        on_its_way.is_none_or(|version| version == good.version).then(|| good.clone())
     }
 
     /// The version that failed just now, by its job or by a verification of what the job brought.
@@ -109,10 +112,12 @@ impl<'a> DeploymentView<'a> {
                 .then(|| hold(format!("a verification of {} failed (job {})", last.job.tag, failed.job)));
         }
         let counts = |rule: &Rollback| rule.on_job_statuses.iter().any(|on| JobStatus::from(*on) == status);
-        // What had succeeded here before is not held: going back further would not help.
+        // What had succeeded here before is not held: going back further would not help. Nor is a release that would be
+        // another one now, with other variables.
         if !speaks_against(status, reason)
             || !self.rollback_rules(place).any(counts)
-            || history.has_run(last.job.release)
+            || history.has_run(last.job.version)
+            || self.release_of(&place.key, last.job.version) != Ok(last.job.release)
         {
             return None;
         }

@@ -49,6 +49,24 @@ const FUNCTIONS: [&str; 36] = [
     "optional.ofNonZeroValue",
 ];
 
+/// The operators of equality, as the parser names them.
+const EQUALITIES: [&str; 2] = ["_==_", "_!=_"];
+
+/// Variables that have fields.
+const MAPS: [&str; 11] = [
+    "deployment",
+    "environment",
+    "event",
+    "from",
+    "jobAgent",
+    "resource",
+    "result",
+    "to",
+    "user",
+    "version",
+    "workspace",
+];
+
 /// Names that are there without being variables: types, and the namespace of optional values.
 const TYPES: [&str; 11] =
     ["bool", "bytes", "double", "int", "list", "map", "null_type", "optional", "string", "type", "uint"];
@@ -76,6 +94,9 @@ impl<'a> Walk<'a> {
             Expr::Select(select) => self.expression(&select.operand),
             Expr::Call(call) => {
                 function(&call.func_name)?;
+                if EQUALITIES.contains(&call.func_name.as_str()) {
+                    call.args.iter().try_for_each(|part| self.not_a_whole(part))?;
+                }
                 call.target
                     .iter()
                     .map(AsRef::as_ref)
@@ -102,6 +123,15 @@ impl<'a> Walk<'a> {
                 checked
             }
         }
+    }
+
+    /// A map is never equal to a text: `user != 'bob'` would be true of everybody.
+    fn not_a_whole(&self, part: &IdedExpr) -> Result<(), SelectorError> {
+        let Expr::Ident(name) = &part.expr else { return Ok(()) };
+        if self.bound.contains(&name.as_str()) || !MAPS.contains(&name.as_str()) {
+            return Ok(());
+        }
+        Err(SelectorError(format!("`{name}` has fields: compare one of them, e.g. `{name}.name`")))
     }
 
     fn entry(&mut self, entry: &'a EntryExpr) -> Result<(), SelectorError> {

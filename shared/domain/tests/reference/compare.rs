@@ -38,7 +38,9 @@ pub(crate) fn live(
         let targets = world.targets();
         let looked_at = match step {
             Step::LookAll => targets,
-            Step::Look { target } => targets.get(target % targets.len().max(1)).copied().into_iter().collect(),
+            Step::Look { target } => {
+                targets.get(target % targets.len().max(1)).copied().into_iter().collect()
+            }
             _ => {
                 world.step(step);
                 continue;
@@ -60,7 +62,8 @@ fn look(world: &mut World, target: &TargetKey) -> Result<(), String> {
     let outcome = world.decide(target);
     let name = world.name(target);
     tell_look(world, &name, &outcome);
-    let position = |target: &TargetKey, version, policy, index| world.position(target, version, policy, index);
+    let position =
+        |target: &TargetKey, version, policy, index| world.position(target, version, policy, index);
     let compared = world.with_scene(&position, |scene| {
         let answer = choose(scene, target);
         let mut found = differences(world, target, &answer, &outcome);
@@ -188,7 +191,9 @@ fn wakes(
 ) -> Option<String> {
     let instants: Vec<_> = answer.instants().into_iter().filter(|at| *at > scene.now).collect();
     if next_look.is_some_and(|next| !instants.contains(&next)) {
-        return Some(format!("next look: the model knows of no change at {next_look:?}, but at {instants:?}"));
+        return Some(format!(
+            "next look: the model knows of no change at {next_look:?}, but at {instants:?}"
+        ));
     }
     let before = instants.into_iter().take_while(|at| next_look.is_none_or(|next| *at < next));
     // What would have been asked for by now is on its way by then.
@@ -226,7 +231,10 @@ fn verdicts(outcome: &Outcome) -> String {
     for considered in &outcome.decision.considered {
         lines.push(format!("{} allowed {}", considered.tag, considered.allowed));
         lines.extend(considered.rules.iter().map(|rule| {
-            format!("    {} {} {}: {:?} {}", rule.policy_name, rule.rule_index, rule.rule, rule.verdict, rule.reason)
+            format!(
+                "    {} {} {}: {:?} {}",
+                rule.policy_name, rule.rule_index, rule.rule, rule.verdict, rule.reason
+            )
         }));
     }
     lines.join("\n")

@@ -134,7 +134,8 @@ fn lawful_look(world: &mut World, target: &TargetKey) -> Result<(), String> {
 
 /// Nothing is said without a reason.
 fn reasons(outcome: &Outcome) -> Result<(), String> {
-    let silent = outcome.decision.considered.iter().flat_map(|c| &c.rules).find(|rule| rule.reason.is_empty());
+    let silent =
+        outcome.decision.considered.iter().flat_map(|c| &c.rules).find(|rule| rule.reason.is_empty());
     match silent {
         Some(rule) => Err(format!("no reason: {rule:?}")),
         None if outcome.decision.summary.is_empty() => Err("no summary".to_owned()),

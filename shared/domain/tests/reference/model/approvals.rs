@@ -24,7 +24,7 @@ pub(crate) fn judge(
         }
         let counts = match &rule.approvers {
             None => true,
-            Some(approvers) => match means(approvers, &[("user", &word.user)]) {
+            Some(approvers) => match means(approvers, &[("user.name", &word.user)]) {
                 Ok(counts) => counts,
                 Err(_) => return Says::Deny,
             },

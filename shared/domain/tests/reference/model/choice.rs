@@ -2,7 +2,7 @@
 
 use super::gates::{Asked, ask};
 use super::scene::{Held, Scene};
-use super::{freeze, known, pin, retry, rollback, verification};
+use super::{freeze, pin, retry, rollback, verification};
 use domain::Timestamp;
 use domain::entity::{OnNewVersion, Record, Version, VersionStatus};
 use domain::id::{JobId, ReleaseId, VersionId};
@@ -37,8 +37,7 @@ impl Answer<'_> {
     /// What comes of it.
     pub(crate) fn consequences(&self) -> Consequences {
         let held = self.held.iter().map(|held| held.version).collect();
-        let desired = self.desired.filter(|_| !known::NO_WAKE_WHEN_DESIRED_ENDS);
-        (desired, self.request, self.supersede, self.verifications.clone(), held)
+        (self.desired, self.request, self.supersede, self.verifications.clone(), held)
     }
 }
 
@@ -64,9 +63,14 @@ pub(crate) fn choose<'a>(scene: &Scene<'a>, target: &TargetKey) -> Answer<'a> {
     let asked: Vec<_> = ready.map(|version| (version, ask(scene, target, version))).collect();
     // What is held back makes way for what is newer, or for what ran before.
     let floor = match pending {
-        Some(_) if known::OLDER_AFTER_FIRST_FAILED && back.is_none() => None,
+        // "Where what runs is rejected, they are."
+        Some(_) if runs_rejected(scene, target) => None,
         Some(held) => Some(held.version),
-        None => runs,
+        // A held version is on its way where somebody runs its job again.
+        None => runs.or_else(|| {
+            let way = scene.active(target).map(|job| job.job.version);
+            way.filter(|version| held.iter().any(|held| held.version == *version))
+        }),
     };
     let passing = asked.iter().find(|(version, asked)| {
         let allowed = asked.iter().all(|asked| asked.says.allows());
@@ -97,17 +101,22 @@ pub(crate) fn choose<'a>(scene: &Scene<'a>, target: &TargetKey) -> Answer<'a> {
                 if frozen.allows() && pin::judge(scene, target, back).allows() {
                     let back = VersionId(back.meta.id);
                     answer.desired = Some(back);
-                    if !in_the_way(scene, target, back, &mut answer) {
+                    if in_the_way(scene, target, back, &mut answer) {
+                    } else if wished(scene, target, back) {
                         request(scene, target, back, &mut answer);
+                    } else {
+                        try_once_more(scene, target, back, &mut answer);
                     }
                 }
-                answer.then = frozen.changes();
+                answer.then = answer.then.into_iter().chain(frozen.changes()).min();
             }
         }
         // "When nothing passes, what runs stays."
         (None, None) => answer.desired = kept(scene, target),
     }
+    // What may not go whatever its gates say need not be asked.
     answer.asked = asked;
+    answer.asked.retain(|(version, _)| floor.is_none_or(|floor| at_least(scene, version, floor)));
     answer
 }
 
@@ -122,6 +131,11 @@ fn stays(scene: &Scene<'_>, target: &TargetKey, held: &[Held]) -> Option<Version
             && held.iter().all(|held| held.version != *version)
             && pinned.is_none_or(|pinned| pinned == *version)
     })
+}
+
+fn runs_rejected(scene: &Scene<'_>, target: &TargetKey) -> bool {
+    let runs = scene.current(target).and_then(|(job, _)| scene.version(job.job.version));
+    runs.is_some_and(|runs| runs.spec.status == VersionStatus::Rejected)
 }
 
 /// What stays where nothing passes: what is on its way, or what runs.
@@ -152,6 +166,11 @@ fn bring(scene: &Scene<'_>, target: &TargetKey, version: VersionId, answer: &mut
     if scene.current(target).is_some_and(|(job, _)| job.job.release == release) {
         return;
     }
+    try_once_more(scene, target, version, answer);
+}
+
+fn try_once_more(scene: &Scene<'_>, target: &TargetKey, version: VersionId, answer: &mut Answer<'_>) {
+    let release = scene.release(target, version);
     // "A release that comes back gets a job of its own": what failed before something else succeeded is not failing.
     let ended = scene.ended(target).into_iter().rev();
     let mut failing = ended.take_while(|(_, end)| end.status != TerminalStatus::Successful);
@@ -181,9 +200,10 @@ fn request(scene: &Scene<'_>, target: &TargetKey, version: VersionId, answer: &m
     let release = scene.release(target, version);
     let attempts = scene.deploys(target).into_iter().filter(|job| job.job.release == release).count();
     answer.request = Some((version, release, attempts as u32 + 1));
-    let wish = scene.redeploys().map(|wish| &wish.spec).find(|wish| {
-        wish.target == *target && wish.version.is_none_or(|about| about == version)
-    });
+    let wish = scene
+        .redeploys()
+        .map(|wish| &wish.spec)
+        .find(|wish| wish.target == *target && wish.version.is_none_or(|about| about == version));
     answer.redeployed_at = wish.map(|wish| wish.at).or(answer.redeployed_at);
 }
 

@@ -18,9 +18,10 @@ pub(crate) fn judge(
     if scene.active(target).is_some_and(|active| !same(active.job.version)) {
         return Says::Wait(None);
     }
-    let deployed = scene.ended(target).into_iter().rfind(|(_, end)| {
-        matches!(end.status, TerminalStatus::Successful | TerminalStatus::Failure)
-    });
+    let deployed = scene
+        .ended(target)
+        .into_iter()
+        .rfind(|(_, end)| matches!(end.status, TerminalStatus::Successful | TerminalStatus::Failure));
     match deployed {
         None => Says::YES,
         Some((job, _)) if same(job.job.version) => Says::YES,

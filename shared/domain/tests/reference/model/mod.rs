@@ -7,7 +7,6 @@ pub(crate) mod cooldown;
 pub(crate) mod dependency;
 pub(crate) mod freeze;
 pub(crate) mod gates;
-pub(crate) mod known;
 pub(crate) mod means;
 pub(crate) mod pin;
 pub(crate) mod progression;

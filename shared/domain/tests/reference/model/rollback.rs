@@ -3,7 +3,7 @@
 
 use super::gates::policies;
 use super::scene::{End, Held, Job, Scene};
-use super::{known, pin, retry, verification};
+use super::{pin, retry, verification};
 use domain::entity::{PolicyRule, Record, Rollback, Version, VersionStatus};
 use domain::id::VersionId;
 use domain::job::TerminalStatus;
@@ -15,7 +15,7 @@ pub(crate) fn held(scene: &Scene<'_>, target: &TargetKey) -> Vec<Held> {
     held.retain(|held| !is_let_go(scene, target, held));
     if let Some(new) = newly(scene, target)
         && !wanted(scene, target, &new)
-        && (known::HELD_AGAIN_BY_THE_SAME_JOB || !is_let_go(scene, target, &new))
+        && !is_let_go(scene, target, &new)
         && held.iter().all(|held| held.version != new.version)
     {
         held.insert(0, new);
@@ -32,9 +32,10 @@ fn wanted(scene: &Scene<'_>, target: &TargetKey, held: &Held) -> bool {
     // Whoever wishes for it when its job is over knows how that went.
     let job = scene.jobs.iter().find(|job| job.job.id == held.job);
     let over = job.and_then(|job| job.end).map_or(held.since, |end| end.at);
-    let redeployed = scene.redeploys().map(|wish| &wish.spec).any(|wish| {
-        wish.target == *target && wish.version == Some(held.version) && wish.at >= over
-    });
+    let redeployed = scene
+        .redeploys()
+        .map(|wish| &wish.spec)
+        .any(|wish| wish.target == *target && wish.version == Some(held.version) && wish.at >= over);
     let pinned = pin::narrowest(scene, target).is_some_and(|pin| pin.spec.version == held.version);
     redeployed || pinned
 }
@@ -56,9 +57,7 @@ fn newly(scene: &Scene<'_>, target: &TargetKey) -> Option<Held> {
     let since = if end.badly() {
         // "A version that had succeeded here before is not held for a failed job: going back further would not help."
         let good = |(other, end): &(&Job, End)| {
-            let same = other.job.version == job.job.version
-                && (other.job.release == job.job.release || !known::HELD_THOUGH_IT_RAN_WITH_OTHER_VARIABLES);
-            same && end.status == TerminalStatus::Successful
+            other.job.version == job.job.version && end.status == TerminalStatus::Successful
         };
         if scene.ended(target).iter().any(good) {
             return None;
@@ -81,22 +80,25 @@ fn newly(scene: &Scene<'_>, target: &TargetKey) -> Option<Held> {
 
 /// "the last version that succeeded here before (and is not held or rejected, and is still in the catalog)"
 pub(crate) fn back_to(scene: &Scene<'_>, target: &TargetKey, held: &[Held]) -> Option<VersionId> {
-    let good = scene.ended(target).into_iter().rev().filter(|(_, end)| {
-        end.status == TerminalStatus::Successful
-    });
+    let good =
+        scene.ended(target).into_iter().rev().filter(|(_, end)| end.status == TerminalStatus::Successful);
     good.map(|(job, _)| job.job.version).find(|version| {
         let known = scene.version(*version).is_some_and(|v| v.spec.status != VersionStatus::Rejected);
         known && held.iter().all(|held| held.version != *version)
     })
 }
 
-/// The hold that still waits for its rollback: nothing ended on the target since what it holds back did.
+/// The hold that still waits for its rollback: nothing succeeded on the target since what it holds back ended.
 pub(crate) fn pending<'h>(scene: &Scene<'_>, target: &TargetKey, held: &'h [Held]) -> Option<&'h Held> {
-    if scene.active(target).is_some() && !known::ROLLS_BACK_WHAT_IS_NEWER {
-        return None;
-    }
-    let (last, _) = scene.last(target)?;
-    held.iter().find(|held| held.job == last.job.id)
+    let ended = scene.ended(target);
+    let is_open = |held: &&Held| {
+        let at = ended.iter().position(|(job, _)| job.job.id == held.job);
+        at.is_some_and(|at| ended[at + 1..].iter().all(|(_, end)| end.status != TerminalStatus::Successful))
+    };
+    let open = held.iter().find(is_open)?;
+    // What has set out to bring something else is not turned round.
+    let way = scene.active(target).map(|job| job.job.version);
+    way.is_none_or(|way| Some(way) == back_to(scene, target, held)).then_some(open)
 }
 
 /// "Versions between the held one and what runs are no candidates there either."
@@ -108,7 +110,7 @@ pub(crate) fn between(
 ) -> bool {
     let age = |version: &Record<Version>| (version.meta.created_at, version.meta.id);
     let Some(runs) = runs.and_then(|runs| scene.version(runs)) else { return false };
-    held.iter().filter_map(|held| scene.version(held.version)).any(|held| {
-        age(runs) < age(version) && age(version) < age(held)
-    })
+    held.iter()
+        .filter_map(|held| scene.version(held.version))
+        .any(|held| age(runs) < age(version) && age(version) < age(held))
 }

@@ -1,6 +1,6 @@
 //! "The targets of the environment that the policy governs get the version one after the other."
 
-use super::{Says, known};
+use super::Says;
 use super::gates::{Asked, Gate};
 use super::means::{place, targets};
 use super::scene::{Placed, Scene};
@@ -52,7 +52,12 @@ pub(crate) fn judge(scene: &Scene<'_>, q: Question<'_>, target: &TargetKey, othe
 
 /// "*start* is the latest instant at which all other gates of the target were met: the latest of their *satisfied at*;
 /// where windows govern it, the first instant from then on at which all of them are open."
-fn start(scene: &Scene<'_>, version: &Record<Version>, target: &TargetKey, others: &[Asked<'_>]) -> Timestamp {
+fn start(
+    scene: &Scene<'_>,
+    version: &Record<Version>,
+    target: &TargetKey,
+    others: &[Asked<'_>],
+) -> Timestamp {
     let mut start = version.meta.created_at;
     let mut windows = Vec::new();
     for asked in others {
@@ -119,10 +124,6 @@ fn failures(
     resumed_at: Option<Timestamp>,
 ) -> usize {
     let failed_at = |other: &TargetKey| {
-        let again = scene.active(other).is_some_and(|job| job.job.version.0 == q.version.meta.id);
-        if known::RESUMES_WHILE_RETRYING && again {
-            return None;
-        }
         let ended = scene.ended(other);
         let (job, end) = ended.into_iter().rfind(|(job, _)| job.job.version.0 == q.version.meta.id)?;
         if end.badly() {
@@ -132,9 +133,7 @@ fn failures(
             .verifications(job)
             .into_iter()
             .filter_map(|verification| verification.end)
-            .filter(|end| {
-                end.status == TerminalStatus::Failure && end.reason != Some(Reason::Inconclusive)
-            })
+            .filter(|end| end.status == TerminalStatus::Failure && end.reason != Some(Reason::Inconclusive))
             .map(|end| end.at)
             .max()
     };

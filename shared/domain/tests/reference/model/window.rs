@@ -4,7 +4,9 @@
 
 use super::Says;
 use super::scene::Scene;
-use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
+use chrono::{
+    DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc,
+};
 use chrono_tz::Tz;
 use domain::Timestamp;
 use domain::entity::{DeploymentWindow, Policy, Record};
@@ -81,9 +83,8 @@ impl<'a> Window<'a> {
     fn openings(&self, until: Timestamp) -> Vec<Timestamp> {
         let zone: Tz = self.rule.timezone.parse().unwrap();
         let anchor = self.created_at.with_timezone(&zone).naive_local();
-        let part = |key: &str| {
-            self.rule.rrule.split(';').find_map(|part| part.strip_prefix(key)?.strip_prefix('='))
-        };
+        let part =
+            |key: &str| self.rule.rrule.split(';').find_map(|part| part.strip_prefix(key)?.strip_prefix('='));
         let number = |key: &str| part(key).map(|text| text.parse::<u32>().unwrap());
         let hour = number("BYHOUR").unwrap_or(anchor.hour());
         let minute = number("BYMINUTE").unwrap_or(anchor.minute());

@@ -2,7 +2,6 @@
 
 use super::plan::{DEPLOYMENTS, ENVIRONMENTS, Plan, PolicyPlan, USERS};
 use super::step::{Nth, Step};
-use crate::model::choice::Answer;
 use crate::model::means;
 use crate::model::scene::{End, Job, Placed, Remembered, Scene};
 use crate::subject::{self, Decided};
@@ -13,9 +12,7 @@ use domain::decision::{RuleInputs, TargetDecision};
 use domain::entity::*;
 use domain::evaluate::{Facts, Outcome, same_decision};
 use domain::id::*;
-use domain::job::{
-    CancelReason, JobEvent, JobFact, JobRef, Links, Reason, Snapshot, Source, TerminalStatus,
-};
+use domain::job::{CancelReason, JobEvent, JobFact, JobRef, Links, Reason, Snapshot, Source, TerminalStatus};
 use domain::target::TargetKey;
 use domain::token::Slug;
 use serde_json::{Map, json};
@@ -201,37 +198,6 @@ impl World {
             self.decided.insert(*target, decision);
         }
         self.ask_for(request.into_iter().chain(verifications).collect(), supersede.map(|job| job.id));
-    }
-
-    /// Does what the model says, where no evaluator is asked.
-    pub(crate) fn keep_models(&mut self, target: &TargetKey, answer: &Asks) {
-        let remembered = Remembered {
-            held: answer.held.clone(),
-            placed: answer.placed.clone(),
-            redeployed_at: None,
-        };
-        self.remembered.insert(*target, remembered);
-        let mut jobs = Vec::new();
-        if let Some((version, release, attempt)) = answer.request {
-            jobs.push(self.job_ref(target, version, release, attempt));
-        }
-        self.ask_for(jobs, answer.supersede);
-    }
-
-    fn job_ref(&self, target: &TargetKey, version: VersionId, release: ReleaseId, attempt: u32) -> JobRef {
-        let tag = self.entities.values().find(|entity| entity.meta().id == version.0).unwrap();
-        JobRef {
-            workspace: workspace(),
-            id: JobId::of(release, attempt),
-            target: *target,
-            version,
-            tag: tag.meta().name.clone(),
-            release,
-            attempt,
-            deployment: "web".parse().unwrap(),
-            environment: "production".parse().unwrap(),
-            purpose: Default::default(),
-        }
     }
 
     fn ask_for(&mut self, jobs: Vec<JobRef>, supersede: Option<JobId>) {
@@ -523,7 +489,8 @@ impl World {
             reason: "because".to_owned(),
             created_by: "ann".to_owned(),
         };
-        let place = format!("{:?} {:?}", at.map(|at| ENVIRONMENTS[at % 3]), on.map(|nth| nth % self.resources));
+        let place =
+            format!("{:?} {:?}", at.map(|at| ENVIRONMENTS[at % 3]), on.map(|nth| nth % self.resources));
         let meta = self.meta(&place, PinId::of(spec.deployment, spec.environment, spec.resource).0);
         self.put(Entity::Pin(Record { meta, spec }));
         Some(format!("pin {tag} at {place}"))
@@ -614,26 +581,6 @@ impl World {
         self.revision += 1;
         self.catalog.apply(&key, None, self.revision);
         true
-    }
-}
-
-/// What the model asks for, on its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Asks {
-    pub(crate) request: Option<(VersionId, ReleaseId, u32)>,
-    pub(crate) supersede: Option<JobId>,
-    pub(crate) held: Vec<crate::model::scene::Held>,
-    pub(crate) placed: Vec<Placed>,
-}
-
-impl Asks {
-    pub(crate) fn of(answer: &Answer<'_>) -> Self {
-        Self {
-            request: answer.request,
-            supersede: answer.supersede,
-            held: answer.held.clone(),
-            placed: Vec::new(),
-        }
     }
 }
 

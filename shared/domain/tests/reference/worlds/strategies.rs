@@ -57,12 +57,7 @@ fn place() -> impl Strategy<Value = String> {
 
 pub(crate) fn policy() -> impl Strategy<Value = PolicyPlan> {
     let selector = prop_oneof![30 => place(), 1 => Just("environment.nothing.here == 1".to_owned())];
-    (
-        prop::bool::weighted(0.8),
-        prop::bool::weighted(0.9),
-        selector,
-        prop::collection::vec(rule(), 1..4),
-    )
+    (prop::bool::weighted(0.8), prop::bool::weighted(0.9), selector, prop::collection::vec(rule(), 1..4))
         .prop_map(|(early, enabled, selector, rules)| PolicyPlan { early, enabled, selector, rules })
 }
 
@@ -75,7 +70,7 @@ pub(crate) fn gate() -> BoxedStrategy<PolicyRule> {
 }
 
 fn approvals() -> impl Strategy<Value = PolicyRule> {
-    let approvers = select(vec!["user != 'bob'", "user == 'maker'", "true"]);
+    let approvers = select(vec!["user.name != 'bob'", "user.name == 'maker'", "true"]);
     (1u32..3, weighted(0.3, approvers), any::<bool>(), weighted(0.4, select(vec![60u32, 3600]))).prop_map(
         |(min_approvals, approvers, allow_self_approval, expires_after_seconds)| {
             PolicyRule::AnyApproval(AnyApproval {
@@ -176,10 +171,14 @@ fn selector() -> impl Strategy<Value = PolicyRule> {
 }
 
 fn dependency() -> impl Strategy<Value = PolicyRule> {
-    select(vec!["deployment.name == 'api'", "version.tag != 'v1'", "deployment.name == 'web' && version.tag == 'v1'"])
-        .prop_map(|depends_on| {
-            PolicyRule::DeploymentDependency(DeploymentDependency { depends_on: depends_on.to_owned() })
-        })
+    select(vec![
+        "deployment.name == 'api'",
+        "version.tag != 'v1'",
+        "deployment.name == 'web' && version.tag == 'v1'",
+    ])
+    .prop_map(|depends_on| {
+        PolicyRule::DeploymentDependency(DeploymentDependency { depends_on: depends_on.to_owned() })
+    })
 }
 
 fn retry() -> impl Strategy<Value = PolicyRule> {
@@ -192,7 +191,11 @@ fn retry() -> impl Strategy<Value = PolicyRule> {
             PolicyRule::Retry(Retry {
                 max_retries,
                 backoff_seconds,
-                backoff_strategy: if doubles { BackoffStrategy::Exponential } else { BackoffStrategy::Linear },
+                backoff_strategy: if doubles {
+                    BackoffStrategy::Exponential
+                } else {
+                    BackoffStrategy::Linear
+                },
                 max_backoff_seconds,
                 retry_on_statuses,
             })
@@ -223,7 +226,10 @@ fn verification() -> PolicyRule {
         failure_threshold: None,
         provider,
     };
-    PolicyRule::Verification(Verification { trigger_on: VerificationTrigger::JobSuccess, metrics: vec![metric] })
+    PolicyRule::Verification(Verification {
+        trigger_on: VerificationTrigger::JobSuccess,
+        metrics: vec![metric],
+    })
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
@@ -276,8 +282,11 @@ fn status() -> impl Strategy<Value = Step> {
         VersionStatus::Paused,
         VersionStatus::Ready,
     ]);
-    (0usize..24, 0usize..24, status)
-        .prop_map(|(deployment, version, status)| Step::Status { deployment, version, status })
+    (0usize..24, 0usize..24, status).prop_map(|(deployment, version, status)| Step::Status {
+        deployment,
+        version,
+        status,
+    })
 }
 
 fn skip() -> impl Strategy<Value = Step> {
