@@ -53,6 +53,14 @@ impl Client {
         self.send(self.http.patch(self.url(path)).json(body)).await
     }
 
+    /// DELETE.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn delete(&self, path: &str) -> Result<(u16, Value), String> {
+        self.send(self.http.delete(self.url(path))).await
+    }
+
     /// Applies manifests; panics with the problem when they are refused.
     ///
     /// # Panics

@@ -47,6 +47,9 @@ enum Step {
     Cancel(Place),
     CancelWaiting,
     Retry(Place),
+    Freeze { environment: String, reason: String },
+    Thaw,
+    Frozen(Place),
     Is { place: Place, status: String },
     Says { place: Place, text: String },
     NoJob { tag: String, environment: String },
@@ -91,6 +94,13 @@ impl Step {
             ["cancel", "a", "job", "that", "waits"] => Step::CancelWaiting,
             ["retry", tag, "in", environment, "on", resource] => {
                 Step::Retry(place(tag, environment, resource))
+            }
+            ["freeze", environment, "because"] => {
+                Step::Freeze { environment: (*environment).to_owned(), reason: quoted }
+            }
+            ["thaw"] => Step::Thaw,
+            [tag, "is", "frozen", "in", environment, "on", resource] => {
+                Step::Frozen(place(tag, environment, resource))
             }
             [tag, "is", status, "in", environment, "on", resource] => {
                 Step::Is { place: place(tag, environment, resource), status: (*status).to_owned() }
@@ -164,6 +174,27 @@ async fn attempt(system: &System, step: &Step, pushed: &mut Option<String>) -> R
         }
         Step::CancelWaiting => cancel_waiting(system).await,
         Step::Retry(place) => act_on(system, place, "retry").await,
+        Step::Freeze { environment, reason } => {
+            let freeze = json!({
+                "kind": "Freeze",
+                "metadata": { "name": "story" },
+                "spec": { "selector": format!("environment.name == '{environment}'"), "reason": reason, "owner": "ann" },
+            });
+            let files = json!({ "workspace": "acme", "files": [{ "name": "story.json", "content": freeze.to_string() }] });
+            accepted(system.client.post("/api/v1/apply", &files).await?)
+        }
+        Step::Thaw => {
+            let path = "/api/v1/workspaces/acme/catalog/freeze/story";
+            // A service that died may have deleted it before it could say so.
+            match system.client.delete(path).await? {
+                (404, _) => Ok(()),
+                answer => accepted(answer),
+            }
+        }
+        Step::Frozen(place) => {
+            let job = job_at(system, place).await?;
+            if job["reason"] == "frozen" { Ok(()) } else { Err(format!("{job:#}")) }
+        }
         Step::Is { place, status } => {
             let job = job_at(system, place).await?;
             if job["status"] == **status { Ok(()) } else { Err(format!("{job:#}")) }

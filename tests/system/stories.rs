@@ -35,6 +35,8 @@ stories! {
     a_failure_stops_at_staging: Options::new(NODE);
     cancel_a_run: Options::new(NODE);
     retry_a_failed_run: Options::new(NODE);
+    a_freeze_holds_a_retry: Options::new(NODE);
+    a_freeze_stops_production: Options::new(NODE);
     a_newer_version_overtakes_a_waiting_one: Options::new(NODE);
     cancel_a_job_that_waits: Options { catalog: LIMITED.to_owned(), ..Options::new(NODE) };
     one_slot_three_jobs: Options { catalog: LIMITED.to_owned(), ..Options::new(NODE) };

@@ -177,9 +177,18 @@ async fn a_frozen_job_holds_no_slot_and_asks_again_when_it_thaws() {
         .await;
     }
     rig.record(&other, over()).await;
-    rig.dispatched(&waiting[0]).await;
-    rig.record(&waiting[0], over()).await;
-    rig.dispatched(&waiting[1]).await;
+    // They ask again at once, so either may be the first.
+    let next = until("one of them has the slot", async || {
+        for (n, job) in waiting.iter().enumerate() {
+            if rig.state(job).await.phase == Phase::Dispatched {
+                return Some(n);
+            }
+        }
+        None
+    })
+    .await;
+    rig.record(&waiting[next], over()).await;
+    rig.dispatched(&waiting[1 - next]).await;
     replica.stop().await;
 }
 
@@ -258,9 +267,12 @@ async fn a_frozen_job_can_be_cancelled_and_a_verification_is_not_frozen() {
     rig.record(&cancelled, JobFact::CancelRequested { by: "ann".into(), reason: CancelReason::User }).await;
     until("it is cancelled", async || rig.state(&cancelled).await.is_finished().then_some(())).await;
 
+    let policy = PolicyId::of(&acme(), "measure");
+    let sleep = json!({ "type": "sleep", "durationSeconds": 1 });
+    let rule = json!({ "verification": { "metrics": [{ "name": "rest", "provider": sleep }] } });
+    rig.put(Kind::Policy, "measure", policy.0, json!({ "selector": "true", "rules": [rule] })).await;
     let mut verification = job(2, "production");
-    verification.purpose =
-        Purpose::Verify { of: JobId(Uuid::nil()), policy: PolicyId(Uuid::nil()), rule_index: 0 };
+    verification.purpose = Purpose::Verify { of: JobId(Uuid::nil()), policy, rule_index: 0 };
     rig.record(&verification, JobFact::Requested { catalog_revision: 1 }).await;
     rig.dispatched(&verification).await;
 

@@ -113,7 +113,7 @@ impl Rig {
         Replica { started }
     }
 
-    async fn put(&self, kind: Kind, name: &str, id: Uuid, spec: Value) -> u64 {
+    pub(crate) async fn put(&self, kind: Kind, name: &str, id: Uuid, spec: Value) -> u64 {
         let now = Utc::now();
         let meta = json!({ "id": id, "workspace": "acme", "name": name, "createdAt": now, "updatedAt": now });
         let entity: Entity =
