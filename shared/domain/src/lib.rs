@@ -3,6 +3,7 @@
 //! Nothing here knows NATS, Redis, HTTP, a runtime or a clock: time is an argument, randomness is none.
 
 pub mod audit;
+pub mod backtest;
 pub mod catalog;
 pub mod command;
 pub mod decision;
