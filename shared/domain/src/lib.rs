@@ -30,3 +30,6 @@ pub mod window;
 
 /// A moment in UTC; RFC 3339 on the wire.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
+
+/// What lies between two moments.
+pub type TimeDelta = chrono::TimeDelta;

@@ -115,9 +115,9 @@ impl Story {
 
     fn report(&self, since: &str, policies: &[&str]) -> Report {
         let policies = policies.iter().flat_map(|yaml| entities("23:00:00", yaml));
-        let policies = policies.map(|entity| match entity {
-            Entity::Policy(policy) => policy,
-            other => panic!("not a policy: {other:?}"),
+        let policies = policies.map(|entity| {
+            let Entity::Policy(policy) = entity else { panic!("not a policy: {entity:?}") };
+            policy
         });
         let question = Question {
             workspace: acme(),
