@@ -92,14 +92,13 @@ fn files(manifests: Value) -> Result<Vec<File>, Problem> {
             ));
         }
     };
-    let file = |(index, item): (usize, Value)| match item {
-        Value::Object(map) if map.contains_key("kind") => {
-            let text = Value::Object(map).to_string();
-            Ok(File::new(format!("manifests[{index}]"), text))
+    let file = |(index, item): (usize, Value)| {
+        if item.get("kind").is_some() {
+            return Ok(File::new(format!("manifests[{index}]"), item.to_string()));
         }
-        item => serde_json::from_value(item).map_err(|error| {
+        serde_json::from_value(item).map_err(|error| {
             Problem::invalid_field(&format!("manifests[{index}]"), format!("is no file: {error}"))
-        }),
+        })
     };
     items.into_iter().enumerate().map(file).collect()
 }

@@ -100,3 +100,23 @@ async fn what_cannot_be_tried_is_refused_with_its_place() {
     assert_eq!(traces(&world).await, before);
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_while_one_runs_is_told_to_come_again() {
+    let world = World::with_shop().await;
+    let body = json!({ "manifests": gate("anyApproval: { minApprovals: 1 }"), "since": 60 });
+    let answers = futures::future::join_all((0..8).map(|_| world.post("vera", BACKTEST, body.clone()))).await;
+    let mut done = 0;
+    for answer in answers {
+        match answer.status {
+            StatusCode::OK => done += 1,
+            StatusCode::TOO_MANY_REQUESTS => {
+                assert!(answer.json["detail"].as_str().expect("a reason").contains("another back-test"));
+            }
+            _ => panic!("{answer:?}"),
+        }
+    }
+    assert!(done > 0, "nobody was served");
+    assert_eq!(world.post("vera", BACKTEST, body).await.status, StatusCode::OK, "the next one is served");
+    world.end().await;
+}
