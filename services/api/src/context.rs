@@ -33,6 +33,8 @@ pub(crate) struct Parts {
     pub(crate) events: EventSettings,
     /// One permit per client of live events.
     pub(crate) listeners: Arc<Semaphore>,
+    /// One permit: a back-test holds the whole history in memory.
+    pub(crate) backtests: Arc<Semaphore>,
 }
 
 impl std::ops::Deref for App {
@@ -56,7 +58,19 @@ impl App {
         let store = Store::new(bus.clone(), Arc::clone(&catalog));
         let catalog = Lookup::new(catalog);
         let listeners = Arc::new(Semaphore::new(events.clients_max));
-        Self(Arc::new(Parts { bus, catalog, store, decisions, views, keys, supervisor, events, listeners }))
+        let backtests = Arc::new(Semaphore::new(1));
+        Self(Arc::new(Parts {
+            bus,
+            catalog,
+            store,
+            decisions,
+            views,
+            keys,
+            supervisor,
+            events,
+            listeners,
+            backtests,
+        }))
     }
 
     /// The workspace of a path, by id or slug. One that the caller does not see does not exist.

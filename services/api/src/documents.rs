@@ -23,6 +23,12 @@ pub(crate) struct File {
     content: String,
 }
 
+impl File {
+    pub(crate) fn new(name: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { name: name.into(), content: content.into() }
+    }
+}
+
 /// An entity and where it stands.
 pub(crate) struct Located {
     pub(crate) entity: Entity,

@@ -4,6 +4,7 @@
 mod apply;
 mod audit;
 mod auth;
+mod backtest;
 mod caller;
 mod changes;
 mod context;

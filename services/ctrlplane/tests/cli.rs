@@ -212,6 +212,42 @@ async fn what_goes_wrong_is_told_by_place_and_exit_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_tried_on_the_past_before_it_counts() {
+    let world = World::start().await;
+    let dir = world.servers.dir.path();
+    world.run(&format!("apply -f {EXAMPLE}"), 0).await;
+    world.run("version create web v1", 0).await;
+    world.job(1, None).await;
+    let policy = |rule: &str| {
+        format!(
+            "kind: Policy\nmetadata: {{ name: quiet }}\nspec:\n  selector: \"true\"\n  rules: [{{ {rule} }}]\n"
+        )
+    };
+    let proposed = write(dir, "proposed.yaml", &policy("anyApproval: { minApprovals: 1 }"));
+    let (table, _) = world.run(&format!("policy backtest -f {proposed} --since 30d"), 0).await;
+    assert!(table.starts_with("REQUESTED") && table.contains("stopped"), "{table}");
+    assert!(table.contains("staging-eu-1") && table.contains("anyApproval of quiet"), "{table}");
+    assert!(table.contains("1 job: 0 allowed, 0 delayed, 0 overtaken, 1 stopped"), "{table}");
+    let (json, _) = world.run(&format!("policy backtest -f {proposed} -o json"), 0).await;
+    let report: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&report["totals"]["stopped"], &report["policies"][0]), (&1.into(), &"quiet".into()));
+    let harmless = write(dir, "harmless.yaml", &policy("versionSelector: { selector: 'true' }"));
+    let (table, _) = world.run(&format!("policy backtest -f {harmless} --since 1h"), 0).await;
+    assert_eq!(table, "1 job: 1 allowed, 0 delayed, 0 overtaken, 0 stopped\n");
+    let (policies, _) = world.run("get policies -o name", 0).await;
+    assert_eq!(policies, "policy/production-gate\n", "nothing was written");
+
+    let wrong = write(dir, "wrong.yaml", &policy("anyApproval: { minApproval: 1 }"));
+    let (_, said) = world.run(&format!("policy backtest -f {wrong}"), 1).await;
+    assert!(said.starts_with(&format!("{wrong}:5: spec.rules[0]")), "{said}");
+    let (_, said) = world.run(&format!("policy backtest -f {EXAMPLE}"), 1).await;
+    assert!(said.contains("only policies can be tried"), "{said}");
+    let (_, said) = world.run(&format!("policy backtest -f {proposed} --since soon"), 2).await;
+    assert!(said.contains("30d"), "{said}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jobs_are_followed_live_and_ctrl_c_is_the_end() {
     let world = World::start().await;
     world.run(&format!("apply -f {EXAMPLE}"), 0).await;

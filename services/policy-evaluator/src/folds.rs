@@ -59,7 +59,7 @@ impl Folds {
             Change::Put { key, sequence, payload, headers, .. } => {
                 (key, Some(payload), sequence, traceparent(&headers))
             }
-            Change::Delete { key, sequence } => (key, None, sequence, None),
+            Change::Delete { key, sequence, .. } => (key, None, sequence, None),
             Change::CaughtUp { sequence } => return progress.caught_up(sequence),
         };
         let applied = self.memory.catalog_mut().apply(&key, value.as_deref(), revision);
@@ -166,7 +166,7 @@ impl Folds {
                 }
                 progress.advance(sequence);
             }
-            Change::Delete { key, sequence } => {
+            Change::Delete { key, sequence, .. } => {
                 self.forget(&key, sequence);
                 progress.advance(sequence);
             }

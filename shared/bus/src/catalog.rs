@@ -69,7 +69,7 @@ impl CatalogFold {
     fn apply(&self, change: Change, on: &mut (impl FnMut(&Applied, u64) + Send)) {
         let (key, value, revision) = match change {
             Change::Put { key, sequence, payload, .. } => (key, Some(payload), sequence),
-            Change::Delete { key, sequence } => (key, None, sequence),
+            Change::Delete { key, sequence, .. } => (key, None, sequence),
             Change::CaughtUp { sequence } => {
                 self.reached.send_modify(|reached| {
                     reached.caught_up = true;

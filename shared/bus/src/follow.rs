@@ -68,6 +68,8 @@ pub enum Change {
         key: String,
         /// The sequence of its deletion.
         sequence: u64,
+        /// When that was stored.
+        published_at: Timestamp,
     },
     /// All that was there when the fold began has been told. Comes once, also when nothing was there.
     CaughtUp {
@@ -257,10 +259,10 @@ impl<F: FnMut(Change) + Send> Fold<F> {
             }
             None => message.subject.to_string(),
         };
+        let published_at = clock::of_nanos(info.published.unix_timestamp_nanos());
         let change = if self.place.key_prefix.is_some() && is_deletion(&headers) {
-            Change::Delete { key, sequence }
+            Change::Delete { key, sequence, published_at }
         } else {
-            let published_at = clock::of_nanos(info.published.unix_timestamp_nanos());
             Change::Put { key, sequence, payload: message.payload.clone(), headers, published_at }
         };
         (self.on)(change);

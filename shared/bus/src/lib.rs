@@ -20,6 +20,7 @@ mod messages;
 mod objects;
 mod publish;
 mod pull;
+mod replay;
 pub mod topology;
 mod trigger;
 
@@ -37,4 +38,5 @@ pub use job_log::{Base, JobLog, Known, Recorded};
 pub use messages::StoredMessage;
 pub use objects::Objects;
 pub use publish::Published;
+pub use replay::{ReplayError, replay};
 pub use trigger::{PAYLOAD_BYTES_MAX, TriggerEvent};

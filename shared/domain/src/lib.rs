@@ -3,6 +3,7 @@
 //! Nothing here knows NATS, Redis, HTTP, a runtime or a clock: time is an argument, randomness is none.
 
 pub mod audit;
+pub mod backtest;
 pub mod catalog;
 pub mod command;
 pub mod decision;
@@ -30,3 +31,6 @@ pub mod window;
 
 /// A moment in UTC; RFC 3339 on the wire.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
+
+/// What lies between two moments.
+pub type TimeDelta = chrono::TimeDelta;

@@ -2,6 +2,7 @@
 
 mod apply;
 mod approvals;
+mod backtest;
 mod catalog;
 mod dead_letters;
 mod events;
@@ -64,6 +65,7 @@ fn of_workspace() -> Router<App> {
         .route("/release-targets", get(targets::list))
         .route("/release-targets/explain", get(targets::explain_by_names))
         .route("/release-targets/{key}/explain", get(targets::explain))
+        .route("/policies/backtest", post(backtest::run))
         .route("/events", get(events::listen))
         .merge(catalog::aliases())
 }

@@ -3,6 +3,7 @@
 
 mod applying;
 mod auth;
+mod backtest;
 mod dead_letters;
 mod events;
 mod freezes;

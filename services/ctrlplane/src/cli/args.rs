@@ -45,6 +45,9 @@ pub(crate) enum Command {
     Version(VersionCommand),
     /// Tell why a release target is as it is: every rule's verdict, and when to look again
     Explain(ExplainArgs),
+    /// Try policies before they count
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Look after the views in Redis
     #[command(subcommand)]
     Projections(ProjectionsCommand),
@@ -60,6 +63,13 @@ pub(crate) enum VersionCommand {
     Create(CreateArgs),
     /// Reject a version everywhere: what runs it goes back
     Reject(RejectArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Tell what proposed policies would have stopped or delayed of what happened; changes nothing
+    #[command(after_help = EXIT_CODES)]
+    Backtest(BacktestArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -259,6 +269,18 @@ pub(crate) struct ExplainArgs {
     /// DEPLOYMENT ENVIRONMENT RESOURCE, or a target's key: resource, environment and deployment id, joined by hyphens
     #[arg(required = true, num_args = 1..=3, value_name = "TARGET")]
     pub(crate) target: Vec<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BacktestArgs {
+    /// The proposed policies: a file, a directory, or - for stdin; may be given several times
+    #[arg(long = "filename", short, value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// How far back, as in 12h or 30d
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration::parse)]
+    pub(crate) since: Duration,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

@@ -5,6 +5,7 @@ mod api;
 mod apply;
 mod approve;
 mod args;
+mod backtest;
 mod dead;
 mod delete;
 mod describe;
@@ -33,7 +34,7 @@ use failure::Failure;
 use session::Session;
 
 pub(crate) use args::{Command, EXIT_CODES};
-use args::{DeadCommand, ProjectionsCommand, VersionCommand};
+use args::{DeadCommand, PolicyCommand, ProjectionsCommand, VersionCommand};
 
 /// Does what was asked and tells how it went by the exit code.
 pub(crate) fn run(command: Command) -> ExitCode {
@@ -68,6 +69,9 @@ async fn perform(command: Command) -> Result<(), Failure> {
             version::reject(&Session::open(&args.client)?, &args).await
         }
         Command::Explain(args) => explain::run(&Session::open(&args.client)?, &args).await,
+        Command::Policy(PolicyCommand::Backtest(args)) => {
+            backtest::run(&Session::open(&args.client)?, &args).await
+        }
         Command::Projections(ProjectionsCommand::Rebuild(args)) => projections::rebuild(&args).await,
         Command::Dead(DeadCommand::List(args)) => dead::list(&Session::open(&args.client)?, &args).await,
         Command::Dead(DeadCommand::Redrive(args)) => {

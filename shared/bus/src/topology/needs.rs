@@ -210,6 +210,8 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Follow(Bucket(&TARGETS)),
             Read(Bucket(&TARGETS)),
             Write(Stream(&AUDIT), "ctrlplane.audit.>"),
+            // A back-test reads what happened, from the beginning.
+            Follow(Stream(&JOBS)),
             Read(Stream(&JOBS)),
             Write(Stream(&JOBS), "ctrlplane.job.>"),
             Read(Stream(&STATUS)),

@@ -9,4 +9,5 @@ mod jobs;
 mod kv;
 mod publish;
 mod recover;
+mod replay;
 mod rig;

@@ -23,6 +23,7 @@ mod skip;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 mod verification;
 mod version_cooldown;
 mod version_selector;

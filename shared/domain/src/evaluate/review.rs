@@ -132,7 +132,7 @@ fn shorten(considered: &mut Vec<ConsideredVersion>) {
 }
 
 /// What every gate of every enabled matching policy says; all are asked, so that *why* is complete.
-fn rulings<'a>(
+pub(super) fn rulings<'a>(
     view: &DeploymentView<'a>,
     place: &Place<'a>,
     history: &History<'a>,

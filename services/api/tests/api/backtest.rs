@@ -1,0 +1,122 @@
+//! Proposed policies on a real past: read from the bus with the api's own permissions, and without a trace.
+
+use crate::harness::World;
+use bus::topology::{AUDIT, JOBS, StreamSpec};
+use domain::job::{JobFact, TerminalStatus};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+const BACKTEST: &str = "/api/v1/workspaces/acme/policies/backtest";
+
+/// A gate for staging, with that rule.
+fn gate(rule: &str) -> String {
+    format!(
+        "kind: Policy\nmetadata: {{ name: quiet }}\nspec:\n  selector: environment.name == \"staging\"\n  \
+         rules: [{{ {rule} }}]\n"
+    )
+}
+
+/// How many messages catalog, facts and audit have ever had.
+async fn traces(world: &World) -> [u64; 3] {
+    let stream = world.bus.jetstream().get_stream("KV_catalog").await.expect("there");
+    let (audit, jobs): (&StreamSpec, &StreamSpec) = (&AUDIT, &JOBS);
+    let (audit, jobs) = (world.bus.last_sequence(audit).await, world.bus.last_sequence(jobs).await);
+    [stream.cached_info().state.last_sequence, audit.expect("there"), jobs.expect("there")]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_tried_on_what_happened_and_leaves_no_trace() {
+    let world = World::with_shop().await;
+    let versions = "/api/v1/workspaces/acme/deployments/web/versions";
+    let created = world.post("otto", versions, json!({ "tag": "1.0.1" })).await;
+    assert_eq!(created.status, StatusCode::ACCEPTED, "{created:?}");
+    let job = world.requested(1).await;
+    world.record(&job, JobFact::ended(TerminalStatus::Successful, None, "done")).await;
+    let before = traces(&world).await;
+
+    let approval = gate("anyApproval: { minApprovals: 1 }");
+    let body = json!({ "manifests": approval, "since": 3600 });
+    let tried = world.post("vera", BACKTEST, body.clone()).await;
+    assert_eq!(tried.status, StatusCode::OK, "{tried:?}");
+    assert_eq!(tried.json["totals"]["stopped"], 1, "{tried:?}");
+    let told = &tried.json["jobs"][0];
+    assert_eq!(
+        [&told["version"], &told["deployment"], &told["environment"], &told["resource"], &told["outcome"]],
+        ["1.0.1", "web", "staging", "cluster-eu", "stopped"]
+    );
+    assert_eq!(told["heldBy"][0]["rule"], "anyApproval", "{told}");
+    assert_eq!(told["heldBy"][0]["policy"], "quiet", "{told}");
+
+    let harmless = json!({ "manifests": gate("versionSelector: { selector: 'true' }"), "since": 3600 });
+    let tried = world.post("vera", BACKTEST, harmless).await;
+    assert_eq!((&tried.json["totals"]["allowed"], &tried.json["totals"]["jobs"]), (&json!(1), &json!(1)));
+
+    // A word that comes later lets it go later.
+    let approve = format!(
+        "/api/v1/workspaces/acme/deployment-versions/{}/user-approval-records",
+        created.json["id"].as_str().expect("an id")
+    );
+    let said = json!({ "environmentIds": [job.target.environment], "status": "approved" });
+    let said = world.ask("anna", Method::PUT, &approve, Some(said)).await;
+    assert!(said.status.is_success(), "{said:?}");
+    let tried = world.post("vera", BACKTEST, body).await;
+    let told = &tried.json["jobs"][0];
+    assert_eq!((&told["outcome"], &tried.json["totals"]["delayed"]), (&json!("delayed"), &json!(1)));
+    assert!(told["bySeconds"].is_number() && told["until"].is_string(), "{told}");
+    let [catalog, audit, jobs] = before;
+    assert_eq!(traces(&world).await, [catalog + 1, audit + 1, jobs], "only the approval was written");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_tried_is_refused_with_its_place() {
+    let world = World::with_shop().await;
+    let before = traces(&world).await;
+    let wrong = gate("anyApproval: { minApproval: 1 }");
+    let sent = json!({ "manifests": [{ "name": "proposed.yaml", "content": wrong }], "since": 60 });
+    let refused = world.post("vera", BACKTEST, sent).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{refused:?}");
+    let fault = &refused.json["errors"][0];
+    assert_eq!((&fault["file"], &fault["line"]), (&json!("proposed.yaml"), &json!(5)), "{refused:?}");
+    assert!(fault["field"].as_str().expect("a field").starts_with("spec.rules[0]"), "{refused:?}");
+
+    let fine = gate("anyApproval: { minApprovals: 1 }");
+    let system = "kind: System\nmetadata: { name: s }\nspec: {}\n";
+    let stranger = fine.replace("name: quiet", "name: quiet, workspace: other");
+    for (manifests, since, field) in [
+        (fine.as_str(), json!("yesterday"), "since"),
+        (&fine, json!("2999-01-01T00:00:00Z"), "since"),
+        (system, json!(60), "kind"),
+        (&stranger, json!(60), "metadata.workspace"),
+    ] {
+        let refused = world.post("vera", BACKTEST, json!({ "manifests": manifests, "since": since })).await;
+        let said = (refused.status, &refused.json["errors"][0]["field"]);
+        assert_eq!(said, (StatusCode::BAD_REQUEST, &json!(field)), "{refused:?}");
+    }
+    let nothing = world.post("vera", BACKTEST, json!({ "manifests": "", "since": 60 })).await;
+    assert_eq!(nothing.status, StatusCode::BAD_REQUEST, "{nothing:?}");
+    let tried = world.post("olga", BACKTEST, json!({ "manifests": fine, "since": 60 })).await;
+    assert_eq!(tried.status, StatusCode::NOT_FOUND, "another tenant's past is nobody's business");
+    assert_eq!(traces(&world).await, before);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_while_one_runs_is_told_to_come_again() {
+    let world = World::with_shop().await;
+    let body = json!({ "manifests": gate("anyApproval: { minApprovals: 1 }"), "since": 60 });
+    let answers = futures::future::join_all((0..8).map(|_| world.post("vera", BACKTEST, body.clone()))).await;
+    let mut done = 0;
+    for answer in answers {
+        match answer.status {
+            StatusCode::OK => done += 1,
+            StatusCode::TOO_MANY_REQUESTS => {
+                assert!(answer.json["detail"].as_str().expect("a reason").contains("another back-test"));
+            }
+            _ => panic!("{answer:?}"),
+        }
+    }
+    assert!(done > 0, "nobody was served");
+    assert_eq!(world.post("vera", BACKTEST, body).await.status, StatusCode::OK, "the next one is served");
+    world.end().await;
+}

@@ -1,0 +1,12 @@
+//! The back-test: what happened, replayed through policies that somebody proposes. It tells which jobs they would have
+//! stopped or delayed, and for how long; nothing is written anywhere.
+
+mod past;
+mod replay;
+mod report;
+#[cfg(test)]
+mod tests;
+
+pub use past::{CatalogMoment, JobMoment, Past};
+pub use replay::{Interrupted, Question, backtest};
+pub use report::{HeldBy, JudgedJob, Outcome, Report, Totals};

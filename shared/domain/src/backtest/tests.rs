@@ -1,0 +1,406 @@
+//! Pasts told as stories of one day, and what policies would have made of them.
+
+use super::{CatalogMoment, JobMoment, Outcome, Past, Question, Report, backtest};
+use crate::Timestamp;
+use crate::entity::Entity;
+use crate::id::{DeploymentId, EnvironmentId, JobId, ReleaseId, ResourceId, VersionId, derive};
+use crate::job::{JobEvent, JobFact, JobRef, TerminalStatus};
+use crate::manifest::{Defaults, File, parse};
+use crate::target::TargetKey;
+use crate::token::Slug;
+
+/// How many values of a key are kept.
+const KEPT: usize = 3;
+
+const SHOP: &str = "
+kind: Workspace
+metadata: { name: acme }
+---
+kind: System
+metadata: { name: shop }
+---
+kind: Environment
+metadata: { name: staging }
+spec: { systems: [shop], resourceSelector: resource.name.startsWith('staging') }
+---
+kind: Environment
+metadata: { name: production }
+spec: { systems: [shop], resourceSelector: resource.name.startsWith('production') }
+---
+kind: Resource
+metadata: { name: staging-0 }
+spec: { identifier: staging-0 }
+---
+kind: Resource
+metadata: { name: production-0 }
+spec: { identifier: production-0 }
+---
+kind: Resource
+metadata: { name: production-1 }
+spec: { identifier: production-1 }
+---
+kind: Deployment
+metadata: { name: web }
+spec: { systems: [shop] }
+";
+
+const WINDOW: &str = "deploymentWindow: { rrule: 'FREQ=DAILY;BYHOUR=14;BYMINUTE=0;BYSECOND=0', \
+                      durationMinutes: 60 }";
+
+fn acme() -> Slug {
+    "acme".parse().unwrap()
+}
+
+/// An instant of the day the stories are about.
+fn at(time: &str) -> Timestamp {
+    format!("2026-03-02T{time}Z").parse().unwrap()
+}
+
+/// What happened.
+#[derive(Default, Clone)]
+struct Story {
+    catalog: Vec<CatalogMoment>,
+    jobs: Vec<JobMoment>,
+}
+
+impl Story {
+    /// A shop in which v1 runs everywhere since the early morning.
+    fn of_a_shop() -> Self {
+        let mut story = Self::default();
+        story.put("01:00:00", SHOP);
+        story.version("01:30:00", "v1");
+        for resource in ["staging-0", "production-0", "production-1"] {
+            story.deploy("02:00:00", "02:10:00", "v1", resource);
+        }
+        story
+    }
+
+    fn put(&mut self, time: &str, yaml: &str) {
+        for entity in entities(time, yaml) {
+            let value = Some(serde_json::to_vec(&entity).unwrap());
+            self.change(time, entity.key().to_string(), value);
+        }
+    }
+
+    fn change(&mut self, time: &str, key: String, value: Option<Vec<u8>>) {
+        let revision = self.catalog.len() as u64 + 1;
+        self.catalog.push(CatalogMoment { at: at(time), revision, key, value });
+    }
+
+    fn version(&mut self, time: &str, tag: &str) {
+        let yaml =
+            format!("kind: Version\nmetadata: {{ name: {tag} }}\nspec: {{ deployment: web, tag: {tag} }}");
+        self.put(time, &yaml);
+    }
+
+    fn yes(&mut self, time: &str, tag: &str) {
+        let yaml = format!(
+            "kind: Approval\nmetadata: {{ name: ann }}\nspec: {{ deployment: web, version: {tag}, environment: \
+             production, user: ann, status: approved }}"
+        );
+        self.put(time, &yaml);
+    }
+
+    fn tell(&mut self, time: &str, job: &JobRef, fact: JobFact) {
+        let sequence = self.jobs.len() as u64 + 1;
+        let event = JobEvent { job: job.clone(), at: at(time), cause: None, traceparent: None, fact };
+        self.jobs.push(JobMoment { at: at(time), sequence, event });
+    }
+
+    fn deploy(&mut self, begin: &str, end: &str, tag: &str, resource: &str) {
+        let job = job(tag, resource);
+        self.tell(begin, &job, JobFact::Requested { catalog_revision: 1 });
+        self.tell(end, &job, JobFact::ended(TerminalStatus::Successful, None, "done"));
+    }
+
+    fn report(&self, since: &str, policies: &[&str]) -> Report {
+        let policies = policies.iter().flat_map(|yaml| entities("23:00:00", yaml));
+        let policies = policies.map(|entity| {
+            let Entity::Policy(policy) = entity else { panic!("not a policy: {entity:?}") };
+            policy
+        });
+        let question = Question {
+            workspace: acme(),
+            policies: policies.collect(),
+            since: at(since),
+            until: at("23:00:00"),
+        };
+        let past = Past::of(self.catalog.clone(), self.jobs.clone(), KEPT);
+        backtest(past, &question, &mut || true).unwrap()
+    }
+}
+
+/// `v2 production-0 delayed by 60s: window` for each job, in order.
+fn told(report: &Report) -> Vec<String> {
+    let line = |job: &super::JudgedJob| {
+        let became = match &job.outcome {
+            Outcome::Allowed => "allowed".to_owned(),
+            Outcome::Delayed { until, by_seconds } => {
+                assert_eq!((*until - job.requested_at).num_seconds(), *by_seconds);
+                format!("delayed by {by_seconds}s")
+            }
+            Outcome::Overtaken { by } => format!("overtaken by {by}"),
+            Outcome::Stopped => "stopped".to_owned(),
+            Outcome::Waiting { until } => format!("waiting until {until:?}"),
+            Outcome::Unknown => "unknown".to_owned(),
+        };
+        let rules: Vec<&str> = job.held_by.iter().map(|held| held.rule.as_str()).collect();
+        let why = if rules.is_empty() { String::new() } else { format!(": {}", rules.join(", ")) };
+        format!("{} {} {became}{why}", job.version, job.resource)
+    };
+    report.jobs.iter().map(line).collect()
+}
+
+fn entities(time: &str, yaml: &str) -> Vec<Entity> {
+    let files = [File { name: "story.yaml", text: yaml }];
+    let workspace = acme();
+    let documents = parse(&files, &Defaults { workspace: Some(&workspace), now: at(time) });
+    documents.unwrap().into_iter().map(|document| document.entity).collect()
+}
+
+fn policy(rules: &str) -> String {
+    named("gate", "environment.name == 'production'", rules)
+}
+
+fn named(name: &str, selector: &str, rules: &str) -> String {
+    format!(
+        "kind: Policy\nmetadata: {{ name: {name} }}\nspec:\n  selector: \"{selector}\"\n  rules: [{{ {rules} }}]"
+    )
+}
+
+fn job(tag: &str, resource: &str) -> JobRef {
+    let deployment = DeploymentId::of(&acme(), "web");
+    let environment = resource.split('-').next().unwrap();
+    let release = ReleaseId(derive(&[tag, resource]));
+    JobRef {
+        workspace: acme(),
+        id: JobId::of(release, 1),
+        target: TargetKey {
+            deployment,
+            environment: EnvironmentId::of(&acme(), environment),
+            resource: ResourceId::of(&acme(), resource),
+        },
+        version: VersionId::of(deployment, tag),
+        tag: tag.to_owned(),
+        release,
+        attempt: 1,
+        deployment: "web".parse().unwrap(),
+        environment: environment.parse().unwrap(),
+        purpose: Default::default(),
+    }
+}
+
+#[test]
+fn a_policy_that_allows_everything_changes_nothing() {
+    let mut story = Story::of_a_shop();
+    story.version("10:00:00", "v2");
+    story.deploy("10:00:01", "10:05:00", "v2", "staging-0");
+    story.deploy("10:00:02", "10:05:00", "v2", "production-0");
+    let report = story.report("09:00:00", &[&policy("versionSelector: { selector: 'true' }")]);
+    assert_eq!(told(&report), ["v2 staging-0 allowed", "v2 production-0 allowed"]);
+    assert_eq!((report.totals.jobs, report.totals.allowed, report.totals.delayed_seconds), (2, 2, 0));
+    assert_eq!(report.policies, ["gate"]);
+    // What is disabled, or is about other places, says nothing.
+    let off =
+        policy("versionSelector: { selector: 'false' }").replace("spec:\n", "spec:\n  enabled: false\n");
+    assert_eq!(told(&story.report("09:00:00", &[&off])), told(&report));
+}
+
+#[test]
+fn a_window_delays_by_exact_seconds() {
+    let mut story = Story::of_a_shop();
+    story.version("10:00:00", "v2");
+    story.deploy("10:00:02", "10:05:00", "v2", "production-0");
+    story.deploy("14:30:00", "14:31:00", "v2", "production-1");
+    let report = story.report("09:00:00", &[&policy(WINDOW)]);
+    assert_eq!(
+        told(&report),
+        ["v2 production-0 delayed by 14398s: deploymentWindow", "v2 production-1 allowed"]
+    );
+    assert_eq!((report.totals.delayed_seconds, report.totals.longest_delay_seconds), (14_398, 14_398));
+    // What was asked for before is history, not judged.
+    assert_eq!(told(&story.report("12:00:00", &[&policy(WINDOW)])), ["v2 production-1 allowed"]);
+    // A job of the late evening waits for a window after the end of history.
+    story.deploy("20:00:00", "20:01:00", "v3", "production-0");
+    story.version("19:00:00", "v3");
+    let lines = told(&story.report("15:00:00", &[&policy(WINDOW)]));
+    assert_eq!(lines, ["v3 production-0 waiting until 2026-03-03T14:00:00Z: deploymentWindow"]);
+}
+
+#[test]
+fn an_approval_that_never_came_stops_and_a_late_one_delays() {
+    let mut story = Story::of_a_shop();
+    story.version("10:00:00", "v2");
+    story.deploy("10:00:02", "10:05:00", "v2", "production-0");
+    let gate = policy("anyApproval: { minApprovals: 1 }");
+    let report = story.report("09:00:00", &[&gate]);
+    assert_eq!(told(&report), ["v2 production-0 stopped: anyApproval"]);
+    assert_eq!((report.totals.stopped, report.totals.allowed), (1, 0));
+    assert!(!report.jobs[0].held_by[0].reason.is_empty());
+    story.yes("10:00:32", "v2");
+    assert_eq!(told(&story.report("09:00:00", &[&gate])), ["v2 production-0 delayed by 30s: anyApproval"]);
+    // A version that is older than the time in question is older than the policy.
+    assert_eq!(told(&story.report("10:00:01", &[&gate])), ["v2 production-0 allowed"]);
+}
+
+#[test]
+fn a_soak_counts_from_the_success_also_where_that_was_delayed() {
+    let mut story = Story::of_a_shop();
+    story.version("10:00:00", "v2");
+    story.deploy("10:00:01", "10:05:00", "v2", "staging-0");
+    story.deploy("10:05:01", "10:06:00", "v2", "production-0");
+    let soak = policy(
+        "environmentProgression: { dependsOnEnvironmentSelector: environment.name == 'staging', \
+         minimumSoakTimeMinutes: 30 }",
+    );
+    let lines = told(&story.report("09:00:00", &[&soak]));
+    assert_eq!(lines, ["v2 staging-0 allowed", "v2 production-0 delayed by 1799s: environmentProgression"]);
+    // Staging begins at 14:00:00, so it ends at 14:04:59.
+    let window = named("hours", "environment.name == 'staging'", WINDOW);
+    let lines = told(&story.report("09:00:00", &[&soak, &window]));
+    assert_eq!(
+        lines,
+        [
+            "v2 staging-0 delayed by 14399s: deploymentWindow",
+            "v2 production-0 delayed by 16198s: environmentProgression"
+        ]
+    );
+    // Without staging there is no production.
+    let never = named("never", "environment.name == 'staging'", "versionSelector: { selector: 'false' }");
+    let lines = told(&story.report("09:00:00", &[&soak, &never]));
+    assert_eq!(
+        lines,
+        ["v2 staging-0 stopped: versionSelector", "v2 production-0 stopped: environmentProgression"]
+    );
+}
+
+#[test]
+fn what_a_held_job_did_later_does_not_let_it_go() {
+    let mut story = Story::of_a_shop();
+    story.version("02:20:00", "v2");
+    // Really it was deployed before the cooldown of ten minutes was over.
+    story.deploy("02:12:00", "02:13:00", "v2", "production-0");
+    let cooldown = policy("versionCooldown: { intervalSeconds: 1200 }");
+    let lines = told(&story.report("02:11:00", &[&cooldown]));
+    assert_eq!(lines, ["v2 production-0 unknown"], "the catalog of then did not have it");
+    let mut story = Story::of_a_shop();
+    story.version("02:11:00", "v2");
+    story.deploy("02:12:00", "02:13:00", "v2", "production-0");
+    let lines = told(&story.report("02:11:00", &[&cooldown]));
+    assert_eq!(lines, ["v2 production-0 delayed by 1080s: versionCooldown"]);
+}
+
+#[test]
+fn a_newer_version_overtakes_what_is_held_and_an_older_one_does_not() {
+    let mut story = Story::of_a_shop();
+    story.version("10:00:00", "v2");
+    story.version("11:00:00", "v3");
+    story.deploy("10:00:02", "10:05:00", "v2", "production-0");
+    story.deploy("11:00:02", "11:05:00", "v3", "production-0");
+    story.deploy("11:00:02", "11:05:00", "v3", "production-1");
+    story.deploy("12:00:00", "12:05:00", "v2", "production-1");
+    assert_eq!(
+        told(&story.report("09:00:00", &[&policy(WINDOW)])),
+        [
+            "v2 production-0 overtaken by v3: deploymentWindow",
+            "v3 production-0 delayed by 10798s: deploymentWindow",
+            "v3 production-1 delayed by 10798s: deploymentWindow",
+            "v2 production-1 delayed by 7200s: deploymentWindow"
+        ]
+    );
+}
+
+#[test]
+fn a_rollout_counts_from_when_the_other_gates_let_it_go() {
+    let mut story = Story::of_a_shop();
+    story.version("10:00:00", "v2");
+    story.deploy("10:00:00", "10:05:00", "v2", "production-0");
+    story.deploy("10:00:00", "10:05:00", "v2", "production-1");
+    let rollout = policy("gradualRollout: { rolloutType: linear, timeScaleInterval: 600 }");
+    let report = story.report("09:00:00", &[&rollout]);
+    let mut outcomes: Vec<String> = told(&report).iter().map(|line| line[16..].to_owned()).collect();
+    outcomes.sort();
+    assert_eq!(outcomes, ["allowed", "delayed by 600s: gradualRollout"]);
+}
+
+#[test]
+fn a_proposed_policy_stands_in_for_the_one_of_its_name() {
+    let mut story = Story::of_a_shop();
+    story.put("03:00:00", &policy("anyApproval: { minApprovals: 1 }"));
+    story.version("10:00:00", "v2");
+    story.yes("10:00:01", "v2");
+    story.deploy("10:00:02", "10:05:00", "v2", "production-0");
+    let two = policy("anyApproval: { minApprovals: 2 }");
+    assert_eq!(told(&story.report("09:00:00", &[&two])), ["v2 production-0 stopped: anyApproval"]);
+    // The stored one comes and goes; the proposed one is there from the beginning.
+    let key = entities("03:00:00", &two)[0].key().to_string();
+    story.change("09:30:00", key, None);
+    assert_eq!(told(&story.report("09:00:00", &[&two])), ["v2 production-0 stopped: anyApproval"]);
+    // Other policies do not count: they let it go when it went.
+    let other = named("other", "true", "versionSelector: { selector: 'true' }");
+    assert_eq!(told(&story.report("09:00:00", &[&other])), ["v2 production-0 allowed"]);
+}
+
+#[test]
+fn what_was_changed_too_often_to_be_kept_is_taken_to_have_been_there() {
+    let mut story = Story::of_a_shop();
+    let key = EnvironmentId::of(&acme(), "production").0.to_string();
+    let begin = story.catalog.iter().position(|change| change.key.ends_with(&key)).unwrap();
+    let first = story.catalog.remove(begin);
+    for (time, revision) in [("11:00:00", 101), ("11:00:01", 102), ("11:00:02", 103)] {
+        story.catalog.push(CatalogMoment { at: at(time), revision, ..first.clone() });
+    }
+    story.version("10:00:00", "v2");
+    story.deploy("10:00:02", "10:05:00", "v2", "production-0");
+    let gate = policy(WINDOW);
+    assert_eq!(
+        told(&story.report("09:00:00", &[&gate])),
+        ["v2 production-0 delayed by 14398s: deploymentWindow"]
+    );
+    story.catalog.pop();
+    assert_eq!(
+        told(&story.report("09:00:00", &[&gate])),
+        ["v2 production-0 unknown"],
+        "that is its creation"
+    );
+}
+
+#[test]
+fn the_same_past_gives_the_same_report_in_whatever_order_it_is_given() {
+    let mut story = Story::of_a_shop();
+    for (tag, begin) in [("v2", "10:00:00"), ("v3", "13:59:59"), ("v4", "15:10:00")] {
+        story.version(begin, tag);
+        for resource in ["staging-0", "production-0", "production-1"] {
+            let (asked, ended) = (format!("{}1", &begin[..7]), format!("{}9", &begin[..7]));
+            story.deploy(&asked, &ended, tag, resource);
+        }
+    }
+    let policies = [
+        policy(&format!("{WINDOW} }}, {{ gradualRollout: {{ rolloutType: linear, timeScaleInterval: 60 }}")),
+        named("all", "true", "versionCooldown: { intervalSeconds: 600 }"),
+    ];
+    let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
+    let report = story.report("09:00:00", &policies);
+    assert_eq!(report.jobs.len(), 9);
+    assert!(report.totals.delayed > 0, "{report:?}");
+    let mut shuffled = story.clone();
+    shuffled.catalog.reverse();
+    shuffled.jobs.reverse();
+    assert_eq!(shuffled.report("09:00:00", &policies), report);
+    let text = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
+}
+
+#[test]
+fn it_stops_when_nobody_waits_any_more() {
+    let story = Story::of_a_shop();
+    let question =
+        Question { workspace: acme(), policies: Vec::new(), since: at("00:00:00"), until: at("23:00:00") };
+    let past = Past::of(story.catalog, story.jobs, KEPT);
+    let mut left = 3;
+    let mut keep_going = || {
+        left -= 1;
+        left > 0
+    };
+    assert!(backtest(past, &question, &mut keep_going).is_err());
+}
