@@ -154,7 +154,7 @@ fn told(report: &Report) -> Vec<String> {
 fn entities(time: &str, yaml: &str) -> Vec<Entity> {
     let files = [File { name: "story.yaml", text: yaml }];
     let workspace = acme();
-    let documents = parse(&files, &Defaults { workspace: Some(&workspace), now: at(time) });
+    let documents = parse(&files, &Defaults { workspace: Some(&workspace), now: at(time), by: "ann" });
     documents.unwrap().into_iter().map(|document| document.entity).collect()
 }
 
