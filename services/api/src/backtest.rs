@@ -19,6 +19,8 @@ use crate::context::App;
 use crate::documents::{self, File};
 use crate::problem::{Fault, Problem};
 
+/// Who says what files leave open: no policy is told by it.
+const NOBODY: &str = "nobody";
 /// Of catalog and facts together no more is read: it is all in memory at once.
 const MESSAGES_MAX: usize = 2_000_000;
 /// A back-test that takes longer is given up; clients wait a little longer than that.
@@ -107,7 +109,7 @@ fn files(manifests: Value) -> Result<Vec<File>, Problem> {
 fn proposed(files: &[File], workspace: &Slug) -> Result<Vec<Record<Policy>>, Problem> {
     let mut faults = Vec::new();
     let mut policies = Vec::new();
-    for located in documents::read(files, Some(workspace)).map_err(refused)? {
+    for located in documents::read(files, Some(workspace), NOBODY).map_err(refused)? {
         if located.entity.meta().workspace != *workspace {
             let message = format!("is another workspace than {workspace}, whose past this is about");
             faults.push(located.fault("metadata.workspace", message));
