@@ -69,6 +69,11 @@ impl Selection {
         }
     }
 
+    /// A resource as selectors see it.
+    pub(super) fn value(&self, resource: ResourceId) -> Option<&Result<ScopeValue, SelectorError>> {
+        self.resources.get(&resource)
+    }
+
     /// The environments a resource is in, or of which that cannot be told.
     pub(super) fn environments_of(&self, resource: ResourceId) -> BTreeSet<EnvironmentId> {
         let concerned = self.environments.iter().filter(|(_, selected)| {

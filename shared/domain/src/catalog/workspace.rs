@@ -13,7 +13,7 @@ use crate::id::{
     DeploymentId, EnvironmentId, FreezeId, JobAgentId, PinId, PolicyId, RedeployId, RelationshipRuleId,
     ResourceId, RolloutControlId, SkipId, SystemId, TriggerId, VariableSetId, VersionId, WorkspaceId,
 };
-use crate::selector::{Scope, Selector, value_of};
+use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
 use crate::target::TargetKey;
 use crate::token::Slug;
 use crate::trigger_rule::Rule;
@@ -116,6 +116,11 @@ impl WorkspaceCatalog {
     /// The tenant.
     pub fn slug(&self) -> &Slug {
         &self.slug
+    }
+
+    /// A resource as selectors see it, converted when it was written.
+    pub(crate) fn resource_value(&self, id: ResourceId) -> Option<&Result<ScopeValue, SelectorError>> {
+        self.selection.value(id)
     }
 
     /// What was compiled of its texts.

@@ -5,6 +5,7 @@ use crate::catalog::{
     WorkspaceCatalog, deployment_context, environment_context, resource_context, version_context,
 };
 use crate::entity::{Deployment, Environment, Record, Resource, Version};
+use crate::id::ResourceId;
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
 use serde::Serialize;
 use serde_json::json;
@@ -142,7 +143,9 @@ impl<'a> Asker<'a> {
             scope = scope.with("environment", value);
         }
         if selector.uses(RESOURCE) {
-            scope = scope.with(RESOURCE, self.value(resource.meta.id, || resource_context(resource))?);
+            let known = self.ws.resource_value(ResourceId(resource.meta.id)).cloned();
+            let value = known.unwrap_or_else(|| value_of(&resource_context(resource)))?;
+            scope = scope.with(RESOURCE, value);
         }
         Ok(scope)
     }
