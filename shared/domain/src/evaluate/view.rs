@@ -42,6 +42,8 @@ pub struct DeploymentView<'a> {
     policies: Vec<&'a Record<Policy>>,
     variables: Resolver<'a>,
     pub(super) freezes: Vec<&'a Record<Freeze>>,
+    /// Most workspaces have none: then no target's key need be made.
+    has_redeploys: bool,
 }
 
 /// One target with what it consists of.
@@ -84,6 +86,7 @@ impl<'a> DeploymentView<'a> {
             selected: RefCell::default(),
             policies,
             variables: Resolver::of(ws, deployment),
+            has_redeploys: ws.redeploys().next().is_some(),
             freezes: ws
                 .freezes()
                 .filter(|freeze| freeze.spec.until.is_none_or(|until| now < until))
@@ -167,6 +170,9 @@ impl<'a> DeploymentView<'a> {
 
     /// The wish to bring something to the target once more.
     pub(super) fn redeploy(&self, target: &TargetKey) -> Option<&'a Record<Redeploy>> {
+        if !self.has_redeploys {
+            return None;
+        }
         self.ws.redeploy(RedeployId::of(target))
     }
 
