@@ -156,6 +156,17 @@ async fn an_answer_that_repeats_a_secret_is_masked_before_anybody_sees_it() {
 }
 
 #[tokio::test]
+async fn a_later_look_that_shows_a_secret_is_masked_too() {
+    let world = World::start(Answers::WithTheRun, PLACES, vault).await;
+    let command = world.stage.started().await;
+    world.stage.rig.say(command.job.id, &format!("waits for {TOKEN}"));
+    let known = world.stage.look(&command).await;
+    let raw = known.state.raw.expect("the words are kept").status;
+    assert_eq!(raw, "waits for ***");
+    world.holds_no_secret(&command).await;
+}
+
+#[tokio::test]
 async fn a_secret_that_is_missing_ends_the_job_before_an_intent_is_recorded() {
     let world = World::start(Answers::WithTheRun, &[PLACES[0], ("/steps/0", "lost")], vault).await;
     let command = world.stage.dispatched().await;

@@ -1,10 +1,11 @@
 //! The secrets of a job: put into a copy of its config for the one call that starts it, and taken out of whatever the
-//! platform says to that call.
+//! platform says to that call or later.
 
 use super::Agent;
 use crate::platform::{CallError, Platform, Triggered};
 use crate::secrets::SecretSource;
 use domain::command::AgentCommand;
+use domain::job::{ExternalRef, JobState, Links, RawStatus, Snapshot};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -28,13 +29,21 @@ impl fmt::Debug for Source {
 /// A config with its secrets, for one call.
 pub(super) struct Filled {
     config: Map<String, Value>,
-    /// The texts a secret may show as, the longest first.
-    masked: Vec<SecretString>,
+    mask: Mask,
 }
+
+/// The texts that the secrets of a job may show as, the longest first.
+pub(super) struct Mask(Vec<SecretString>);
 
 impl fmt::Debug for Filled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Filled")
+    }
+}
+
+impl fmt::Debug for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mask")
     }
 }
 
@@ -43,7 +52,7 @@ impl<P: Platform> Agent<P> {
     pub(super) fn filled(&self, command: &AgentCommand) -> Result<Filled, CallError> {
         let workspace = &command.job.workspace;
         let mut config = Value::Object(command.config.clone());
-        let mut masked = Vec::new();
+        let mut secrets = Vec::new();
         for (pointer, name) in &command.secrets {
             let place = place(&mut config, pointer).ok_or_else(|| {
                 let why = format!("the config has no place for the secret {name:?} at {pointer:?}");
@@ -53,9 +62,8 @@ impl<P: Platform> Agent<P> {
                 CallError::Unauthorized(format!("the secret {name:?} of workspace {workspace}: {why}"))
             })?;
             *place = Value::String(secret.expose_secret().to_owned());
-            masked.extend(texts(secret.expose_secret()));
+            secrets.push(secret);
         }
-        masked.sort_by_key(|text| std::cmp::Reverse(text.expose_secret().len()));
         let config = match config {
             Value::Object(config) => config,
             // No pointer leads to the whole, so it stayed a map.
@@ -63,7 +71,16 @@ impl<P: Platform> Agent<P> {
                 Map::new()
             }
         };
-        Ok(Filled { config, masked })
+        Ok(Filled { config, mask: Mask::of(&secrets) })
+    }
+
+    /// What hides the secrets of a job in later words about its run. A secret that is gone by now cannot be looked for.
+    pub(super) fn mask(&self, state: &JobState) -> Mask {
+        let Some(assigned) = &state.assigned else { return Mask(Vec::new()) };
+        let names = assigned.dispatch.secrets.values();
+        let found: Vec<SecretString> =
+            names.filter_map(|name| self.secrets.0.secret(&state.job.workspace, name).ok()).collect();
+        Mask::of(&found)
     }
 }
 
@@ -92,37 +109,68 @@ impl Filled {
     /// The answer without the secrets. What names a run stays as it is: by another name it could not be followed.
     pub(super) fn masked(&self, answer: Result<Triggered, CallError>) -> Result<Triggered, CallError> {
         match answer {
-            Ok(Triggered::Run { mut external, links }) => {
-                external.url = external.url.map(|url| self.mask(url));
-                let links =
-                    links.into_iter().map(|(name, link)| (self.mask(name), self.mask(link))).collect();
-                Ok(Triggered::Run { external, links })
+            Ok(Triggered::Run { external, links }) => {
+                Ok(Triggered::Run { external: self.mask.run(external), links: self.mask.links(links) })
             }
             Ok(Triggered::Accepted) => Ok(Triggered::Accepted),
-            Err(error) => Err(self.masked_error(error)),
+            Err(error) => Err(self.mask.error(error)),
         }
     }
+}
 
-    pub(super) fn masked_error(&self, error: CallError) -> CallError {
+impl Mask {
+    fn of(secrets: &[SecretString]) -> Self {
+        let mut texts: Vec<SecretString> =
+            secrets.iter().flat_map(|secret| texts(secret.expose_secret())).collect();
+        texts.sort_by_key(|text| std::cmp::Reverse(text.expose_secret().len()));
+        Self(texts)
+    }
+
+    pub(super) fn error(&self, error: CallError) -> CallError {
         match error {
-            CallError::Unauthorized(why) => CallError::Unauthorized(self.mask(why)),
-            CallError::Invalid(why) => CallError::Invalid(self.mask(why)),
-            CallError::RateLimited { after, why } => CallError::RateLimited { after, why: self.mask(why) },
-            CallError::Ambiguous(why) => CallError::Ambiguous(self.mask(why)),
-            CallError::Transient(why) => CallError::Transient(self.mask(why)),
+            CallError::Unauthorized(why) => CallError::Unauthorized(self.text(why)),
+            CallError::Invalid(why) => CallError::Invalid(self.text(why)),
+            CallError::RateLimited { after, why } => CallError::RateLimited { after, why: self.text(why) },
+            CallError::Ambiguous(why) => CallError::Ambiguous(self.text(why)),
+            CallError::Transient(why) => CallError::Transient(self.text(why)),
         }
     }
 
-    pub(super) fn mask(&self, text: String) -> String {
+    pub(super) fn run(&self, run: ExternalRef) -> ExternalRef {
+        ExternalRef { url: run.url.map(|url| self.text(url)), ..run }
+    }
+
+    pub(super) fn snapshot<S>(&self, snapshot: Snapshot<S>) -> Snapshot<S> {
+        Snapshot {
+            raw: snapshot.raw.map(|raw| self.raw(raw)),
+            message: snapshot.message.map(|message| self.text(message)),
+            links: self.links(snapshot.links),
+            external: snapshot.external.map(|run| self.run(run)),
+            ..snapshot
+        }
+    }
+
+    pub(super) fn raw(&self, raw: RawStatus) -> RawStatus {
+        RawStatus {
+            status: self.text(raw.status),
+            conclusion: raw.conclusion.map(|conclusion| self.text(conclusion)),
+        }
+    }
+
+    fn links(&self, links: Links) -> Links {
+        links.into_iter().map(|(name, link)| (self.text(name), self.text(link))).collect()
+    }
+
+    fn text(&self, text: String) -> String {
         let mut text = text;
-        for secret in &self.masked {
+        for secret in &self.0 {
             text = text.replace(secret.expose_secret(), MASK);
         }
-        self.mask_cut_off(text)
+        self.cut_off(text)
     }
 
     /// Platforms' words are cut at some length, perhaps in the middle of a secret.
-    fn mask_cut_off(&self, text: String) -> String {
+    fn cut_off(&self, text: String) -> String {
         let (whole, end) = match text.strip_suffix('…') {
             Some(whole) => (whole, "…"),
             None => (text.as_str(), ""),
@@ -132,7 +180,7 @@ impl Filled {
             let cuts = secret.char_indices().map(|(at, _)| at).filter(|at| *at >= MASKED_BYTES_MIN);
             cuts.rev().find(|at| whole.ends_with(&secret[..*at]))
         };
-        match self.masked.iter().filter_map(begun).max() {
+        match self.0.iter().filter_map(begun).max() {
             Some(length) => format!("{}{MASK}{end}", &whole[..whole.len() - length]),
             None => text,
         }
@@ -144,15 +192,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn filled(secrets: &[&str]) -> Filled {
-        let mut masked: Vec<SecretString> = secrets.iter().flat_map(|secret| texts(secret)).collect();
-        masked.sort_by_key(|text| std::cmp::Reverse(text.expose_secret().len()));
-        Filled { config: Map::new(), masked }
+    fn mask(secrets: &[&str]) -> Mask {
+        Mask::of(&secrets.iter().map(|secret| SecretString::from(*secret)).collect::<Vec<_>>())
     }
 
     #[track_caller]
     fn check(secrets: &[&str], text: &str, expected: &str) {
-        assert_eq!(filled(secrets).mask(text.to_owned()), expected);
+        assert_eq!(mask(secrets).text(text.to_owned()), expected);
     }
 
     #[test]
@@ -189,7 +235,8 @@ mod tests {
 
     #[test]
     fn nothing_shows_a_secret() {
-        let shown = format!("{:?} {:?}", filled(&["hunter2"]), Source(Arc::new(crate::NoSecrets)));
-        assert_eq!(shown, "Filled Source");
+        let filled = Filled { config: Map::new(), mask: mask(&["hunter2"]) };
+        let shown = format!("{filled:?} {:?} {:?}", filled.mask, Source(Arc::new(crate::NoSecrets)));
+        assert_eq!(shown, "Filled Mask Source");
     }
 }

@@ -297,7 +297,7 @@ impl<P: Platform> Agent<P> {
         error: CallError,
         cause: Option<String>,
     ) -> Result<(), Failure> {
-        match error {
+        match self.mask(&known.state).error(error) {
             CallError::Unauthorized(why) => {
                 let why = format!("{why}; whether a run was started could not be looked up");
                 self.end(&known, TerminalStatus::InvalidIntegration, None, &why, cause).await

@@ -119,6 +119,15 @@ impl Scripted {
         self.world().asked_with.clone()
     }
 
+    /// The run is from now on in a state of that name.
+    pub(crate) fn say(&self, job: JobId, status: &str) {
+        let mut world = self.world();
+        let version = world.stamp();
+        let run = world.runs.iter_mut().find(|run| run.job == job).expect("the job has a run");
+        run.version = version;
+        status.clone_into(&mut run.status);
+    }
+
     fn asked(&self, config: &Map<String, Value>) {
         self.world().asked_with.push(Value::Object(config.clone()));
     }
