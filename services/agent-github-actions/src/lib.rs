@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 pub mod github;
+mod secrets;
 mod settings;
 
 use crate::github::{GithubActions, Parts};
@@ -49,7 +50,8 @@ impl Service for AgentGithubActions {
             search_lag: settings.search_lag(),
             writes_per_minute: settings.writes_per_minute,
         })?;
-        let agent = Agent::new(Arc::new(github), &bus, settings.agent());
+        let secrets = Arc::new(secrets::of_jobs(Arc::clone(&boot.secrets)));
+        let agent = Agent::with_secrets(Arc::new(github), &bus, settings.agent(), Clock::real(), secrets);
         agent.run(drain).await.context("working commands and webhooks")?;
         bus.drain().await;
         Ok(())

@@ -8,9 +8,11 @@ mod clock;
 pub mod conformance;
 pub mod http;
 mod platform;
+mod secrets;
 
 pub use clock::{Clock, ClockHand};
 pub use platform::{
     CallError, CancelAck, CancelMode, CorrelationKey, Found, NotReadable, Platform, PlatformEvent, RunKey,
     Seen, Signal, TriggerRequest, Triggered,
 };
+pub use secrets::{NoSecrets, SecretSource};

@@ -6,11 +6,13 @@ use domain::id::JobId;
 use domain::job::{ExternalRef, Links, Snapshot, SnapshotStatus};
 use domain::token::Slug;
 use serde_json::{Map, Value};
+use std::fmt;
 use std::time::Duration;
 
 /// A platform that runs jobs.
 ///
-/// Every call takes the job's rendered config: connection, credentials by name, and what to run.
+/// Every call takes the job's rendered config: connection, credentials by name, and what to run. Only `trigger` and `rerun`
+/// get it with the job's secrets; all others have null there.
 #[async_trait::async_trait]
 pub trait Platform: Send + Sync + 'static {
     /// The token in command and status subjects, e.g. `github-app`.
@@ -58,12 +60,18 @@ pub trait Platform: Send + Sync + 'static {
 }
 
 /// What to start.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct TriggerRequest<'a> {
     /// The job, whose id the platform carries.
     pub job: JobId,
-    /// The rendered config.
+    /// The rendered config, with the job's secrets in it: nothing of it may be logged, kept or said in an error.
     pub config: &'a Map<String, Value>,
+}
+
+impl fmt::Debug for TriggerRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TriggerRequest").field("job", &self.job).finish_non_exhaustive()
+    }
 }
 
 /// What a run is found by.

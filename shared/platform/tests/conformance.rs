@@ -1,6 +1,7 @@
 //! The suite holds for a scripted platform in memory, on a real bus: one that names its runs and one that does not.
 #![allow(clippy::unwrap_used, reason = "a panic is a test's answer")]
 
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod scripted;
 
 use bus::topology::{Service, needs_of};

@@ -15,24 +15,33 @@ use fake_github::{Delivery, FakeGithub, Script, Webhook};
 use serde_json::{Map, Value};
 use servers::{Nats, NatsOptions, test_binaries};
 use service::{CommonSettings, Plan, Secrets, Started, Supervisor};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 const JOB_COUNT: usize = 20;
+const SHOP_DB: &str = "pl4nted-shop-db";
+const GLOBEX_TOKEN: &str = "pl4nted-globex-token";
 
 async fn replica(supervisor: &Supervisor, nats: &Nats) -> Started {
     let mut common = CommonSettings::default();
     nats.url().clone_into(&mut common.nats.url);
-    let secrets = Secrets::new(None, [("CTRLPLANE_SECRET_PAT".to_owned(), PAT.to_owned())]);
+    let secrets = [
+        ("CTRLPLANE_SECRET_PAT", PAT),
+        ("CTRLPLANE_SECRET_VAR_ACME_SHOP_DB", SHOP_DB),
+        ("CTRLPLANE_SECRET_VAR_GLOBEX_TOKEN", GLOBEX_TOKEN),
+    ];
+    let secrets = Secrets::new(None, secrets.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let plan = Plan { settings: Settings::default(), common, secrets: Arc::new(secrets) };
     service::start::<AgentGithubActions>(supervisor, plan).await.unwrap()
 }
 
 /// A job as the dispatcher leaves it, and its command on the bus.
-async fn dispatch(bus: &Bus, config: &Map<String, Value>) -> JobRef {
+async fn dispatch(bus: &Bus, config: &Map<String, Value>, secrets: &[(&str, &str)]) -> JobRef {
+    let owned = |(pointer, name): &(&str, &str)| ((*pointer).to_owned(), (*name).to_owned());
+    let secrets: BTreeMap<String, String> = secrets.iter().map(owned).collect();
     let platform = Slug::of_name(GITHUB_ACTIONS);
     let agent = JobAgentId(Uuid::new_v4());
     let job = JobRef {
@@ -58,7 +67,7 @@ async fn dispatch(bus: &Bus, config: &Map<String, Value>) -> JobRef {
         config: config.clone(),
         context: Value::Null,
         deadlines: Default::default(),
-        secrets: Default::default(),
+        secrets: secrets.clone(),
     });
     let mut after = 0;
     for fact in [JobFact::Requested { catalog_revision: 1 }, dispatched] {
@@ -78,7 +87,7 @@ async fn dispatch(bus: &Bus, config: &Map<String, Value>) -> JobRef {
         force: false,
         freezes_seen: Default::default(),
         freeze_begins_at: None,
-        secrets: Default::default(),
+        secrets,
     };
     let subject = subject::command(&platform, agent, Verb::Trigger, job.id);
     // Twice, as a dispatcher that died in between would.
@@ -129,10 +138,10 @@ fn recorded(bus: &Bus, name: &'static str, supervisor: &Supervisor) -> watch::Re
     seen
 }
 
-async fn wait_for_all(mut seen: watch::Receiver<BTreeSet<JobId>>, doing: &str) {
-    let all = seen.wait_for(|jobs| jobs.len() == JOB_COUNT);
+async fn wait_for(count: usize, mut seen: watch::Receiver<BTreeSet<JobId>>, doing: &str) {
+    let all = seen.wait_for(|jobs| jobs.len() == count);
     let waited = tokio::time::timeout(SOON, all).await.is_ok();
-    assert!(waited, "{} of {JOB_COUNT} jobs are {doing}", seen.borrow().len());
+    assert!(waited, "{} of {count} jobs are {doing}", seen.borrow().len());
 }
 
 #[tokio::test]
@@ -153,9 +162,9 @@ async fn two_replicas_run_every_job_once_to_its_end() {
 
     let mut jobs = Vec::new();
     for _ in 0..JOB_COUNT {
-        jobs.push(dispatch(&bus, &config(&fake.base_url())).await);
+        jobs.push(dispatch(&bus, &config(&fake.base_url()), &[]).await);
     }
-    wait_for_all(triggered, "triggered").await;
+    wait_for(JOB_COUNT, triggered, "triggered").await;
     for run in fake.runs() {
         let over = |delivery: &Delivery| {
             delivery.run_id == Some(run.id) && delivery.action.as_deref() == Some("completed")
@@ -165,12 +174,56 @@ async fn two_replicas_run_every_job_once_to_its_end() {
     for delivery in fake.deliveries().iter().rev() {
         ingest(&bus, delivery).await;
     }
-    wait_for_all(finished, "finished").await;
+    wait_for(JOB_COUNT, finished, "finished").await;
 
     assert_eq!(fake.dispatch_count(), JOB_COUNT as u64);
     for job in jobs {
         let known = bus.jobs().load(&job.workspace, job.id).await.unwrap().unwrap();
         assert_eq!(known.state.status(), JobStatus::Failure, "{:?}", known.state);
+    }
+    supervisor.drain();
+    supervisor.finish(Duration::from_secs(10)).await.unwrap();
+}
+
+/// A workflow gets the secret its job's workspace has under that name; of another workspace and of the agent's own, nothing.
+#[tokio::test]
+async fn a_workflow_gets_the_secrets_of_its_workspace_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let nats =
+        Nats::start(NatsOptions::new(&test_binaries().await.nats, dir.path().join("nats"))).await.unwrap();
+    let bus = connect(&nats).await;
+    let fake = FakeGithub::start(options(Script::failure())).await.unwrap();
+    let supervisor = Supervisor::new("test");
+    replica(&supervisor, &nats).await;
+    let (triggered, finished) =
+        (recorded(&bus, "triggered", &supervisor), recorded(&bus, "finished", &supervisor));
+    let mut config = config(&fake.base_url());
+    config.insert("inputs".to_owned(), serde_json::json!({ "version": null }));
+
+    let mut jobs = Vec::new();
+    for name in ["shop-db", "token", "globex-token", "pat"] {
+        jobs.push(dispatch(&bus, &config, &[("/inputs/version", name)]).await);
+    }
+    wait_for(1, triggered, "triggered").await;
+    wait_for(3, finished, "finished").await;
+
+    let inputs: Vec<Option<String>> =
+        fake.runs().iter().map(|run| run.inputs.get("version").cloned()).collect();
+    assert_eq!(inputs, [Some(SHOP_DB.to_owned())]);
+    for (n, job) in jobs.iter().enumerate() {
+        let events = bus.jobs().events(&job.workspace, job.id).await.unwrap();
+        for (_, event) in &events {
+            let text = serde_json::to_string(event).unwrap();
+            assert!([SHOP_DB, GLOBEX_TOKEN, PAT].iter().all(|secret| !text.contains(secret)), "{text}");
+        }
+        let names: Vec<&str> = events.iter().map(|(_, event)| event.fact.name()).collect();
+        let known = bus.jobs().load(&job.workspace, job.id).await.unwrap().unwrap();
+        if n == 0 {
+            assert!(names.contains(&"triggered"), "{names:?}");
+        } else {
+            assert_eq!(names, ["requested", "dispatched", "finished"]);
+            assert_eq!(known.state.status(), JobStatus::InvalidIntegration, "{:?}", known.state);
+        }
     }
     supervisor.drain();
     supervisor.finish(Duration::from_secs(10)).await.unwrap();

@@ -31,6 +31,7 @@ impl<P: Platform> Agent<P> {
         config: &Map<String, Value>,
     ) -> Result<Option<Sighting>, CallError> {
         let state = &known.state;
+        let mask = self.mask(state);
         if let Some(run) = run_to_repeat(state) {
             // The run is known; what is looked for is its next attempt.
             return match self.in_time(self.platform.observe(config, run)).await? {
@@ -38,7 +39,7 @@ impl<P: Platform> Agent<P> {
                     Ok(snapshot.order.map(|order| order.attempt).filter(|n| *n > run.attempt).map(
                         |attempt| Sighting {
                             external: ExternalRef { attempt, ..run.clone() },
-                            snapshot: *snapshot,
+                            snapshot: mask.snapshot(*snapshot),
                         },
                     ))
                 }
@@ -48,13 +49,15 @@ impl<P: Platform> Agent<P> {
         let key = CorrelationKey { job: state.job.id, config };
         let since = state.dispatched_at.unwrap_or(state.created_at) - CLOCK_SKEW;
         match self.in_time(self.platform.find(&key, since)).await? {
-            Found::Run { external, snapshot } => Ok(Some(Sighting { external, snapshot: *snapshot })),
+            Found::Run { external, snapshot } => {
+                Ok(Some(Sighting { external: mask.run(external), snapshot: mask.snapshot(*snapshot) }))
+            }
             Found::None => Ok(None),
             Found::Several { external, snapshot, count } => {
                 tracing::warn!(job = %state.job.id, run = external.id, count, "several runs carry this job's id; the oldest is taken");
                 metrics::counter!("platform_several_runs_total", "platform" => external.platform.to_string())
                     .increment(1);
-                Ok(Some(Sighting { external, snapshot: *snapshot }))
+                Ok(Some(Sighting { external: mask.run(external), snapshot: mask.snapshot(*snapshot) }))
             }
         }
     }

@@ -76,6 +76,7 @@ impl<P: Platform> Agent<P> {
             return self.something_changed(&known, cause).await;
         };
         let job = known.state.job.clone();
+        let snapshot = self.mask(&known.state).snapshot(snapshot);
         match self.told(known, &signal.run, snapshot.clone(), cause.clone()).await? {
             Told::Refused if was_cached => {
                 // What we remember may be old: before a refusal counts, look.

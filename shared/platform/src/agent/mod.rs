@@ -13,6 +13,7 @@ mod handlers;
 mod observe;
 mod recent;
 mod runs;
+mod secrets;
 mod settings;
 mod step;
 mod trigger;
@@ -23,12 +24,14 @@ pub use settings::AgentSettings;
 
 use crate::clock::Clock;
 use crate::platform::{CallError, Platform};
+use crate::secrets::{NoSecrets, SecretSource};
 use bus::topology::{RUNS, agent_commands, agent_events};
 use bus::{Bucket, Bus, BusError, Failure, Freezes, JobLog, Known, consume};
 use domain::id::JobId;
 use domain::token::Slug;
 use futures::future::try_join_all;
 use recent::Recent;
+use secrets::Source;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +44,7 @@ pub struct Agent<P> {
     jobs: JobLog,
     runs: Bucket,
     freezes: Freezes,
+    secrets: Source,
     clock: Clock,
     settings: AgentSettings,
     /// Tries of which this process knows that they had no effect.
@@ -50,19 +54,31 @@ pub struct Agent<P> {
 }
 
 impl<P: Platform> Agent<P> {
-    /// An agent that works with the real time.
+    /// An agent that works with the real time and has no secrets for jobs.
     pub fn new(platform: Arc<P>, bus: &Bus, settings: AgentSettings) -> Arc<Self> {
         Self::with_clock(platform, bus, settings, Clock::real())
     }
 
-    /// An agent whose grace periods pass by that clock.
+    /// An agent whose grace periods pass by that clock, and that has no secrets for jobs.
     pub fn with_clock(platform: Arc<P>, bus: &Bus, settings: AgentSettings, clock: Clock) -> Arc<Self> {
+        Self::with_secrets(platform, bus, settings, clock, Arc::new(NoSecrets))
+    }
+
+    /// An agent that puts secrets of that source where jobs ask for them.
+    pub fn with_secrets(
+        platform: Arc<P>,
+        bus: &Bus,
+        settings: AgentSettings,
+        clock: Clock,
+        secrets: Arc<dyn SecretSource>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             platform,
             bus: bus.clone(),
             jobs: bus.jobs(),
             runs: bus.bucket(&RUNS),
             freezes: Freezes::new(bus),
+            secrets: Source(secrets),
             clock,
             settings,
             without_effect: Recent::new(16_384),

@@ -79,13 +79,14 @@ impl<P: Platform> Agent<P> {
     ) -> Result<(), Failure> {
         match self.in_time(self.platform.observe(config, run)).await {
             Ok(Seen::Snapshot(snapshot)) => {
-                let snapshot = Snapshot { external: None, ..*snapshot };
+                let snapshot = self.mask(&known.state).snapshot(Snapshot { external: None, ..*snapshot });
                 let base = Base::Known(Box::new(known.clone()));
                 self.snapshot(&known.state.job, snapshot, base, cause).await?;
                 Ok(())
             }
             Ok(Seen::Unchanged) => Ok(()),
             Ok(Seen::UnknownWords { raw }) => {
+                let raw = self.mask(&known.state).raw(raw);
                 let platform = self.platform.name().to_string();
                 tracing::warn!(job = %known.state.job.id, status = raw.status, conclusion = raw.conclusion, "the platform uses words we do not know");
                 metrics::counter!("platform_unknown_words_total", "platform" => platform).increment(1);
@@ -127,7 +128,7 @@ impl<P: Platform> Agent<P> {
         error: CallError,
         cause: Option<String>,
     ) -> Result<(), Failure> {
-        match error {
+        match self.mask(&known.state).error(error) {
             CallError::Unauthorized(why) | CallError::Invalid(why) => {
                 tracing::warn!(job = %known.state.job.id, "the run cannot be looked at: {}", telemetry::redact(&why));
                 self.note(known, &format!("the run cannot be reached: {why}"), None, cause).await

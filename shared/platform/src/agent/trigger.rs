@@ -2,6 +2,7 @@
 //! lost, looks for the run before another intent may be recorded.
 
 use super::effects::{ACCEPTED, CALL, STARTED, UNKNOWN};
+use super::secrets::Filled;
 use super::step::{Step, delta, last_order, run_to_repeat, start_until, step};
 use super::{Agent, later};
 use crate::platform::{CallError, Platform, TriggerRequest, Triggered};
@@ -56,8 +57,8 @@ impl<P: Platform> Agent<P> {
             }
             return self.send_back(known, reason, cause).await;
         }
-        match ready {
-            Ok(()) => {}
+        let filled = match ready.and_then(|()| self.filled(command)) {
+            Ok(filled) => filled,
             Err(CallError::RateLimited { after, why }) => return Err(later(after, why)),
             Err(CallError::Transient(why) | CallError::Ambiguous(why)) => {
                 return Err(later(BACKOFF_FIRST, why));
@@ -76,12 +77,12 @@ impl<P: Platform> Agent<P> {
                     | Step::Nothing => self.resume(command, known, cause).await,
                 };
             }
-        }
+        };
         match self
             .start(command, 1, Base::After(command.after), command.rerun_of.clone(), cause.clone())
             .await?
         {
-            Start::Ours(intent) => self.call(command, intent, cause).await,
+            Start::Ours(intent) => self.call(command, &filled, intent, cause).await,
             Start::Not(Some(known)) => self.resume(command, *known, cause).await,
             Start::Not(None) => Err(Failure::retry(format!("job {} has no history", command.job.id))),
         }
@@ -144,14 +145,14 @@ impl<P: Platform> Agent<P> {
         if let (Some(reason), Phase::Dispatched) = (overtaken, &known.state.phase) {
             return self.send_back(known, reason, cause).await;
         }
-        match ready {
-            Ok(()) => {}
+        let filled = match ready.and_then(|()| self.filled(command)) {
+            Ok(filled) => filled,
             Err(error) => return self.had_no_effect(&known, fence, error, cause).await,
-        }
+        };
         let repeats = run_to_repeat(&known.state).cloned();
         let base = Base::Known(Box::new(known));
         match self.start(command, fence, base, repeats, cause.clone()).await? {
-            Start::Ours(intent) => self.call(command, intent, cause).await,
+            Start::Ours(intent) => self.call(command, &filled, intent, cause).await,
             Start::Not(_) => Err(later(LOOK_AGAIN, "another replica is starting the job")),
         }
     }
@@ -178,6 +179,7 @@ impl<P: Platform> Agent<P> {
     async fn call(
         &self,
         command: &AgentCommand,
+        filled: &Filled,
         intent: Intent,
         cause: Option<String>,
     ) -> Result<(), Failure> {
@@ -190,14 +192,14 @@ impl<P: Platform> Agent<P> {
             .effect(self.in_time(async {
                 match &intent.repeats {
                     None => {
-                        self.platform.trigger(&TriggerRequest { job: job.id, config: &command.config }).await
+                        self.platform.trigger(&TriggerRequest { job: job.id, config: filled.config() }).await
                     }
-                    Some(run) => self.platform.rerun(&command.config, run).await,
+                    Some(run) => self.platform.rerun(filled.config(), run).await,
                 }
             }))
             .await;
         let base = Base::After(intent.sequence);
-        let error = match (answer, intent.repeats) {
+        let error = match (filled.masked(answer), intent.repeats) {
             (Ok(Triggered::Run { external, links }), _) => {
                 tracing::info!(job = %job.id, run = external.id, attempt = external.attempt, "the platform has the job");
                 self.triggered(job, external, links, base, cause).await?;
@@ -295,7 +297,7 @@ impl<P: Platform> Agent<P> {
         error: CallError,
         cause: Option<String>,
     ) -> Result<(), Failure> {
-        match error {
+        match self.mask(&known.state).error(error) {
             CallError::Unauthorized(why) => {
                 let why = format!("{why}; whether a run was started could not be looked up");
                 self.end(&known, TerminalStatus::InvalidIntegration, None, &why, cause).await

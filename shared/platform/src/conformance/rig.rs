@@ -6,6 +6,7 @@ use bytes::Bytes;
 use domain::id::JobId;
 use domain::token::Slug;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,11 @@ pub trait Rig: Send + Sync {
 
     /// A config with which jobs run.
     fn config(&self) -> Map<String, Value>;
+
+    /// Where in that config secrets belong, by JSON pointer, and their names.
+    fn secret_places(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
 
     /// Texts that must never be recorded: tokens, keys, passwords.
     fn secrets(&self) -> Vec<String>;

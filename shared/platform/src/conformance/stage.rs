@@ -4,6 +4,7 @@ use super::rig::{Rig, Webhook};
 use crate::agent::{Agent, AgentSettings, Commands, Events};
 use crate::clock::{Clock, ClockHand};
 use crate::platform::Platform;
+use crate::secrets::{NoSecrets, SecretSource};
 use bus::{Base, Bus, Delivery, Failure, Handler, HeaderMap, JobLog, Json, Known, Recorded, TriggerEvent};
 use domain::command::{AgentCommand, Verb};
 use domain::id::{DeploymentId, EnvironmentId, JobAgentId, JobId, ReleaseId, ResourceId, VersionId};
@@ -40,14 +41,27 @@ pub struct Settled {
     pub retries: usize,
     /// For how long it was put off each time.
     pub put_off: Vec<Duration>,
+    /// Why it was put off each time.
+    pub said: Vec<String>,
 }
 
 impl<R: Rig> Stage<R> {
     /// A stage for one case. The stand-in and its platform go by the same clock, whose hand is given too.
     pub fn new(bus: &Bus, rig: R, clock: Clock, hand: ClockHand) -> Self {
+        Self::with_secrets(bus, rig, clock, hand, Arc::new(NoSecrets))
+    }
+
+    /// A stage whose agent has secrets for jobs.
+    pub fn with_secrets(
+        bus: &Bus,
+        rig: R,
+        clock: Clock,
+        hand: ClockHand,
+        secrets: Arc<dyn SecretSource>,
+    ) -> Self {
         // A run that does not show is looked for on our clock, not in real time.
         let settings = AgentSettings { find_within: Duration::from_millis(600), ..AgentSettings::default() };
-        let agent = Agent::with_clock(rig.platform(), bus, settings, clock.clone());
+        let agent = Agent::with_secrets(rig.platform(), bus, settings, clock.clone(), secrets);
         let workspace = Slug::of_name(&format!("conformance-{}", Uuid::new_v4()));
         Self { rig, hand, clock, jobs: bus.jobs(), workspace, agent, seen: Mutex::default() }
     }
@@ -86,7 +100,7 @@ impl<R: Rig> Stage<R> {
             config: self.rig.config(),
             context: Value::Null,
             deadlines: Default::default(),
-            secrets: Default::default(),
+            secrets: self.rig.secret_places(),
         };
         let after = self.record(job, JobFact::Dispatched(dispatch)).await;
         AgentCommand {
@@ -100,7 +114,7 @@ impl<R: Rig> Stage<R> {
             force: false,
             freezes_seen: Default::default(),
             freeze_begins_at: None,
-            secrets: Default::default(),
+            secrets: self.rig.secret_places(),
         }
     }
 
@@ -215,7 +229,10 @@ impl<R: Rig> Stage<R> {
     }
 
     /// No secret in any fact of the case.
-    pub(super) async fn no_secret_was_recorded(&self) {
+    ///
+    /// # Panics
+    /// When there is one.
+    pub async fn no_secret_was_recorded(&self) {
         let jobs = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for job in jobs {
             let events = self.jobs.events(&job.workspace, job.id).await.expect("the bus answers");
@@ -246,8 +263,9 @@ impl<R: Rig> Stage<R> {
             };
             match handle(delivery).await {
                 Ok(()) => return settled,
-                Err(Failure::Later { after, .. }) => {
+                Err(Failure::Later { after, why }) => {
                     settled.put_off.push(after);
+                    settled.said.push(why);
                     self.hand.pass(after);
                 }
                 Err(Failure::Retry(error)) => {

@@ -15,6 +15,7 @@ use platform::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,6 +28,20 @@ pub(crate) enum Answers {
     WithNothing,
 }
 
+/// What an answer that repeats the config is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Echo {
+    /// A run with a link.
+    Link,
+    /// Each kind of error.
+    Unauthorized,
+    Invalid,
+    RateLimited,
+    Transient,
+    /// As any [`Fault::AnswerLost`], after the run was made.
+    Ambiguous,
+}
+
 const SECRET: &str = "hunter2-hunter2";
 
 /// A handle; clones share the platform.
@@ -34,6 +49,9 @@ const SECRET: &str = "hunter2-hunter2";
 pub(crate) struct Scripted {
     clock: Clock,
     answers: Answers,
+    config: Map<String, Value>,
+    secret_places: BTreeMap<String, String>,
+    secrets: Vec<String>,
     world: Arc<Mutex<World>>,
 }
 
@@ -47,6 +65,9 @@ struct World {
     unreachable: u32,
     /// How long a run does not show in a search.
     hidden_for: Duration,
+    echo: Option<Echo>,
+    started_with: Vec<Value>,
+    asked_with: Vec<Value>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,7 +83,53 @@ struct Run {
 
 impl Scripted {
     pub(crate) fn new(clock: Clock, answers: Answers) -> Self {
-        Self { clock, answers, world: Arc::default() }
+        Self {
+            clock,
+            answers,
+            config: Map::new(),
+            secret_places: BTreeMap::new(),
+            secrets: vec![SECRET.to_owned()],
+            world: Arc::default(),
+        }
+    }
+
+    /// Jobs run with this config, in which secrets belong, and these texts are secret.
+    pub(crate) fn with_config(self, config: &Value, places: &[(&str, &str)], secrets: &[&str]) -> Self {
+        let owned = |(pointer, name): &(&str, &str)| ((*pointer).to_owned(), (*name).to_owned());
+        Self {
+            config: config.as_object().expect("a map").clone(),
+            secret_places: places.iter().map(owned).collect(),
+            secrets: secrets.iter().map(|secret| (*secret).to_owned()).collect(),
+            ..self
+        }
+    }
+
+    /// The next call that starts a run is answered with words that repeat its config.
+    pub(crate) fn echo(&self, echo: Echo) {
+        self.world().echo = Some(echo);
+    }
+
+    /// The configs of the calls that started, or tried to start, a run.
+    pub(crate) fn started_with(&self) -> Vec<Value> {
+        self.world().started_with.clone()
+    }
+
+    /// The configs of all other calls.
+    pub(crate) fn asked_with(&self) -> Vec<Value> {
+        self.world().asked_with.clone()
+    }
+
+    /// The run is from now on in a state of that name.
+    pub(crate) fn say(&self, job: JobId, status: &str) {
+        let mut world = self.world();
+        let version = world.stamp();
+        let run = world.runs.iter_mut().find(|run| run.job == job).expect("the job has a run");
+        run.version = version;
+        status.clone_into(&mut run.status);
+    }
+
+    fn asked(&self, config: &Map<String, Value>) {
+        self.world().asked_with.push(Value::Object(config.clone()));
     }
 
     /// The next calls that start a run cannot be sent.
@@ -90,10 +157,26 @@ impl Scripted {
     }
 
     /// Starts or repeats a run, as far as nothing is wrong.
-    fn begin(&self, begin: impl FnOnce(&mut World) -> Run) -> Result<Triggered, CallError> {
+    fn begin(
+        &self,
+        config: &Map<String, Value>,
+        begin: impl FnOnce(&mut World) -> Run,
+    ) -> Result<Triggered, CallError> {
         self.gate()?;
         let now = self.clock.now();
         let mut world = self.world();
+        let config = Value::Object(config.clone());
+        let words = format!("what am I to do with {config}?");
+        world.started_with.push(config);
+        let echo = world.echo.take();
+        let after = Duration::from_secs(7);
+        match echo {
+            Some(Echo::Unauthorized) => return Err(CallError::Unauthorized(words)),
+            Some(Echo::Invalid) => return Err(CallError::Invalid(words)),
+            Some(Echo::RateLimited) => return Err(CallError::RateLimited { after, why: words }),
+            Some(Echo::Transient) => return Err(CallError::Transient(words)),
+            Some(Echo::Link | Echo::Ambiguous) | None => {}
+        }
         match world.fault {
             Some(Fault::RateLimited { after }) => {
                 world.fault = None;
@@ -109,6 +192,14 @@ impl Scripted {
         }
         assert!(world.blocked_until.is_none_or(|until| now >= until), "called before the limit was over");
         let run = begin(&mut world);
+        match echo {
+            Some(Echo::Ambiguous) => return Err(CallError::Ambiguous(words)),
+            Some(Echo::Link) => {
+                let external = ExternalRef { url: Some(words.clone()), ..external(&run) };
+                return Ok(Triggered::Run { external, links: Links::from([("run".to_owned(), words)]) });
+            }
+            Some(Echo::Unauthorized | Echo::Invalid | Echo::RateLimited | Echo::Transient) | None => {}
+        }
         if world.fault.take() == Some(Fault::AnswerLost) {
             return Err(CallError::Ambiguous("connection reset".to_owned()));
         }
@@ -182,8 +273,13 @@ impl Platform for Scripted {
         Duration::from_secs(10)
     }
 
+    async fn ready(&self, config: &Map<String, Value>) -> Result<(), CallError> {
+        self.asked(config);
+        Ok(())
+    }
+
     async fn trigger(&self, request: &TriggerRequest<'_>) -> Result<Triggered, CallError> {
-        self.begin(|world| {
+        self.begin(request.config, |world| {
             let version = world.stamp();
             let id = world.runs.len() as u64 + 1;
             let run = Run {
@@ -201,6 +297,7 @@ impl Platform for Scripted {
     }
 
     async fn find(&self, key: &CorrelationKey<'_>, _since: Timestamp) -> Result<Found, CallError> {
+        self.asked(key.config);
         self.gate()?;
         let world = self.world();
         let now = self.clock.now();
@@ -214,7 +311,8 @@ impl Platform for Scripted {
         })
     }
 
-    async fn observe(&self, _config: &Map<String, Value>, run: &ExternalRef) -> Result<Seen, CallError> {
+    async fn observe(&self, config: &Map<String, Value>, run: &ExternalRef) -> Result<Seen, CallError> {
+        self.asked(config);
         self.gate()?;
         let Some(run) = self.run(&run.id) else { return Ok(Seen::Gone) };
         Ok(match snapshot(&run, Source::Read) {
@@ -225,10 +323,11 @@ impl Platform for Scripted {
 
     async fn cancel(
         &self,
-        _config: &Map<String, Value>,
+        config: &Map<String, Value>,
         run: &ExternalRef,
         _how: CancelMode,
     ) -> Result<CancelAck, CallError> {
+        self.asked(config);
         self.gate()?;
         let Some(run) = self.run(&run.id) else { return Ok(CancelAck::Gone) };
         Ok(match status(&run.status) {
@@ -237,8 +336,8 @@ impl Platform for Scripted {
         })
     }
 
-    async fn rerun(&self, _config: &Map<String, Value>, run: &ExternalRef) -> Result<Triggered, CallError> {
-        self.begin(|world| {
+    async fn rerun(&self, config: &Map<String, Value>, run: &ExternalRef) -> Result<Triggered, CallError> {
+        self.begin(config, |world| {
             let version = world.stamp();
             let run = world.runs.iter_mut().find(|known| known.id.to_string() == run.id).expect("it ran");
             run.attempt += 1;
@@ -273,11 +372,15 @@ impl Rig for Scripted {
     }
 
     fn config(&self) -> Map<String, Value> {
-        Map::new()
+        self.config.clone()
+    }
+
+    fn secret_places(&self) -> BTreeMap<String, String> {
+        self.secret_places.clone()
     }
 
     fn secrets(&self) -> Vec<String> {
-        vec![SECRET.to_owned()]
+        self.secrets.clone()
     }
 
     async fn runs(&self, job: JobId) -> usize {
