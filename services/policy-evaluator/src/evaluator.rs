@@ -4,8 +4,9 @@
 use crate::commit::{Committed, Write, commit};
 use crate::dirty::{Marked, What};
 use crate::memory::{Memory, PATIENCE};
+use bus::clock::Clock;
 use bus::topology::TARGETS;
-use bus::{Bucket, Bus, BusError, clock};
+use bus::{Bucket, Bus, BusError};
 use chrono::TimeDelta;
 use domain::decision::{TargetDecision, Verdict};
 use domain::evaluate::{DeploymentView, same_decision};
@@ -29,14 +30,15 @@ pub(crate) struct Evaluator {
     pub(crate) bus: Bus,
     memory: Arc<Memory>,
     targets: Bucket,
+    clock: Clock,
     writes_in_flight: usize,
     locks: Mutex<HashMap<DeploymentId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Evaluator {
-    pub(crate) fn new(bus: Bus, memory: Arc<Memory>, writes_in_flight: usize) -> Self {
+    pub(crate) fn new(bus: Bus, memory: Arc<Memory>, clock: Clock, writes_in_flight: usize) -> Self {
         let targets = bus.bucket(&TARGETS);
-        Self { bus, memory, targets, writes_in_flight, locks: Mutex::default() }
+        Self { bus, memory, targets, clock, writes_in_flight, locks: Mutex::default() }
     }
 
     /// Looks at everything that is marked in the deployment. What could not be written stays marked.
@@ -120,7 +122,7 @@ impl Evaluator {
         let facts = self.memory.facts();
         let decisions = self.memory.decisions();
         let Some(ws) = catalog.workspace(left.workspace) else { return writes };
-        let now = clock::now();
+        let now = self.clock.now();
         // Up to there everything is taken in, also what left nothing to be folded.
         let revision = catalog.revision().max(self.memory.reached.catalog.sequence());
         let view = DeploymentView::of(ws, &facts, &*decisions, left.deployment, now).at_revision(revision);

@@ -26,6 +26,7 @@ use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::trigger::TriggerWorker;
 use anyhow::Context;
+use bus::clock::Clock;
 use bus::topology::{self, evaluator_hints, evaluator_triggers};
 use bus::{Limits, consume};
 use service::{Boot, CommonSettings, Service, connect_bus};
@@ -60,11 +61,15 @@ impl Service for PolicyEvaluator {
     }
 
     async fn run(boot: Boot<Settings>) -> anyhow::Result<()> {
-        run(boot).await
+        run(boot, Clock::real()).await
     }
 }
 
-async fn run(boot: Boot<Settings>) -> anyhow::Result<()> {
+/// Decides by that clock until the drain. [`PolicyEvaluator`] takes the real one.
+///
+/// # Errors
+/// When the bus cannot be reached or a fold cannot be followed.
+pub async fn run(boot: Boot<Settings>, clock: Clock) -> anyhow::Result<()> {
     let caught_up = boot.readiness.gate("folds");
     let bus = connect_bus(&boot, topology::Service::PolicyEvaluator).await?;
     let (supervisor, drain) = (boot.supervisor.clone(), boot.supervisor.token());
@@ -92,7 +97,8 @@ async fn run(boot: Boot<Settings>) -> anyhow::Result<()> {
     folds.go_live();
     caught_up.set(true, "catalog, facts and decisions are in memory");
 
-    let evaluator = Arc::new(Evaluator::new(bus.clone(), memory.clone(), settings.writes_in_flight));
+    let evaluator =
+        Arc::new(Evaluator::new(bus.clone(), memory.clone(), clock.clone(), settings.writes_in_flight));
     supervisor.spawn("outbox", {
         let (bus, drain) = (bus.clone(), drain.clone());
         async move {
@@ -102,8 +108,9 @@ async fn run(boot: Boot<Settings>) -> anyhow::Result<()> {
     });
     supervisor.spawn("timers", {
         let (memory, outbox, drain) = (memory.clone(), folds.outbox.clone(), drain.clone());
+        let clock = clock.clone();
         async move {
-            timers::ring(memory, outbox, drain).await;
+            timers::ring(memory, outbox, clock, drain).await;
             Ok(())
         }
     });
@@ -117,7 +124,7 @@ async fn run(boot: Boot<Settings>) -> anyhow::Result<()> {
     supervisor.spawn("full-pass", {
         let (memory, every, drain) = (memory.clone(), settings.full_pass(), drain.clone());
         async move {
-            timers::full_pass(memory, every, drain).await;
+            timers::full_pass(memory, every, clock, drain).await;
             Ok(())
         }
     });

@@ -5,9 +5,10 @@ use crate::dirty::What;
 use crate::evaluator::Evaluator;
 use crate::memory::{Memory, PATIENCE};
 use crate::outbox::Outbox;
-use bus::clock;
+use bus::clock::Clock;
 use bus::topology::JOBS;
 use chrono::TimeDelta;
+use domain::Timestamp;
 use domain::hint::Hint;
 use domain::id::DeploymentId;
 use domain::token::Slug;
@@ -24,9 +25,9 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 const LOOKS_MAX: usize = 8;
 
 /// Hints at deployments when a decision's next look is due. All replicas do, with the same message id.
-pub(crate) async fn ring(memory: Arc<Memory>, outbox: Arc<Outbox>, drain: CancellationToken) {
+pub(crate) async fn ring(memory: Arc<Memory>, outbox: Arc<Outbox>, clock: Clock, drain: CancellationToken) {
     loop {
-        let now = clock::now();
+        let now = clock.now();
         let due = memory.decisions_mut().take_due(now);
         for (deployment, due) in due {
             let cause = format!("its time came: {}", due.instant.to_rfc3339());
@@ -35,11 +36,10 @@ pub(crate) async fn ring(memory: Arc<Memory>, outbox: Arc<Outbox>, drain: Cancel
             outbox.put(hint(&memory, due.workspace, deployment, cause), id);
         }
         let next = memory.decisions().next_look();
-        let sleep = next.map_or(SLEEP_MAX, |next| (next - now).to_std().unwrap_or(Duration::ZERO));
         tokio::select! {
             () = drain.cancelled() => return,
             () = memory.decided.notified() => {}
-            () = tokio::time::sleep(sleep.min(SLEEP_MAX)) => {}
+            () = clock.until(next.unwrap_or(Timestamp::MAX_UTC), SLEEP_MAX) => {}
         }
     }
 }
@@ -95,12 +95,12 @@ fn ended(busy: &mut BTreeSet<DeploymentId>, done: Result<DeploymentId, tokio::ta
 }
 
 /// Marks everything, now and again: the slow, regular truth.
-pub(crate) async fn full_pass(memory: Arc<Memory>, every: Duration, drain: CancellationToken) {
+pub(crate) async fn full_pass(memory: Arc<Memory>, every: Duration, clock: Clock, drain: CancellationToken) {
     loop {
         mark_everything(&memory);
         // What the stream has forgotten, a replica that starts now would not know either.
         let kept = TimeDelta::from_std(JOBS.max_age).unwrap_or(TimeDelta::MAX);
-        if let Some(before) = clock::now().checked_sub_signed(kept) {
+        if let Some(before) = clock.now().checked_sub_signed(kept) {
             memory.facts_mut().forget_over_before(before);
         }
         tokio::select! {

@@ -4,13 +4,13 @@
 
 pub mod agent;
 pub mod budget;
-mod clock;
+
 pub mod conformance;
 pub mod http;
 mod platform;
 mod secrets;
 
-pub use clock::{Clock, ClockHand};
+pub use bus::clock::{Clock, ClockHand};
 pub use platform::{
     CallError, CancelAck, CancelMode, CorrelationKey, Found, NotReadable, Platform, PlatformEvent, RunKey,
     Seen, Signal, TriggerRequest, Triggered,

@@ -143,3 +143,45 @@ async fn a_target_that_is_deselected_is_gone_and_one_that_comes_is_served() {
     rig.decided("it is gone", &target("staging", 0), |decision| decision.state == TargetState::Gone).await;
     replica.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_soak_ends_by_the_clock_and_a_restart_finds_its_timer_again() {
+    let rig = Rig::start().await;
+    rig.environment("staging", 1).await;
+    rig.environment("production", 2).await;
+    let staging = "environment.name == 'staging'";
+    let rule = json!({ "environmentProgression": {
+        "dependsOnEnvironmentSelector": staging, "minimumSoakTimeMinutes": 60 } });
+    rig.policy("soak", "production", rule).await;
+    let rollout = json!({ "gradualRollout": { "timeScaleInterval": 7200 } });
+    rig.policy("slow", "production", rollout).await;
+    let replica = rig.replica().await;
+    rig.version("v1").await;
+    let job = rig.requested("v1", &target("staging", 0)).await;
+    rig.end(&job, TerminalStatus::Successful).await;
+    let soaks = |decision: &domain::decision::TargetDecision| decision.next_look.is_some();
+    let mut looks = Vec::new();
+    for n in 0..2 {
+        looks.push(rig.decided("it soaks", &target("production", n), soaks).await.next_look.unwrap());
+    }
+    let hour = std::time::Duration::from_secs(3600);
+    rig.hand.pass(hour);
+    // One of the two has the first turn; the other's comes two hours later, when nobody is there.
+    let started = until("the first turn came", async || {
+        let facts = rig.facts_of("v1").await;
+        (0..2).find(|n| facts.contains_key(&target("production", *n)))
+    })
+    .await;
+    let (first, second) = (target("production", started), target("production", 1 - started));
+    assert!(rig.decision(&first).await.unwrap().decided_at >= looks[started], "not before its time");
+    let waits = rig.decided("its turn is told", &second, |decision| {
+        decision.next_look.is_some_and(|look| look > looks[1 - started])
+    });
+    let look = waits.await.next_look.unwrap();
+    replica.stop().await;
+    rig.hand.pass(hour * 2);
+    let replica = rig.replica().await;
+    rig.requested("v1", &second).await;
+    assert!(rig.decision(&second).await.unwrap().decided_at >= look, "not before its time");
+    replica.stop().await;
+}

@@ -1,5 +1,6 @@
 //! What the tests share: a server with a catalog to write to, replicas of the evaluator, and bounded waiting.
 
+use bus::clock::{Clock, ClockHand};
 use bus::topology::{CATALOG, JOBS, Needs, TARGETS, needs_of};
 use bus::{Base, Bus, ConnectOptions, Provision, Recorded, TriggerEvent};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -20,10 +21,10 @@ use domain::trigger::TriggerAttributes;
 use futures::StreamExt;
 use policy_evaluator::{PolicyEvaluator, Settings};
 use servers::TestServers;
-use service::{CommonSettings, Plan, Secrets, Started, Supervisor, start};
+use service::{Boot, CommonSettings, Plan, Secrets, Service, Started, Supervisor, start};
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -62,6 +63,27 @@ pub(crate) fn target(environment: &str, n: usize) -> TargetKey {
     }
 }
 
+/// The clocks of the rigs, by the address of their bus: how the service of a test gets its own.
+static CLOCKS: Mutex<BTreeMap<String, Clock>> = Mutex::new(BTreeMap::new());
+
+/// The evaluator, by the clock of its rig.
+struct Timed;
+
+impl Service for Timed {
+    const NAME: &'static str = PolicyEvaluator::NAME;
+    const ABOUT: &'static str = PolicyEvaluator::ABOUT;
+    type Settings = Settings;
+
+    fn defaults() -> CommonSettings {
+        PolicyEvaluator::defaults()
+    }
+
+    async fn run(boot: Boot<Settings>) -> anyhow::Result<()> {
+        let clock = CLOCKS.lock().unwrap()[&boot.common.nats.url].clone();
+        policy_evaluator::run(boot, clock).await
+    }
+}
+
 /// A replica of the evaluator.
 pub(crate) struct Replica {
     started: Started,
@@ -77,6 +99,8 @@ impl Replica {
 pub(crate) struct Rig {
     pub(crate) bus: Bus,
     pub(crate) servers: TestServers,
+    /// Moves the time of its replicas.
+    pub(crate) hand: ClockHand,
     process: Supervisor,
 }
 
@@ -95,7 +119,9 @@ impl Rig {
         bus.ensure(&Needs { consumers: Vec::new(), ..needs_of(bus::topology::Service::Admin) })
             .await
             .unwrap();
-        let rig = Self { bus, servers, process: Supervisor::new("test") };
+        let (clock, hand) = Clock::movable();
+        CLOCKS.lock().unwrap().insert(servers.nats.url(), clock);
+        let rig = Self { bus, servers, hand, process: Supervisor::new("test") };
         let ws = workspace();
         rig.put(Entity::Workspace(record("acme", WorkspaceId::of(&ws).0, Workspace::default()))).await;
         rig.put(Entity::System(record("shop", SystemId::of(&ws, "shop").0, System::default()))).await;
@@ -110,7 +136,7 @@ impl Rig {
         common.nats.url = self.servers.nats.url();
         let secrets = Arc::new(Secrets::new(None, []));
         let plan = Plan { settings: Settings::default(), common, secrets };
-        let started = start::<PolicyEvaluator>(&self.process, plan).await.unwrap();
+        let started = start::<Timed>(&self.process, plan).await.unwrap();
         until("the replica is ready", async || started.readiness.is_ready().then_some(())).await;
         Replica { started }
     }

@@ -22,9 +22,9 @@ pub use effects::CRASH_POINTS;
 pub use handlers::{Commands, Events};
 pub use settings::AgentSettings;
 
-use crate::clock::Clock;
 use crate::platform::{CallError, Platform};
 use crate::secrets::{NoSecrets, SecretSource};
+use bus::clock::Clock;
 use bus::topology::{RUNS, agent_commands, agent_events};
 use bus::{Bucket, Bus, BusError, Failure, Freezes, JobLog, Known, consume};
 use domain::id::JobId;

@@ -2,7 +2,7 @@
 
 use super::decide::{RateLimit, Record};
 use super::shared::Budget;
-use crate::clock::Clock;
+use bus::clock::Clock;
 use bus::topology::BUDGETS;
 use bus::{Bus, BusError, Change, FollowSource};
 use domain::id::derive;

@@ -3,7 +3,7 @@
 
 use super::decide::{Kind, Learned, RateLimit, RateLimited, Record, Verdict, decide, learn, merge, spacing};
 use super::registry::BudgetKey;
-use crate::clock::Clock;
+use bus::clock::Clock;
 use bus::{Bucket, CasError};
 use chrono::TimeDelta;
 use domain::Timestamp;

@@ -14,8 +14,8 @@ mod telling;
 pub use rig::{Fault, Rig, RunIs, Webhook};
 pub use stage::Stage;
 
-use crate::clock::Clock;
 use bus::Bus;
+use bus::clock::Clock;
 
 /// Runs every case, each with a stand-in of its own made by `make` for that clock. The bus must have the streams and buckets
 /// of an agent.

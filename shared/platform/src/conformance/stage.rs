@@ -2,9 +2,9 @@
 
 use super::rig::{Rig, Webhook};
 use crate::agent::{Agent, AgentSettings, Commands, Events};
-use crate::clock::{Clock, ClockHand};
 use crate::platform::Platform;
 use crate::secrets::{NoSecrets, SecretSource};
+use bus::clock::{Clock, ClockHand};
 use bus::{Base, Bus, Delivery, Failure, Handler, HeaderMap, JobLog, Json, Known, Recorded, TriggerEvent};
 use domain::command::{AgentCommand, Verb};
 use domain::id::{DeploymentId, EnvironmentId, JobAgentId, JobId, ReleaseId, ResourceId, VersionId};
