@@ -72,7 +72,22 @@ pub(crate) fn read(files: &[File], workspace: Option<&Slug>, by: &str) -> Result
 
 /// What is wrong with an entity that did not come from a file.
 pub(crate) fn check(entity: &Entity) -> Result<(), Problem> {
-    let problems = manifest::validate(entity);
+    refuse(manifest::validate(entity))
+}
+
+/// As [`check`], where the body of a request has the fields of the spec, and the name, by themselves.
+pub(crate) fn check_sent(entity: &Entity) -> Result<(), Problem> {
+    let problems = manifest::validate(entity).into_iter();
+    refuse(problems.map(|found| manifest::Problem { field: sent_as(&found.field), ..found }).collect())
+}
+
+/// A field of a document as such a body has it.
+pub(crate) fn sent_as(field: &str) -> String {
+    let inner = ["spec.", "metadata."].iter().find_map(|part| field.strip_prefix(part));
+    inner.unwrap_or(field).to_owned()
+}
+
+fn refuse(problems: Vec<manifest::Problem>) -> Result<(), Problem> {
     let Some(first) = problems.first() else { return Ok(()) };
     let detail = first.to_string();
     let faults = problems

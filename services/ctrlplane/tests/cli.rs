@@ -248,6 +248,26 @@ async fn a_policy_is_tried_on_the_past_before_it_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn people_say_things_against_the_ordinary_course() {
+    let world = World::start().await;
+    world.run(&format!("apply -f {EXAMPLE}"), 0).await;
+    let (said, _) = world.run("freeze days --environment production --reason holidays --for 2h", 0).await;
+    assert!(
+        said.starts_with("freeze/days is on where environment.name == \"production\", until 2"),
+        "{said}"
+    );
+    let (said, _) = world.run("freeze --reason incident -o name", 0).await;
+    assert!(said.starts_with("freeze/"), "{said}");
+    let (_, said) = world.run("freeze moon --environment moon --reason x", 1).await;
+    assert!(said.contains("environment") && said.contains("moon"), "{said}");
+    world.run("freeze days", 2).await;
+    let (said, _) = world.run("thaw days", 0).await;
+    assert_eq!(said, "freeze/days thawed\n");
+    world.run("thaw days", 1).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jobs_are_followed_live_and_ctrl_c_is_the_end() {
     let world = World::start().await;
     world.run(&format!("apply -f {EXAMPLE}"), 0).await;

@@ -9,5 +9,7 @@ mod events;
 mod freezes;
 mod harness;
 mod jobs;
+mod pins;
+mod skips;
 mod targets;
 mod versions;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use domain::Timestamp;
 use domain::token::Slug;
 
 use super::duration;
@@ -40,6 +41,10 @@ pub(crate) enum Command {
     Approve(ApproveArgs),
     /// Say no to a version in an environment: a veto
     Reject(ApproveArgs),
+    /// Nothing new starts, everywhere or somewhere, until a time or until `thaw`
+    Freeze(FreezeArgs),
+    /// End a freeze
+    Thaw(ThawArgs),
     /// Create or reject versions
     #[command(subcommand)]
     Version(VersionCommand),
@@ -222,6 +227,37 @@ pub(crate) struct ApproveArgs {
     /// Why
     #[arg(long)]
     pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FreezeArgs {
+    /// What it is called; a freeze of that name is replaced [default: who and when]
+    pub(crate) name: Option<String>,
+    /// Why
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Only where this CEL expression over environment, deployment and resource is true
+    #[arg(long, value_name = "EXPRESSION", conflicts_with = "environment")]
+    pub(crate) selector: Option<String>,
+    /// Only in this environment
+    #[arg(long)]
+    pub(crate) environment: Option<String>,
+    /// Until when, as in 2026-01-02T08:00:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "length")]
+    pub(crate) until: Option<Timestamp>,
+    /// For how long, as in 30m, 2h or 3d
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) length: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ThawArgs {
+    /// A freeze's name or id
+    pub(crate) name: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

@@ -14,6 +14,7 @@ mod explain;
 mod failure;
 mod feed;
 mod files;
+mod freeze;
 mod get;
 mod job;
 mod jobs;
@@ -26,6 +27,7 @@ mod session;
 mod table;
 mod told;
 mod version;
+mod wishes;
 mod words;
 
 use std::process::ExitCode;
@@ -62,6 +64,8 @@ async fn perform(command: Command) -> Result<(), Failure> {
         Command::Open(args) => job::open(&Session::open(&args.client)?, &args).await,
         Command::Approve(args) => approve::run(&Session::open(&args.client)?, &args, "approved").await,
         Command::Reject(args) => approve::run(&Session::open(&args.client)?, &args, "rejected").await,
+        Command::Freeze(args) => freeze::freeze(&Session::open(&args.client)?, &args).await,
+        Command::Thaw(args) => freeze::thaw(&Session::open(&args.client)?, &args).await,
         Command::Version(VersionCommand::Create(args)) => {
             version::create(&Session::open(&args.client)?, &args).await
         }
