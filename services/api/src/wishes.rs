@@ -24,7 +24,7 @@ const SECONDS_MAX: u64 = 315_360_000;
 /// Makes the catalog say what the caller declares.
 pub(crate) async fn declare(app: &App, caller: &Caller, entity: Entity) -> Result<Written, Problem> {
     let declared = changes::declared(caller, None, entity);
-    documents::check_sent(&declared)?;
+    documents::check(&declared)?;
     check_references(app, &declared).await?;
     let written = app
         .store

@@ -264,6 +264,39 @@ async fn people_say_things_against_the_ordinary_course() {
     let (said, _) = world.run("thaw days", 0).await;
     assert_eq!(said, "freeze/days thawed\n");
     world.run("thaw days", 1).await;
+
+    world.run("version create web v1", 0).await;
+    let (said, _) =
+        world.run("skip anyApproval web v1 --environment production --for 1h --reason hotfix", 0).await;
+    assert!(
+        said.starts_with("skip/") && said.contains("does not count for web v1 in production, until 2"),
+        "{said}"
+    );
+    let (_, said) = world.run("skip anyApproval web v1 --environment staging --reason x", 1).await;
+    assert!(said.contains("no policy has a rule anyApproval there"), "{said}");
+    let (said, _) = world.run("pin web v1 --environment staging --reason incident", 0).await;
+    assert!(said.contains("web stays at v1 in staging"), "{said}");
+    world.run("unpin web", 1).await;
+    let (said, _) = world.run("unpin web --environment staging", 0).await;
+    assert!(said.ends_with("web is free in staging\n"), "{said}");
+    let (said, _) = world.run("redeploy web production", 0).await;
+    assert_eq!(said.lines().count(), 2, "{said}");
+    let (said, _) = world.run("redeploy web staging staging-eu-1 --version v1 --reason again", 0).await;
+    assert_eq!(said, "web → staging staging-eu-1 is deployed again\n");
+    world.run("redeploy web staging eu-1", 1).await;
+    let (said, _) = world.run("rollout pause web v1 production", 0).await;
+    assert_eq!(said, "rollout/web:v1 paused in production\n");
+    world.run("rollout resume web v1 production --reason fine", 0).await;
+    let (said, _) = world.run("reject web v1 production --reason no", 0).await;
+    assert!(said.contains("v1 rejected for production"), "{said}");
+    world.run("reject web v1", 2).await;
+    let (said, _) = world.run("reject web v1 --reason leaks", 0).await;
+    assert_eq!(said, "version/web:v1 rejected\n");
+    let (json, _) = world.run("get version web:v1 -o json", 0).await;
+    assert!(json.contains("leaks"), "{json}");
+    let (_, said) = world.run("version create web v2 --needs moon:true", 1).await;
+    assert!(said.contains("dependencies[0].deployment"), "{said}");
+    world.run("version create web v2 --needs moon", 2).await;
     world.end().await;
 }
 

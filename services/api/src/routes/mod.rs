@@ -5,10 +5,13 @@ mod approvals;
 mod backtest;
 mod catalog;
 mod dead_letters;
+mod dependencies;
 mod events;
 mod freezes;
 mod jobs;
 mod pins;
+mod redeploys;
+mod rollouts;
 mod skips;
 mod targets;
 mod versions;
@@ -75,6 +78,15 @@ fn of_workspace() -> Router<App> {
         .route("/pins", get(pins::list).post(pins::create))
         .route("/pins/{id}", delete(pins::delete))
         .route("/release-targets/{key}/pin", post(pins::pin_target).delete(pins::unpin_target))
+        .route("/release-targets/redeploy", post(redeploys::by_names))
+        .route("/release-targets/{key}/redeploy", post(redeploys::of_target))
+        .route("/deployment-versions/{v}/rollout", post(rollouts::control))
+        .route("/deployment-versions/{v}/reject", post(rollouts::reject))
+        .route("/deployment-versions/{v}/dependencies", get(dependencies::list))
+        .route(
+            "/deployment-versions/{v}/dependencies/{d}",
+            put(dependencies::put).delete(dependencies::delete),
+        )
         .route("/policies/backtest", post(backtest::run))
         .route("/events", get(events::listen))
         .merge(catalog::aliases())

@@ -10,6 +10,8 @@ mod freezes;
 mod harness;
 mod jobs;
 mod pins;
+mod redeploys;
+mod rollouts;
 mod skips;
 mod targets;
 mod versions;

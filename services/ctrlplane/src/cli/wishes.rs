@@ -15,6 +15,16 @@ pub(super) fn body(mut body: Value) -> Value {
     body
 }
 
+/// Where something applies, for people.
+pub(super) fn place(environment: Option<&str>, resource: Option<&str>) -> String {
+    let environment = environment.map(|environment| format!(" in {environment}"));
+    let resource = resource.map(|resource| format!(" on {resource}"));
+    match (environment, resource) {
+        (None, None) => " everywhere".to_owned(),
+        (environment, resource) => environment.unwrap_or_default() + &resource.unwrap_or_default(),
+    }
+}
+
 /// Tells what became of something.
 pub(super) fn told(session: &Session, answer: &Value, name: &str, became: &str) -> Result<(), Failure> {
     match session.format {
