@@ -1,6 +1,5 @@
 //! What people declare one at a time and take back again: checked, written and audited like a document of a file.
 
-use axum::http::StatusCode;
 use bus::clock;
 use chrono::TimeDelta;
 use domain::Timestamp;
@@ -157,7 +156,5 @@ async fn check_references(app: &App, entity: &Entity) -> Result<(), Problem> {
     {
         faults.push(Fault::of_field(documents::sent_as(field), message));
     }
-    let Some(first) = faults.first() else { return Ok(()) };
-    let detail = format!("{}: {}", first.field.as_deref().unwrap_or_default(), first.message);
-    Err(Problem::new(StatusCode::BAD_REQUEST, detail).with(faults))
+    if faults.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(faults)) }
 }

@@ -60,7 +60,7 @@ pub(super) fn resolved(
     if faults.is_empty() {
         return Ok(dependencies);
     }
-    Err(Problem::invalid("a dependency does not fit; nothing was written").with(faults))
+    Err(Problem::invalid_fields(faults))
 }
 
 /// `GET /deployment-versions/{v}/dependencies`

@@ -52,6 +52,7 @@ pub(crate) enum Command {
     /// End a pin
     Unpin(UnpinArgs),
     /// Bring what is desired once more
+    #[command(disable_version_flag = true)]
     Redeploy(RedeployArgs),
     /// Pause the gradual rollout of a version in an environment, or let it go on
     #[command(subcommand)]
