@@ -261,6 +261,8 @@ async fn people_say_things_against_the_ordinary_course() {
     let (_, said) = world.run("freeze moon --environment moon --reason x", 1).await;
     assert!(said.contains("environment") && said.contains("moon"), "{said}");
     world.run("freeze days", 2).await;
+    let (names, _) = world.run("get freezes -o name", 0).await;
+    assert!(names.contains("freeze/days\n") && names.lines().count() == 2, "{names}");
     let (said, _) = world.run("thaw days", 0).await;
     assert_eq!(said, "freeze/days thawed\n");
     world.run("thaw days", 1).await;
@@ -276,6 +278,10 @@ async fn people_say_things_against_the_ordinary_course() {
     assert!(said.contains("no policy has a rule anyApproval there"), "{said}");
     let (said, _) = world.run("pin web v1 --environment staging --reason incident", 0).await;
     assert!(said.contains("web stays at v1 in staging"), "{said}");
+    for kind in ["skips", "pins"] {
+        let (table, _) = world.run(&format!("get {kind}"), 0).await;
+        assert_eq!(table.lines().count(), 2, "{table}");
+    }
     world.run("unpin web", 1).await;
     let (said, _) = world.run("unpin web --environment staging", 0).await;
     assert!(said.ends_with("web is free in staging\n"), "{said}");

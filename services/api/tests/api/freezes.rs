@@ -2,7 +2,7 @@
 
 use crate::harness::{World, acme};
 use bus::Freezes;
-use bus::topology::CATALOG;
+use bus::topology::{AUDIT, CATALOG};
 use domain::entity::{CatalogKey, Kind};
 use domain::id::FreezeId;
 use reqwest::{Method, StatusCode};
@@ -84,6 +84,11 @@ async fn people_freeze_and_thaw_in_one_request_and_it_is_noted_as_from_a_file() 
     ] {
         assert_eq!(world.ask("otto", Method::DELETE, &path, None).await.status, status, "{path}");
     }
+    let stream = world.bus.jetstream().get_stream(AUDIT.name).await.unwrap();
+    let last = stream.get_raw_message(world.bus.last_sequence(&AUDIT).await.unwrap()).await.unwrap();
+    let event: serde_json::Value = serde_json::from_slice(&last.payload).unwrap();
+    assert_eq!((&event["actor"]["key"], &event["action"]), (&json!("otto"), &json!("delete")), "{event}");
+    assert_eq!(event["object"]["id"], json!(id));
     assert!(freezes.changed_at(&acme()).await.unwrap() > noted, "that it is over is noted as well");
     assert_eq!(world.get("vera", FREEZES).await.json["total"], json!(0));
     world.end().await;
