@@ -10,6 +10,8 @@ use crate::caller::Caller;
 pub(crate) const CREATED_BY: &str = "createdBy";
 /// The delivery a version was born from.
 pub(crate) const DELIVERY: &str = "ctrlplane/delivery";
+/// Why somebody rejected a version.
+pub(crate) const REASON: &str = "ctrlplane/reason";
 
 /// The entity as the caller declares it, with what is ours as it was or as it is now. Nobody can approve in another's
 /// name, or hide that a version is their own.

@@ -70,9 +70,12 @@ pub(crate) fn read(files: &[File], workspace: Option<&Slug>, by: &str) -> Result
     }
 }
 
-/// What is wrong with an entity that did not come from a file.
+/// What is wrong with an entity that came in the body of a request: it has the fields of the spec, and the name, by
+/// themselves.
 pub(crate) fn check(entity: &Entity) -> Result<(), Problem> {
-    let problems = manifest::validate(entity);
+    let problems = manifest::validate(entity).into_iter();
+    let problems: Vec<_> =
+        problems.map(|found| manifest::Problem { field: sent_as(&found.field), ..found }).collect();
     let Some(first) = problems.first() else { return Ok(()) };
     let detail = first.to_string();
     let faults = problems
@@ -80,6 +83,12 @@ pub(crate) fn check(entity: &Entity) -> Result<(), Problem> {
         .map(|found| Fault { hint: found.hint, ..Fault::of_field(found.field, found.message) })
         .collect();
     Err(Problem::invalid(detail).with(faults))
+}
+
+/// A field of a document as such a body has it.
+pub(crate) fn sent_as(field: &str) -> String {
+    let inner = ["spec.", "metadata."].iter().find_map(|part| field.strip_prefix(part));
+    inner.unwrap_or(field).to_owned()
 }
 
 /// The entities as documents of one file.

@@ -1,6 +1,7 @@
 //! The HTTP API: intent in, views and explanations out, live events, and wishes on jobs.
 //! It decides nothing: what it writes is intent or a wish, and every write is audited before it is answered.
 
+mod applicable;
 mod apply;
 mod audit;
 mod auth;
@@ -22,6 +23,7 @@ mod settings;
 mod shape;
 mod sse;
 mod store;
+mod wishes;
 
 pub use auth::{KeyLine, Role, hash_of_key};
 pub use settings::{AuthSettings, EventSettings, Settings};

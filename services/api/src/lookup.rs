@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use bus::catalog::CatalogFold;
 use domain::catalog::WorkspaceCatalog;
-use domain::entity::{Entity, Kind};
+use domain::entity::{Entity, Kind, Policy, Record};
 use domain::id::WorkspaceId;
+use domain::target::TargetKey;
 use domain::token::Slug;
 use uuid::Uuid;
+
+use crate::applicable::{self, Places};
 
 /// The catalog as this process has folded it.
 pub(crate) struct Lookup(Arc<CatalogFold>);
@@ -72,6 +75,16 @@ impl Lookup {
             }
             found.cloned()
         })?
+    }
+
+    /// The release targets in those places.
+    pub(crate) fn targets(&self, workspace: &Slug, places: Places) -> Vec<TargetKey> {
+        self.within(workspace, |workspace| applicable::targets(workspace, places)).unwrap_or_default()
+    }
+
+    /// The policies that are about a release target in those places.
+    pub(crate) fn policies(&self, workspace: &Slug, places: Places) -> Vec<Record<Policy>> {
+        self.within(workspace, |workspace| applicable::policies(workspace, places)).unwrap_or_default()
     }
 
     fn within<T>(&self, workspace: &Slug, look: impl FnOnce(&WorkspaceCatalog) -> T) -> Option<T> {

@@ -67,6 +67,14 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
+    /// Fields are wrong; the first is told where only one thing is.
+    pub(crate) fn invalid_fields(faults: Vec<Fault>) -> Self {
+        let first = faults
+            .first()
+            .map(|fault| format!("{}: {}", fault.field.as_deref().unwrap_or_default(), fault.message));
+        Self::invalid(first.unwrap_or_default()).with(faults)
+    }
+
     /// One field is wrong.
     pub(crate) fn invalid_field(field: &str, message: impl Into<String>) -> Self {
         let message = message.into();

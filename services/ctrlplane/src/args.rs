@@ -32,7 +32,7 @@ pub(crate) enum Command {
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Setup(Passed),
     #[command(flatten)]
-    Client(cli::Command),
+    Client(Box<cli::Command>),
 }
 
 /// The services, each with its own options.

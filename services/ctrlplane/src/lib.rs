@@ -37,6 +37,6 @@ pub fn main() -> ExitCode {
         }),
         Command::Serve(service) => serve::run(service),
         Command::Setup(passed) => setup::run(passed),
-        Command::Client(command) => cli::run(command),
+        Command::Client(command) => cli::run(*command),
     }
 }

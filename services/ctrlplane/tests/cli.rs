@@ -248,6 +248,65 @@ async fn a_policy_is_tried_on_the_past_before_it_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn people_say_things_against_the_ordinary_course() {
+    let world = World::start().await;
+    world.run(&format!("apply -f {EXAMPLE}"), 0).await;
+    let (said, _) = world.run("freeze days --environment production --reason holidays --for 2h", 0).await;
+    assert!(
+        said.starts_with("freeze/days is on where environment.name == \"production\", until 2"),
+        "{said}"
+    );
+    let (said, _) = world.run("freeze --reason incident -o name", 0).await;
+    assert!(said.starts_with("freeze/"), "{said}");
+    let (_, said) = world.run("freeze moon --environment moon --reason x", 1).await;
+    assert!(said.contains("environment") && said.contains("moon"), "{said}");
+    world.run("freeze days", 2).await;
+    let (names, _) = world.run("get freezes -o name", 0).await;
+    assert!(names.contains("freeze/days\n") && names.lines().count() == 2, "{names}");
+    let (said, _) = world.run("thaw days", 0).await;
+    assert_eq!(said, "freeze/days thawed\n");
+    world.run("thaw days", 1).await;
+
+    world.run("version create web v1", 0).await;
+    let (said, _) =
+        world.run("skip anyApproval web v1 --environment production --for 1h --reason hotfix", 0).await;
+    assert!(
+        said.starts_with("skip/") && said.contains("does not count for web v1 in production, until 2"),
+        "{said}"
+    );
+    let (_, said) = world.run("skip anyApproval web v1 --environment staging --reason x", 1).await;
+    assert!(said.contains("no policy has a rule anyApproval there"), "{said}");
+    let (said, _) = world.run("pin web v1 --environment staging --reason incident", 0).await;
+    assert!(said.contains("web stays at v1 in staging"), "{said}");
+    for kind in ["skips", "pins"] {
+        let (table, _) = world.run(&format!("get {kind}"), 0).await;
+        assert_eq!(table.lines().count(), 2, "{table}");
+    }
+    world.run("unpin web", 1).await;
+    let (said, _) = world.run("unpin web --environment staging", 0).await;
+    assert!(said.ends_with("web is free in staging\n"), "{said}");
+    let (said, _) = world.run("redeploy web production", 0).await;
+    assert_eq!(said.lines().count(), 2, "{said}");
+    let (said, _) = world.run("redeploy web staging staging-eu-1 --version v1 --reason again", 0).await;
+    assert_eq!(said, "web → staging staging-eu-1 is deployed again\n");
+    world.run("redeploy web staging eu-1", 1).await;
+    let (said, _) = world.run("rollout pause web v1 production", 0).await;
+    assert_eq!(said, "rollout/web:v1 paused in production\n");
+    world.run("rollout resume web v1 production --reason fine", 0).await;
+    let (said, _) = world.run("reject web v1 production --reason no", 0).await;
+    assert!(said.contains("v1 rejected for production"), "{said}");
+    world.run("reject web v1", 2).await;
+    let (said, _) = world.run("reject web v1 --reason leaks", 0).await;
+    assert_eq!(said, "version/web:v1 rejected\n");
+    let (json, _) = world.run("get version web:v1 -o json", 0).await;
+    assert!(json.contains("leaks"), "{json}");
+    let (_, said) = world.run("version create web v2 --needs moon:true", 1).await;
+    assert!(said.contains("dependencies[0].deployment"), "{said}");
+    world.run("version create web v2 --needs moon", 2).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jobs_are_followed_live_and_ctrl_c_is_the_end() {
     let world = World::start().await;
     world.run(&format!("apply -f {EXAMPLE}"), 0).await;

@@ -5,15 +5,21 @@ mod approvals;
 mod backtest;
 mod catalog;
 mod dead_letters;
+mod dependencies;
 mod events;
+mod freezes;
 mod jobs;
+mod pins;
+mod redeploys;
+mod rollouts;
+mod skips;
 mod targets;
 mod versions;
 mod workspaces;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri};
-use axum::routing::{get, patch, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 
@@ -65,6 +71,22 @@ fn of_workspace() -> Router<App> {
         .route("/release-targets", get(targets::list))
         .route("/release-targets/explain", get(targets::explain_by_names))
         .route("/release-targets/{key}/explain", get(targets::explain))
+        .route("/freezes", get(freezes::list).post(freezes::create))
+        .route("/freezes/{name}", delete(freezes::thaw))
+        .route("/skips", get(skips::list).post(skips::create))
+        .route("/skips/{id}", delete(skips::delete))
+        .route("/pins", get(pins::list).post(pins::create))
+        .route("/pins/{id}", delete(pins::delete))
+        .route("/release-targets/{key}/pin", post(pins::pin_target).delete(pins::unpin_target))
+        .route("/release-targets/redeploy", post(redeploys::by_names))
+        .route("/release-targets/{key}/redeploy", post(redeploys::of_target))
+        .route("/deployment-versions/{v}/rollout", post(rollouts::control))
+        .route("/deployment-versions/{v}/reject", post(rollouts::reject))
+        .route("/deployment-versions/{v}/dependencies", get(dependencies::list))
+        .route(
+            "/deployment-versions/{v}/dependencies/{d}",
+            put(dependencies::put).delete(dependencies::delete),
+        )
         .route("/policies/backtest", post(backtest::run))
         .route("/events", get(events::listen))
         .merge(catalog::aliases())

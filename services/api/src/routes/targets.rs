@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::applicable::Places;
 use crate::caller::Caller;
 use crate::context::App;
 use crate::explain;
@@ -53,9 +54,7 @@ pub(super) async fn explain(
     Segments((w, key)): Segments<(String, String)>,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
-    let target: TargetKey =
-        key.parse().map_err(|_| Problem::not_found(format_args!("release target {key}")))?;
-    explained(&app, &workspace, target).await
+    explained(&app, &workspace, parse_target(&key)?).await
 }
 
 /// `GET /release-targets/explain?deployment=&environment=&resource=`
@@ -90,6 +89,23 @@ async fn explained(app: &App, workspace: &Slug, target: TargetKey) -> Result<Jso
         "decision": *decision,
         "chain": explain::chain(app, workspace, &decision).await?,
     })))
+}
+
+/// The release target of a path.
+pub(super) fn parse_target(key: &str) -> Result<TargetKey, Problem> {
+    key.parse().map_err(|_| Problem::not_found(format_args!("release target {key}")))
+}
+
+/// The release target of a path, if the catalog has it now.
+pub(super) fn known_target(app: &App, workspace: &Slug, key: &str) -> Result<TargetKey, Problem> {
+    let target = parse_target(key)?;
+    let places = Places {
+        deployment: target.deployment,
+        environment: Some(target.environment),
+        resource: Some(target.resource),
+    };
+    let known = app.catalog.targets(workspace, places).pop();
+    known.ok_or_else(|| Problem::not_found(format_args!("release target {key}")))
 }
 
 fn line(app: &App, workspace: &Slug, decision: &TargetDecision) -> Value {

@@ -11,9 +11,10 @@ use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::dependencies::{NewDependency, resolved};
 use crate::auth::Role;
 use crate::caller::Caller;
-use crate::changes;
+use crate::changes::{self, REASON};
 use crate::context::App;
 use crate::documents;
 use crate::problem::Problem;
@@ -66,7 +67,7 @@ pub(super) struct NewVersion {
     #[serde(default)]
     metadata: Metadata,
     created_at: Option<Timestamp>,
-    dependencies: Option<Value>,
+    dependencies: Option<Vec<NewDependency>>,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +88,7 @@ pub(super) async fn create(
     caller.needs(Role::Operator)?;
     let deployment = deployment(&app, &workspace, &d)?;
     check(&new)?;
+    let dependencies = resolved(&app, &workspace, new.dependencies.unwrap_or_default())?;
     let now = clock::now();
     let id = VersionId::of(deployment, &new.tag);
     let name = if new.name.is_empty() { new.tag.clone() } else { new.name };
@@ -99,7 +101,7 @@ pub(super) async fn create(
         status: new.status,
         config: new.config,
         job_agent_config: new.job_agent_config,
-        dependencies: Default::default(),
+        dependencies,
     };
     let declared = Entity::Version(Record { meta, spec });
     documents::check(&declared)?;
@@ -123,15 +125,6 @@ fn check(new: &NewVersion) -> Result<(), Problem> {
     if new.tag.len() > TAG_BYTES_MAX {
         return Err(Problem::invalid_field("tag", format!("is longer than {TAG_BYTES_MAX} bytes")));
     }
-    let asked = match &new.dependencies {
-        None | Some(Value::Null) => false,
-        Some(Value::Array(items)) => !items.is_empty(),
-        Some(Value::Object(map)) => !map.is_empty(),
-        Some(Value::Bool(_) | Value::Number(_) | Value::String(_)) => true,
-    };
-    if asked {
-        return Err(Problem::invalid_field("dependencies", "versions have no dependencies here yet"));
-    }
     Ok(())
 }
 
@@ -143,6 +136,7 @@ pub(super) struct Change {
     config: Option<Map<String, Value>>,
     job_agent_config: Option<Map<String, Value>>,
     metadata: Option<Metadata>,
+    dependencies: Option<Vec<NewDependency>>,
 }
 
 /// `PATCH /deployment-versions/{v}`: what is given replaces what was there; metadata is laid over.
@@ -156,6 +150,7 @@ pub(super) async fn change(
     caller.needs(Role::Operator)?;
     let missing = || Problem::not_found(format_args!("version {v}"));
     let known = app.catalog.find(&workspace, Kind::Version, &v).ok_or_else(missing)?;
+    let dependencies = change.dependencies.map(|given| resolved(&app, &workspace, given)).transpose()?;
     let written = app
         .store
         .write(&caller, &known.key(), Mode::Write, |before| {
@@ -165,6 +160,9 @@ pub(super) async fn change(
                 version.meta.name = name;
             }
             version.spec.status = change.status.unwrap_or(version.spec.status);
+            if version.spec.status != VersionStatus::Rejected {
+                version.meta.metadata.remove(REASON);
+            }
             if let Some(config) = &change.config {
                 version.spec.config.clone_from(config);
             }
@@ -172,6 +170,9 @@ pub(super) async fn change(
                 version.spec.job_agent_config.clone_from(config);
             }
             version.meta.metadata.extend(change.metadata.clone().unwrap_or_default());
+            if let Some(dependencies) = &dependencies {
+                version.spec.dependencies.clone_from(dependencies);
+            }
             let version = Entity::Version(version);
             documents::check(&version)?;
             Ok(changes::declared(&caller, Some(before), version))

@@ -2,10 +2,11 @@
 
 use crate::harness::{World, acme};
 use bus::Freezes;
-use bus::topology::CATALOG;
+use bus::topology::{AUDIT, CATALOG};
 use domain::entity::{CatalogKey, Kind};
 use domain::id::FreezeId;
 use reqwest::{Method, StatusCode};
+use serde_json::json;
 
 const DAYS: &str =
     "kind: Freeze\nmetadata: { name: days, workspace: acme }\nspec: { reason: holidays, owner: ann }\n";
@@ -46,5 +47,80 @@ async fn a_freeze_that_is_there_is_noted_when_it_is_said_again() {
     let again = world.apply("otto", DAYS, false).await;
     assert_eq!(again.actions(), ["unchanged"]);
     assert_eq!(Freezes::new(&world.bus).changed_at(&acme()).await.unwrap(), revision);
+    world.end().await;
+}
+
+const FREEZES: &str = "/api/v1/workspaces/acme/freezes";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_freeze_and_thaw_in_one_request_and_it_is_noted_as_from_a_file() {
+    let world = World::with_shop().await;
+    let freezes = Freezes::new(&world.bus);
+    let days = json!({ "name": "days", "environment": "staging", "reason": "holidays", "forSeconds": 3600 });
+    let said = world.post("otto", FREEZES, days.clone()).await;
+    assert_eq!(said.status, StatusCode::ACCEPTED, "{said:?}");
+    assert_eq!(
+        (&said.json["owner"], &said.json["selector"]),
+        (&json!("otto"), &json!("environment.name == \"staging\"")),
+        "who says it answers for it"
+    );
+    assert!(said.json["until"].is_string(), "{said:?}");
+    let noted = freezes.changed_at(&acme()).await.unwrap();
+    assert!(noted > 0);
+
+    let nameless = world.post("anna", FREEZES, json!({ "reason": "incident" })).await;
+    assert_eq!((nameless.status, &nameless.json["selector"]), (StatusCode::ACCEPTED, &json!("true")));
+    assert_eq!(world.get("vera", FREEZES).await.json["total"], json!(2));
+
+    assert_eq!(world.post("vera", FREEZES, days).await.status, StatusCode::FORBIDDEN);
+    let one = format!("{FREEZES}/days");
+    assert_eq!(world.ask("vera", Method::DELETE, &one, None).await.status, StatusCode::FORBIDDEN);
+    let id = nameless.json["id"].as_str().unwrap();
+    for (path, status) in [
+        (one.clone(), StatusCode::OK),
+        (one, StatusCode::NOT_FOUND),
+        (format!("{FREEZES}/{id}"), StatusCode::OK),
+        ("/api/v1/workspaces/other/freezes/days".to_owned(), StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(world.ask("otto", Method::DELETE, &path, None).await.status, status, "{path}");
+    }
+    let stream = world.bus.jetstream().get_stream(AUDIT.name).await.unwrap();
+    let last = stream.get_raw_message(world.bus.last_sequence(&AUDIT).await.unwrap()).await.unwrap();
+    let event: serde_json::Value = serde_json::from_slice(&last.payload).unwrap();
+    assert_eq!((&event["actor"]["key"], &event["action"]), (&json!("otto"), &json!("delete")), "{event}");
+    assert_eq!(event["object"]["id"], json!(id));
+    assert!(freezes.changed_at(&acme()).await.unwrap() > noted, "that it is over is noted as well");
+    assert_eq!(world.get("vera", FREEZES).await.json["total"], json!(0));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_that_does_not_fit_names_the_field_and_freezes_nothing() {
+    let world = World::with_shop().await;
+    for (wrong, field) in [
+        (json!({}), "reason"),
+        (json!({ "reason": " " }), "reason"),
+        (json!({ "name": "", "reason": "x" }), "name"),
+        (json!({ "reason": "x", "selector": "environment." }), "selector"),
+        (json!({ "reason": "x", "selector": "version.tag == \"1\"" }), "selector"),
+        (json!({ "reason": "x", "environment": "moon" }), "environment"),
+        (json!({ "reason": "x", "environment": "staging", "selector": "true" }), "environment"),
+        (json!({ "reason": "x", "until": "2020-01-01T00:00:00Z" }), "until"),
+        (json!({ "reason": "x", "until": "soon" }), "until"),
+        (json!({ "reason": "x", "from": "2999-01-02T00:00:00Z", "until": "2999-01-01T00:00:00Z" }), "until"),
+        (json!({ "reason": "x", "forSeconds": 0 }), "forSeconds"),
+        (json!({ "reason": "x", "forSeconds": u64::MAX }), "forSeconds"),
+        (json!({ "reason": "x", "forSeconds": 1, "until": "2999-01-01T00:00:00Z" }), "forSeconds"),
+        (json!({ "reason": "x", "untill": "2999-01-01T00:00:00Z" }), "untill"),
+    ] {
+        let answer = world.post("otto", FREEZES, wrong.clone()).await;
+        assert_eq!(
+            (answer.status, &answer.json["errors"][0]["field"]),
+            (StatusCode::BAD_REQUEST, &json!(field)),
+            "{wrong}: {answer:?}"
+        );
+    }
+    assert_eq!(world.get("vera", FREEZES).await.json["total"], json!(0));
+    assert_eq!(Freezes::new(&world.bus).changed_at(&acme()).await.unwrap(), 0);
     world.end().await;
 }

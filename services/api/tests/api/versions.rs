@@ -106,3 +106,58 @@ async fn an_approval_is_the_word_of_the_key_for_the_named_environments_only() {
     assert_eq!((&event["object"]["id"], &event["after"]), (&json!(id), &json!(revision)));
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_says_what_it_needs_with_its_creation_or_one_by_one() {
+    let world = World::with_shop().await;
+    let other = "kind: Deployment\nmetadata: { name: db, workspace: acme }\nspec:\n  systems: [shop]\n  \
+                 jobAgents: [{ ref: github }]\n  jobAgentConfig: { workflow: db.yml, ref: main }\n";
+    assert_eq!(world.apply("adam", other, false).await.status, StatusCode::OK);
+    let needs = |deployment: &str, selector: &str| json!({ "tag": "2.0", "dependencies": [{ "deployment": deployment, "versionSelector": selector }] });
+    for (wrong, field) in [
+        (needs("moon", "true"), "dependencies[0].deployment"),
+        (needs("web", "true"), "dependencies[0].deployment"),
+        (needs("db", "resource.name == 'x'"), "dependencies[0].versionSelector"),
+        (needs("db", ""), "dependencies[0].versionSelector"),
+        (
+            json!({ "tag": "2.0", "dependencies": [
+                { "deployment": "db", "versionSelector": "true" },
+                { "deploymentId": "db", "versionSelector": "false" },
+            ] }),
+            "dependencies[1].deployment",
+        ),
+    ] {
+        let answer = world.post("otto", VERSIONS, wrong.clone()).await;
+        let named = (answer.status, &answer.json["errors"][0]["field"]);
+        assert_eq!(named, (StatusCode::BAD_REQUEST, &json!(field)), "{wrong}: {answer:?}");
+    }
+    assert_eq!(world.get("vera", VERSIONS).await.json["total"], json!(0), "nothing was written");
+
+    let created = world.post("otto", VERSIONS, needs("db", "version.tag == '1'")).await;
+    assert_eq!(created.status, StatusCode::ACCEPTED, "{created:?}");
+    let version = "/api/v1/workspaces/acme/deployment-versions/web:2.0";
+    let (all, one) = (format!("{version}/dependencies"), format!("{version}/dependencies/db"));
+    let selector = async || world.get("vera", &all).await.json["items"][0]["versionSelector"].clone();
+    assert_eq!(selector().await, json!("version.tag == '1'"));
+    let put = async |key: &str, path: &str, selector: &str| {
+        world.ask(key, Method::PUT, path, Some(json!({ "versionSelector": selector }))).await
+    };
+    assert_eq!(put("vera", &one, "true").await.status, StatusCode::FORBIDDEN);
+    let wrong = put("otto", &one, "version.").await;
+    assert_eq!(wrong.json["errors"][0]["field"], json!("versionSelector"), "{wrong:?}");
+    assert_eq!(put("otto", &format!("{all}/moon"), "true").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(put("otto", &format!("{all}/web"), "true").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(put("otto", &one, "version.tag == '2'").await.status, StatusCode::ACCEPTED);
+    assert_eq!(selector().await, json!("version.tag == '2'"));
+
+    let other = world.ask("otto", Method::PATCH, version, Some(json!({ "name": "two" }))).await;
+    assert_eq!(other.json["dependencies"].as_array().map(Vec::len), Some(1), "{other:?}");
+    for status in [StatusCode::ACCEPTED, StatusCode::NOT_FOUND] {
+        assert_eq!(world.ask("otto", Method::DELETE, &one, None).await.status, status);
+    }
+    let again = json!({ "dependencies": [{ "deployment": "db", "versionSelector": "true" }] });
+    let patched = world.ask("otto", Method::PATCH, version, Some(again)).await;
+    assert_eq!(patched.status, StatusCode::ACCEPTED, "{patched:?}");
+    assert_eq!(selector().await, json!("true"));
+    world.end().await;
+}

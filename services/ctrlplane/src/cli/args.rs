@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use domain::Timestamp;
 use domain::token::Slug;
 
 use super::duration;
@@ -38,8 +39,24 @@ pub(crate) enum Command {
     Open(JobArgs),
     /// Say yes to a version in an environment
     Approve(ApproveArgs),
-    /// Say no to a version in an environment: a veto
-    Reject(ApproveArgs),
+    /// Say no to a version: a veto in an environment, or everywhere
+    Reject(VetoArgs),
+    /// Nothing new starts, everywhere or somewhere, until a time or until `thaw`
+    Freeze(FreezeArgs),
+    /// End a freeze
+    Thaw(ThawArgs),
+    /// One rule of a policy does not count for a version, everywhere or somewhere
+    Skip(SkipArgs),
+    /// Only this version may go there, everywhere or somewhere
+    Pin(PinArgs),
+    /// End a pin
+    Unpin(UnpinArgs),
+    /// Bring what is desired once more
+    #[command(disable_version_flag = true)]
+    Redeploy(RedeployArgs),
+    /// Pause the gradual rollout of a version in an environment, or let it go on
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
     /// Create or reject versions
     #[command(subcommand)]
     Version(VersionCommand),
@@ -63,6 +80,14 @@ pub(crate) enum VersionCommand {
     Create(CreateArgs),
     /// Reject a version everywhere: what runs it goes back
     Reject(RejectArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RolloutCommand {
+    /// No further target starts
+    Pause(RolloutArgs),
+    /// It goes on; failures before this count no more
+    Resume(RolloutArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -147,7 +172,7 @@ pub(crate) struct DeleteArgs {
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     /// A kind: workspaces, systems, environments, resources, job-agents, deployments, policies, trigger-sources,
-    /// triggers, versions, approvals, targets, jobs
+    /// triggers, versions, approvals, freezes, skips, pins, targets, jobs
     pub(crate) kind: String,
     /// A name or id; a version is DEPLOYMENT:TAG
     pub(crate) name: Option<String>,
@@ -227,6 +252,151 @@ pub(crate) struct ApproveArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct VetoArgs {
+    /// A deployment's name
+    pub(crate) deployment: String,
+    /// A version's tag
+    pub(crate) tag: String,
+    /// Only in this environment; without one, what runs the version goes back everywhere
+    pub(crate) environment: Option<String>,
+    /// Why; needed where no environment is given
+    #[arg(long, required_unless_present = "environment")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SkipArgs {
+    /// The rule, as policies name it: anyApproval, deploymentWindow, …
+    pub(crate) rule: String,
+    /// A deployment's name
+    pub(crate) deployment: String,
+    /// A version's tag
+    pub(crate) tag: String,
+    /// The policy; needed where several have such a rule there
+    #[arg(long)]
+    pub(crate) policy: Option<String>,
+    /// Which of the policy's rules it is, counted from 0; needed where it has several of that name
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) index: Option<u32>,
+    /// Only in this environment
+    #[arg(long)]
+    pub(crate) environment: Option<String>,
+    /// Only on this resource
+    #[arg(long)]
+    pub(crate) resource: Option<String>,
+    /// Until when, as in 2026-01-02T08:00:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "length")]
+    pub(crate) until: Option<Timestamp>,
+    /// For how long, as in 30m, 2h or 3d
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) length: Option<Duration>,
+    /// Why
+    #[arg(long)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PinArgs {
+    /// A deployment's name
+    pub(crate) deployment: String,
+    /// A version's tag
+    pub(crate) tag: String,
+    /// Only in this environment
+    #[arg(long)]
+    pub(crate) environment: Option<String>,
+    /// Only on this resource
+    #[arg(long)]
+    pub(crate) resource: Option<String>,
+    /// Why
+    #[arg(long)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnpinArgs {
+    /// A deployment's name
+    pub(crate) deployment: String,
+    /// The environment it is pinned in
+    #[arg(long)]
+    pub(crate) environment: Option<String>,
+    /// The resource it is pinned on
+    #[arg(long)]
+    pub(crate) resource: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RedeployArgs {
+    /// A deployment's name
+    pub(crate) deployment: String,
+    /// An environment's name
+    pub(crate) environment: String,
+    /// A resource's identifier; without one, every target of the deployment in the environment
+    pub(crate) resource: Option<String>,
+    /// A version's tag: one that a rollback holds back may be tried again [default: what is desired]
+    #[arg(long, value_name = "TAG")]
+    pub(crate) version: Option<String>,
+    /// Why
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RolloutArgs {
+    /// A deployment's name
+    pub(crate) deployment: String,
+    /// A version's tag
+    pub(crate) tag: String,
+    /// An environment's name
+    pub(crate) environment: String,
+    /// Why
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FreezeArgs {
+    /// What it is called; a freeze of that name is replaced [default: who and when]
+    pub(crate) name: Option<String>,
+    /// Why
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Only where this CEL expression over environment, deployment and resource is true
+    #[arg(long, value_name = "EXPRESSION", conflicts_with = "environment")]
+    pub(crate) selector: Option<String>,
+    /// Only in this environment
+    #[arg(long)]
+    pub(crate) environment: Option<String>,
+    /// Until when, as in 2026-01-02T08:00:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "length")]
+    pub(crate) until: Option<Timestamp>,
+    /// For how long, as in 30m, 2h or 3d
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) length: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ThawArgs {
+    /// A freeze's name or id
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
     /// A deployment's name
     pub(crate) deployment: String,
@@ -241,6 +411,9 @@ pub(crate) struct CreateArgs {
     /// A note on it; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub(crate) metadata: Vec<(String, String)>,
+    /// What must run on a resource before it may go there, as in 'db:version.tag == "2.0"'; may be given several times
+    #[arg(long, value_name = "DEPLOYMENT:CEL", value_parser = needed)]
+    pub(crate) needs: Vec<(String, String)>,
     /// Replace the version of this tag, if there is one
     #[arg(long)]
     pub(crate) upsert: bool,
@@ -260,6 +433,9 @@ pub(crate) struct RejectArgs {
     pub(crate) deployment: String,
     /// A version's tag
     pub(crate) tag: String,
+    /// Why
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -330,6 +506,15 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn needed(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((deployment, selector)) if !deployment.is_empty() && !selector.trim().is_empty() => {
+            Ok((deployment.to_owned(), selector.to_owned()))
+        }
+        Some(_) | None => Err("write DEPLOYMENT:CEL, as in db:true".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,5 +523,12 @@ mod tests {
     fn a_pair_is_split_at_its_first_equals_sign() {
         assert_eq!(pair("url=a=b"), Ok(("url".to_owned(), "a=b".to_owned())));
         assert!(pair("url").is_err() && pair("=x").is_err());
+    }
+
+    #[test]
+    fn what_is_needed_is_split_at_its_first_colon() {
+        let both = ("db".to_owned(), "version.tag == 'a:b'".to_owned());
+        assert_eq!(needed("db:version.tag == 'a:b'"), Ok(both));
+        assert!(needed("db").is_err() && needed(":true").is_err() && needed("db: ").is_err());
     }
 }

@@ -2,7 +2,8 @@
 
 use domain::Timestamp;
 use domain::decision::{
-    ConsideredVersion, JobOnTarget, RuleVerdict, TargetDecision, Verdict, VersionOnTarget,
+    ConsideredVersion, HeldVersion, JobOnTarget, RuleVerdict, TargetDecision, Verdict, VerificationOnTarget,
+    VersionOnTarget,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -80,6 +81,16 @@ fn tree(explanation: &Explanation, now: Timestamp) -> String {
         lines.push("Versions, newest first".to_owned());
         decision.considered.iter().for_each(|considered| lines.extend(versions(considered, now)));
     }
+    if !decision.held.is_empty() {
+        lines.push(String::new());
+        lines.push("Held back here after a failure".to_owned());
+        lines.extend(decision.held.iter().map(held));
+    }
+    if !decision.verifications.is_empty() {
+        lines.push(String::new());
+        lines.push("Verifications of what runs".to_owned());
+        lines.extend(decision.verifications.iter().map(|found| verification(found, decision)));
+    }
     if !chain.is_empty() {
         lines.push(String::new());
         lines.push("How it came".to_owned());
@@ -103,14 +114,37 @@ fn job(job: &JobOnTarget) -> String {
     format!("{} attempt {} {} {} ({})", one_line(&job.tag), job.attempt, job.status, stamp(job.at), job.job)
 }
 
+fn held(held: &HeldVersion) -> String {
+    format!(
+        "  {} since {}: {} ({})",
+        one_line(&held.tag),
+        stamp(held.since),
+        one_line(&held.reason),
+        held.job
+    )
+}
+
+/// By which rule, as far as a rule of what was looked at is that one.
+fn verification(found: &VerificationOnTarget, decision: &TargetDecision) -> String {
+    let rules = decision.considered.iter().flat_map(|considered| &considered.rules);
+    let policy = rules
+        .filter(|rule| rule.policy == Some(found.policy))
+        .map(|rule| one_line(&rule.policy_name))
+        .next()
+        .unwrap_or_else(|| found.policy.to_string());
+    let result = text_of(&serde_json::json!(found.result));
+    format!("  {result} since {}: rule {} of {policy} ({})", stamp(found.at), found.rule_index, found.job)
+}
+
 fn versions(considered: &ConsideredVersion, now: Timestamp) -> Vec<String> {
     let word = if considered.allowed { "passes" } else { "is held back" };
     let mut lines = vec![format!("  {} {word}", one_line(&considered.tag))];
     let last = considered.rules.len().saturating_sub(1);
-    lines.extend(considered.rules.iter().enumerate().map(|(n, rule)| {
-        let branch = if n == last { "└─" } else { "├─" };
-        format!("    {branch} {}", verdict(rule, now))
-    }));
+    for (n, rule) in considered.rules.iter().enumerate() {
+        let (branch, below) = if n == last { ("└─", " ") } else { ("├─", "│") };
+        lines.push(format!("    {branch} {}", verdict(rule, now)));
+        lines.extend(more(rule, now).into_iter().map(|line| format!("    {below}           {line}")));
+    }
     lines
 }
 
@@ -122,6 +156,23 @@ fn verdict(rule: &RuleVerdict, now: Timestamp) -> String {
         Verdict::Wait { until: Some(until) } => ("… wait ", format!(", until {}", when(*until, now))),
     };
     format!("{sign}  {} / {}: {}{until}", one_line(&rule.policy_name), rule.rule, one_line(&rule.reason))
+}
+
+/// What else is known of a verdict: when time changes it, what skips it, and which state of the policy said it.
+fn more(rule: &RuleVerdict, now: Timestamp) -> Vec<String> {
+    let until = match &rule.verdict {
+        Verdict::Wait { until } => *until,
+        Verdict::Allow | Verdict::Deny => None,
+    };
+    let changes = rule.changes_at.filter(|at| Some(*at) != until);
+    [
+        changes.map(|at| format!("time may change it at {}", when(at, now))),
+        rule.skipped_by.map(|skip| format!("by skip {skip}")),
+        rule.policy_updated_at.map(|at| format!("as the policy is since {}", stamp(at))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn arrow(depth: usize) -> &'static str {
@@ -179,8 +230,16 @@ mod tests {
                 "considered": [{ "version": id, "tag": "v2", "allowed": false, "rules": [
                     { "policyName": "gate", "rule": "environmentProgression", "verdict": { "is": "allow" }, "reason": "met" },
                     { "policyName": "gate", "rule": "anyApproval",
-                      "verdict": { "is": "wait", "until": "2026-01-01T00:15:00Z" }, "reason": "0 of 1" },
+                      "verdict": { "is": "wait", "until": "2026-01-01T00:15:00Z" }, "reason": "0 of 1",
+                      "changesAt": "2026-01-01T00:15:00Z" },
+                    { "policy": id, "policyName": "hours", "rule": "deploymentWindow", "policyUpdatedAt": at,
+                      "verdict": { "is": "allow" }, "reason": "hotfix", "skippedBy": id,
+                      "changesAt": "2026-01-01T01:05:00Z" },
                 ] }],
+                "held": [{ "version": id, "tag": "v0", "release": id, "job": id, "reason": "it\nfailed", "since": at }],
+                "verifications": [
+                    { "job": id, "of": id, "policy": id, "ruleIndex": 1, "result": "inconclusive", "at": at },
+                ],
             },
             "chain": [
                 { "step": "delivery", "id": "d-1" },
@@ -201,7 +260,17 @@ web → production eu-1   waiting
 Versions, newest first
   v2 is held back
     ├─ ✓ allow  gate / environmentProgression: met
-    └─ … wait   gate / anyApproval: 0 of 1, until 2026-01-01T00:15:00Z (in 10m)
+    ├─ … wait   gate / anyApproval: 0 of 1, until 2026-01-01T00:15:00Z (in 10m)
+    └─ ✓ allow  hours / deploymentWindow: hotfix
+                time may change it at 2026-01-01T01:05:00Z (in 60m)
+                by skip 29a51467-f7cc-52a4-900d-eddf4607415f
+                as the policy is since 2026-01-01T00:00:00Z
+
+Held back here after a failure
+  v0 since 2026-01-01T00:00:00Z: it failed (29a51467-f7cc-52a4-900d-eddf4607415f)
+
+Verifications of what runs
+  inconclusive since 2026-01-01T00:00:00Z: rule 1 of hours (29a51467-f7cc-52a4-900d-eddf4607415f)
 
 How it came
   delivery d-1

@@ -14,18 +14,23 @@ mod explain;
 mod failure;
 mod feed;
 mod files;
+mod freeze;
 mod get;
 mod job;
 mod jobs;
 mod names;
 mod output;
+mod pin;
 mod place;
 mod projections;
+mod redeploy;
 mod rollout;
 mod session;
+mod skip;
 mod table;
 mod told;
 mod version;
+mod wishes;
 mod words;
 
 use std::process::ExitCode;
@@ -34,7 +39,7 @@ use failure::Failure;
 use session::Session;
 
 pub(crate) use args::{Command, EXIT_CODES};
-use args::{DeadCommand, PolicyCommand, ProjectionsCommand, VersionCommand};
+use args::{DeadCommand, PolicyCommand, ProjectionsCommand, RolloutCommand, VersionCommand};
 
 /// Does what was asked and tells how it went by the exit code.
 pub(crate) fn run(command: Command) -> ExitCode {
@@ -60,8 +65,20 @@ async fn perform(command: Command) -> Result<(), Failure> {
         Command::Cancel(args) => job::wish(&Session::open(&args.client)?, &args, "cancel").await,
         Command::Retry(args) => job::wish(&Session::open(&args.client)?, &args, "retry").await,
         Command::Open(args) => job::open(&Session::open(&args.client)?, &args).await,
-        Command::Approve(args) => approve::run(&Session::open(&args.client)?, &args, "approved").await,
-        Command::Reject(args) => approve::run(&Session::open(&args.client)?, &args, "rejected").await,
+        Command::Approve(args) => approve::approve(&Session::open(&args.client)?, &args).await,
+        Command::Reject(args) => approve::reject(&Session::open(&args.client)?, &args).await,
+        Command::Freeze(args) => freeze::freeze(&Session::open(&args.client)?, &args).await,
+        Command::Thaw(args) => freeze::thaw(&Session::open(&args.client)?, &args).await,
+        Command::Skip(args) => skip::run(&Session::open(&args.client)?, &args).await,
+        Command::Pin(args) => pin::pin(&Session::open(&args.client)?, &args).await,
+        Command::Unpin(args) => pin::unpin(&Session::open(&args.client)?, &args).await,
+        Command::Redeploy(args) => redeploy::run(&Session::open(&args.client)?, &args).await,
+        Command::Rollout(RolloutCommand::Pause(args)) => {
+            redeploy::rollout(&Session::open(&args.client)?, &args, "pause").await
+        }
+        Command::Rollout(RolloutCommand::Resume(args)) => {
+            redeploy::rollout(&Session::open(&args.client)?, &args, "resume").await
+        }
         Command::Version(VersionCommand::Create(args)) => {
             version::create(&Session::open(&args.client)?, &args).await
         }

@@ -17,6 +17,9 @@ pub(super) async fn create(session: &Session, args: &CreateArgs) -> Result<(), F
     let body = json!({
         "tag": args.tag, "name": args.name.as_deref().unwrap_or_default(),
         "config": map(&args.config), "metadata": map(&args.metadata),
+        "dependencies": args.needs.iter()
+            .map(|(deployment, selector)| json!({ "deployment": deployment, "versionSelector": selector }))
+            .collect::<Vec<_>>(),
     });
     let answer = session.api.send_json(Method::POST, &path, &[("upsert", upsert)], &body).await?;
     told(session, &args.deployment, &answer, "created")?;
@@ -28,10 +31,26 @@ pub(super) async fn create(session: &Session, args: &CreateArgs) -> Result<(), F
 
 /// `ctrlplane version reject`
 pub(super) async fn reject(session: &Session, args: &RejectArgs) -> Result<(), Failure> {
+    if let Some(reason) = &args.reason {
+        return veto(session, &args.deployment, &args.tag, reason).await;
+    }
     let version = format!("{}:{}", args.deployment, args.tag);
     let path = session.below(&["deployment-versions", &version]).await?;
     let answer = session.api.send_json(Method::PATCH, &path, &[], &json!({ "status": "rejected" })).await?;
     told(session, &args.deployment, &answer, "rejected")
+}
+
+/// Rejects a version everywhere, and says why.
+pub(super) async fn veto(
+    session: &Session,
+    deployment: &str,
+    tag: &str,
+    reason: &str,
+) -> Result<(), Failure> {
+    let version = format!("{deployment}:{tag}");
+    let path = session.below(&["deployment-versions", &version, "reject"]).await?;
+    let answer = session.api.send_json(Method::POST, &path, &[], &json!({ "reason": reason })).await?;
+    told(session, deployment, &answer, "rejected")
 }
 
 fn told(session: &Session, deployment: &str, answer: &Value, action: &str) -> Result<(), Failure> {

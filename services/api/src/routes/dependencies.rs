@@ -1,0 +1,167 @@
+//! What must run on a resource before a version may go there: given with the version, or one by one.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use domain::entity::{Entity, Kind, Record, Version, VersionDependency};
+use domain::id::DeploymentId;
+use domain::selector::Selector;
+use domain::token::Slug;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::versions::deployment;
+use crate::auth::Role;
+use crate::caller::Caller;
+use crate::changes;
+use crate::context::App;
+use crate::documents;
+use crate::problem::{Fault, Problem};
+use crate::request::{Body, Page, Params, Segments};
+use crate::shape::flat;
+use crate::store::Mode;
+
+/// A version waits for at most so many others.
+const DEPENDENCIES_MAX: usize = 100;
+
+/// One, as it is sent with a version.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct NewDependency {
+    #[serde(alias = "deploymentId", default)]
+    deployment: String,
+    #[serde(default)]
+    version_selector: String,
+}
+
+/// The dependencies with the deployments they name, each named once.
+pub(super) fn resolved(
+    app: &App,
+    workspace: &Slug,
+    given: Vec<NewDependency>,
+) -> Result<Vec<VersionDependency>, Problem> {
+    if given.len() > DEPENDENCIES_MAX {
+        return Err(Problem::invalid_field("dependencies", format!("are more than {DEPENDENCIES_MAX}")));
+    }
+    let (mut dependencies, mut faults): (Vec<VersionDependency>, Vec<Fault>) = (Vec::new(), Vec::new());
+    for (index, new) in given.into_iter().enumerate() {
+        let field = format!("dependencies[{index}].deployment");
+        let Some(found) = app.catalog.find(workspace, Kind::Deployment, &new.deployment) else {
+            faults.push(Fault::of_field(field, format!("there is no deployment {:?}", new.deployment)));
+            continue;
+        };
+        let deployment = DeploymentId(found.meta().id);
+        if dependencies.iter().any(|known| known.deployment == deployment) {
+            faults.push(Fault::of_field(field, format!("{} is named twice", found.meta().name)));
+            continue;
+        }
+        dependencies.push(VersionDependency { deployment, version_selector: new.version_selector });
+    }
+    if faults.is_empty() {
+        return Ok(dependencies);
+    }
+    Err(Problem::invalid_fields(faults))
+}
+
+/// `GET /deployment-versions/{v}/dependencies`
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Segments((w, v)): Segments<(String, String)>,
+    Params(page): Params<Page>,
+) -> Result<Json<Value>, Problem> {
+    let workspace = app.workspace(&caller, &w)?;
+    let Some(Entity::Version(version)) = app.catalog.find(&workspace, Kind::Version, &v) else {
+        return Err(missing(&v));
+    };
+    Ok(Json(page.of(version.spec.dependencies.iter().map(|dependency| {
+        json!({
+            "deploymentId": dependency.deployment,
+            "deployment": app.catalog.name(&workspace, Kind::Deployment, dependency.deployment.0),
+            "versionSelector": dependency.version_selector,
+        })
+    }))))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Needed {
+    #[serde(default)]
+    version_selector: String,
+}
+
+/// `PUT /deployment-versions/{v}/dependencies/{d}`
+pub(super) async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    Segments((w, v, d)): Segments<(String, String, String)>,
+    Body(needed): Body<Needed>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let workspace = app.workspace(&caller, &w)?;
+    caller.needs(Role::Operator)?;
+    let on = deployment(&app, &workspace, &d)?;
+    Selector::compile(&needed.version_selector, &["version", "deployment"])
+        .map_err(|error| Problem::invalid_field("versionSelector", error.to_string()))?;
+    let desire = |version: &mut Record<Version>| {
+        let dependencies = &mut version.spec.dependencies;
+        let version_selector = needed.version_selector.clone();
+        match dependencies.iter_mut().find(|known| known.deployment == on) {
+            Some(known) => known.version_selector = version_selector,
+            None => dependencies.push(VersionDependency { deployment: on, version_selector }),
+        }
+        let count = dependencies.len();
+        if count > DEPENDENCIES_MAX {
+            return Err(Problem::conflict(format!("there are {DEPENDENCIES_MAX} dependencies already")));
+        }
+        Ok(())
+    };
+    change(&app, &caller, &workspace, &v, desire).await
+}
+
+/// `DELETE /deployment-versions/{v}/dependencies/{d}`
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Segments((w, v, d)): Segments<(String, String, String)>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let workspace = app.workspace(&caller, &w)?;
+    caller.needs(Role::Operator)?;
+    let on = deployment(&app, &workspace, &d)?;
+    let desire = |version: &mut Record<Version>| {
+        let before = version.spec.dependencies.len();
+        version.spec.dependencies.retain(|known| known.deployment != on);
+        if version.spec.dependencies.len() == before {
+            return Err(Problem::not_found(format_args!("dependency of version {v} on {d}")));
+        }
+        Ok(())
+    };
+    change(&app, &caller, &workspace, &v, desire).await
+}
+
+/// Changes the dependencies of the version of a path.
+async fn change(
+    app: &App,
+    caller: &Caller,
+    workspace: &Slug,
+    v: &str,
+    desire: impl Fn(&mut Record<Version>) -> Result<(), Problem> + Send + Sync,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let known = app.catalog.find(workspace, Kind::Version, v).ok_or_else(|| missing(v))?;
+    let written = app
+        .store
+        .write(caller, &known.key(), Mode::Write, |before| {
+            let Some(Entity::Version(version)) = before else { return Err(missing(v)) };
+            let mut version = version.clone();
+            desire(&mut version)?;
+            let version = Entity::Version(version);
+            documents::check(&version)?;
+            Ok(changes::declared(caller, before, version))
+        })
+        .await?;
+    app.store.seen(written.revision).await;
+    Ok((StatusCode::ACCEPTED, Json(flat(&written.after))))
+}
+
+fn missing(v: &str) -> Problem {
+    Problem::not_found(format_args!("version {v}"))
+}

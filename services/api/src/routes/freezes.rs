@@ -1,0 +1,100 @@
+//! Freezes: people say that nothing new starts, and that it may again.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use bus::clock;
+use chrono::SecondsFormat;
+use domain::Timestamp;
+use domain::entity::{CatalogKey, Entity, Freeze, Kind, Record};
+use domain::id::FreezeId;
+use domain::token::Slug;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::auth::Role;
+use crate::caller::Caller;
+use crate::context::App;
+use crate::problem::Problem;
+use crate::request::{Body, Page, Params, Segments};
+use crate::shape::flat;
+use crate::wishes;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct NewFreeze {
+    name: Option<String>,
+    selector: Option<String>,
+    environment: Option<String>,
+    #[serde(default)]
+    reason: String,
+    from: Option<Timestamp>,
+    until: Option<Timestamp>,
+    for_seconds: Option<u64>,
+}
+
+/// `POST /freezes`: the freeze of that name becomes this one. Who says it answers for it.
+pub(super) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Segments(w): Segments<String>,
+    Body(new): Body<NewFreeze>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let workspace = app.workspace(&caller, &w)?;
+    caller.needs(Role::Operator)?;
+    let selector = selector(&app, &workspace, new.selector, new.environment.as_ref())?;
+    let until = wishes::end("until", new.until, new.for_seconds)?;
+    let name = new.name.unwrap_or_else(|| {
+        format!("{}-{}", caller.name, clock::now().to_rfc3339_opts(SecondsFormat::Millis, true))
+    });
+    let meta = wishes::meta(&workspace, FreezeId::of(&workspace, &name).0, name);
+    let spec = Freeze { selector, reason: new.reason, owner: caller.name.clone(), from: new.from, until };
+    let written = wishes::declare(&app, &caller, Entity::Freeze(Record { meta, spec })).await?;
+    Ok((StatusCode::ACCEPTED, Json(flat(&written.after))))
+}
+
+/// `GET /freezes`, those that are over by themselves among them
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Segments(w): Segments<String>,
+    Params(page): Params<Page>,
+) -> Result<Json<Value>, Problem> {
+    let workspace = app.workspace(&caller, &w)?;
+    Ok(Json(page.of(app.catalog.entities(&workspace, Kind::Freeze).iter().map(flat))))
+}
+
+/// `DELETE /freezes/{name-or-id}`
+pub(super) async fn thaw(
+    State(app): State<App>,
+    caller: Caller,
+    Segments((w, name)): Segments<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let workspace = app.workspace(&caller, &w)?;
+    caller.needs(Role::Operator)?;
+    let id = Uuid::parse_str(&name).unwrap_or_else(|_name| FreezeId::of(&workspace, &name).0);
+    let key = CatalogKey { workspace, kind: Kind::Freeze, id };
+    Ok(Json(wishes::withdraw(&app, &caller, &key, &format!("freeze {name}")).await?))
+}
+
+/// Where: by an expression, in an environment, or everywhere.
+fn selector(
+    app: &App,
+    workspace: &Slug,
+    selector: Option<String>,
+    environment: Option<&String>,
+) -> Result<String, Problem> {
+    match (selector, environment) {
+        (None, None) => Ok("true".to_owned()),
+        (Some(selector), None) => Ok(selector),
+        (Some(_), Some(_)) => {
+            Err(Problem::invalid_field("environment", "is given together with selector; give one"))
+        }
+        (None, Some(text)) => {
+            let environment = wishes::named(app, workspace, Kind::Environment, "environment", text)?;
+            // A name in quotes, with what is special in it escaped, reads the same in JSON and in CEL.
+            Ok(format!("environment.name == {}", json!(environment.meta().name)))
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What people say of a version on its way: its rollout pauses or goes on, or it goes nowhere any more.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use bus::clock;
+use domain::entity::{Entity, Kind, Record, RolloutAction, RolloutControl, VersionStatus};
+use domain::id::{EnvironmentId, RolloutControlId, VersionId};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::auth::Role;
+use crate::caller::Caller;
+use crate::changes::{self, REASON};
+use crate::context::App;
+use crate::documents;
+use crate::problem::Problem;
+use crate::request::{Body, Segments};
+use crate::shape::flat;
+use crate::store::Mode;
+use crate::wishes;
+
+/// As long as reasons of other wishes.
+const REASON_CHARS_MAX: usize = 2_000;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Word {
+    #[serde(default)]
+    environment: String,
+    action: RolloutAction,
+    reason: Option<String>,
+}
+
+/// `POST /deployment-versions/{v}/rollout`
+pub(super) async fn control(
+    State(app): State<App>,
+    caller: Caller,
+    Segments((w, v)): Segments<(String, String)>,
+    Body(word): Body<Word>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let workspace = app.workspace(&caller, &w)?;
+    caller.needs(Role::Operator)?;
+    let version = app.catalog.find(&workspace, Kind::Version, &v);
+    let version = version.ok_or_else(|| Problem::not_found(format_args!("version {v}")))?;
+    let environment = wishes::named(&app, &workspace, Kind::Environment, "environment", &word.environment)?;
+    let spec = RolloutControl {
+        version: VersionId(version.meta().id),
+        environment: EnvironmentId(environment.meta().id),
+        action: word.action,
+        at: clock::now(),
+        reason: word.reason.filter(|reason| !reason.trim().is_empty()),
+        by: caller.name.clone(),
+    };
+    let id = RolloutControlId::of(spec.version, spec.environment).0;
+    let meta = wishes::meta(&workspace, id, "rollout control".to_owned());
+    let written = wishes::declare(&app, &caller, Entity::RolloutControl(Record { meta, spec })).await?;
+    Ok((StatusCode::ACCEPTED, Json(flat(&written.after))))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Veto {
+    #[serde(default)]
+    reason: String,
+}
+
+/// `POST /deployment-versions/{v}/reject`: everywhere; what runs it goes back. Why stands in its metadata.
+pub(super) async fn reject(
+    State(app): State<App>,
+    caller: Caller,
+    Segments((w, v)): Segments<(String, String)>,
+    Body(veto): Body<Veto>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let workspace = app.workspace(&caller, &w)?;
+    caller.needs(Role::Operator)?;
+    if veto.reason.trim().is_empty() {
+        return Err(Problem::invalid_field("reason", "is empty"));
+    }
+    if veto.reason.chars().count() > REASON_CHARS_MAX {
+        return Err(Problem::invalid_field("reason", format!("has more than {REASON_CHARS_MAX} characters")));
+    }
+    let missing = || Problem::not_found(format_args!("version {v}"));
+    let known = app.catalog.find(&workspace, Kind::Version, &v).ok_or_else(missing)?;
+    let written = app
+        .store
+        .write(&caller, &known.key(), Mode::Write, |before| {
+            let Some(Entity::Version(version)) = before else { return Err(missing()) };
+            let mut version = version.clone();
+            version.spec.status = VersionStatus::Rejected;
+            version.meta.metadata.insert(REASON.to_owned(), veto.reason.clone());
+            let version = Entity::Version(version);
+            documents::check(&version)?;
+            Ok(changes::declared(&caller, before, version))
+        })
+        .await?;
+    app.store.seen(written.revision).await;
+    Ok((StatusCode::ACCEPTED, Json(flat(&written.after))))
+}
