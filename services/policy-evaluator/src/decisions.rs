@@ -44,6 +44,8 @@ struct OfDeployment {
     rolling: BTreeSet<TargetKey>,
     /// The fact that last ended or reopened one of its jobs.
     turned_at: u64,
+    /// The fact that last changed the health of a rollout.
+    health_at: u64,
 }
 
 /// Targets whose time has come, of one deployment.
@@ -98,24 +100,33 @@ impl Decisions {
     }
 
     /// Notes that a job of `target` ended or runs again, by the fact of that sequence, and tells whose decision may
-    /// change by it: its own, those with a version that waits for another environment or for its turn in a rollout,
-    /// and those of other deployments on the resource that wait for what runs there.
-    pub(crate) fn turned(&mut self, target: &TargetKey, sequence: u64) -> BTreeSet<TargetKey> {
+    /// change by it: its own, those with a version that waits for another environment, where it says something of
+    /// the health of a rollout those that wait for their turn in one, and those of other deployments on the resource
+    /// that wait for what runs there.
+    pub(crate) fn turned(
+        &mut self,
+        target: &TargetKey,
+        sequence: u64,
+        changes_health: bool,
+    ) -> BTreeSet<TargetKey> {
         let of = self.deployments.entry(target.deployment).or_default();
         of.turned_at = of.turned_at.max(sequence);
+        if changes_health {
+            of.health_at = of.health_at.max(sequence);
+        }
         let elsewhere = of.progressing.iter().filter(|other| other.environment != target.environment);
-        let beside = of.rolling.iter().filter(|other| other.environment == target.environment);
+        let beside = of.rolling.iter().filter(|other| changes_health && other.environment == target.environment);
         let depending = self.depending.get(&target.resource).into_iter().flatten();
         elsewhere.chain(beside).chain(depending).copied().chain([*target]).collect()
     }
 
-    /// Whether the decision on the target waits for another environment and was made on facts that did not hold
-    /// a later turn of a job of its deployment: then [`Decisions::turned`] could not know that it depends on it.
+    /// Whether the decision on the target waits for another environment, or for its turn, and was made on facts that did
+    /// not hold a later turn of a job of its deployment: then [`Decisions::turned`] could not know that it depends on it.
     pub(crate) fn missed_a_turn(&self, target: &TargetKey, facts_seen: u64) -> bool {
         let of = self.deployments.get(&target.deployment);
         of.is_some_and(|of| {
-            let waits = of.progressing.contains(target) || of.rolling.contains(target);
-            of.turned_at > facts_seen && waits
+            (of.turned_at > facts_seen && of.progressing.contains(target))
+                || (of.health_at > facts_seen && of.rolling.contains(target))
         }) || self.others_turned(target, facts_seen)
     }
 
@@ -188,16 +199,15 @@ impl Decided for Decisions {
 }
 
 fn waits_for(decision: &TargetDecision, which: &[&str]) -> bool {
-    let mut rules = decision.considered.iter().flat_map(|considered| &considered.rules);
-    rules.any(|rule| which.contains(&rule.rule.as_str()) && !rule.verdict.allows())
+    which.iter().any(|rule| decision.waits_for.contains(*rule))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use chrono::TimeDelta;
-    use domain::decision::{ConsideredVersion, RuleVerdict, TargetState, Verdict};
-    use domain::id::{EnvironmentId, ResourceId, VersionId, derive};
+    use domain::decision::TargetState;
+    use domain::id::{EnvironmentId, ResourceId, derive};
 
     fn target(environment: &str) -> TargetKey {
         TargetKey {
@@ -212,20 +222,6 @@ mod tests {
     }
 
     fn decision(environment: &str, next_look: Option<i64>, waits: bool) -> TargetDecision {
-        let verdict = if waits { Verdict::Wait { until: None } } else { Verdict::Allow };
-        let rule = RuleVerdict {
-            policy: None,
-            policy_name: "gate".into(),
-            rule: PROGRESSION.into(),
-            verdict,
-            reason: "test".into(),
-            satisfied_at: None,
-            changes_at: Default::default(),
-            inputs: Default::default(),
-            policy_updated_at: Default::default(),
-            rule_index: Default::default(),
-            skipped_by: Default::default(),
-        };
         TargetDecision {
             workspace: "acme".parse().unwrap(),
             target: target(environment),
@@ -236,12 +232,9 @@ mod tests {
             active: None,
             last: None,
             attempts: Vec::new(),
-            considered: vec![ConsideredVersion {
-                version: VersionId(derive(&["v"])),
-                tag: "v".into(),
-                allowed: !waits,
-                rules: vec![rule],
-            }],
+            considered: Vec::new(),
+            waits_for: waits.then(|| PROGRESSION.to_owned()).into_iter().collect(),
+            places: Vec::new(),
             next_look: next_look.map(at),
             catalog_revision: 0,
             decided_at: at(0),
@@ -290,16 +283,28 @@ mod tests {
         decisions.put(decision("staging", None, false), 1);
         decisions.put(decision("production", None, true), 2);
         let both = BTreeSet::from([target("staging"), target("production")]);
-        assert_eq!(decisions.turned(&target("staging"), 1), both);
-        assert_eq!(decisions.turned(&target("production"), 2), BTreeSet::from([target("production")]));
+        assert_eq!(decisions.turned(&target("staging"), 1, false), both);
+        assert_eq!(decisions.turned(&target("production"), 2, false), BTreeSet::from([target("production")]));
         decisions.put(decision("production", None, false), 3);
-        assert_eq!(decisions.turned(&target("staging"), 3), BTreeSet::from([target("staging")]));
+        assert_eq!(decisions.turned(&target("staging"), 3, false), BTreeSet::from([target("staging")]));
+    }
+
+    #[test]
+    fn who_waits_for_its_turn_is_woken_by_what_changes_the_health_of_the_rollout() {
+        let mut decisions = Decisions::default();
+        let beside = TargetKey { resource: ResourceId(derive(&["other"])), ..target("production") };
+        let waits_for = BTreeSet::from([ROLLOUT.to_owned()]);
+        decisions.put(TargetDecision { waits_for, ..decision("production", None, false) }, 1);
+        assert_eq!(decisions.turned(&beside, 5, false), BTreeSet::from([beside]));
+        assert!(!decisions.missed_a_turn(&target("production"), 4));
+        assert_eq!(decisions.turned(&beside, 6, true), BTreeSet::from([beside, target("production")]));
+        assert!(decisions.missed_a_turn(&target("production"), 5));
     }
 
     #[test]
     fn a_turn_between_looking_and_deciding_is_not_missed() {
         let mut decisions = Decisions::default();
-        assert_eq!(decisions.turned(&target("staging"), 9).len(), 1);
+        assert_eq!(decisions.turned(&target("staging"), 9, false).len(), 1);
         decisions.put(decision("production", None, true), 1);
         assert!(decisions.missed_a_turn(&target("production"), 8));
         assert!(!decisions.missed_a_turn(&target("production"), 9));

@@ -8,8 +8,8 @@ use bus::clock::Clock;
 use bus::topology::TARGETS;
 use bus::{Bucket, Bus, BusError};
 use chrono::TimeDelta;
-use domain::decision::{TargetDecision, Verdict};
-use domain::evaluate::{DeploymentView, same_decision};
+use domain::catalog::WorkspaceCatalog;
+use domain::evaluate::{DeploymentView, same_but_for_words, same_decision};
 use domain::id::DeploymentId;
 use domain::target::TargetKey;
 use domain::token::Slug;
@@ -121,7 +121,9 @@ impl Evaluator {
         let catalog = self.memory.catalog();
         let facts = self.memory.facts();
         let decisions = self.memory.decisions();
-        let Some(ws) = catalog.workspace(left.workspace) else { return writes };
+        // Of a workspace in which nothing is declared (any more) every target is gone.
+        let empty = WorkspaceCatalog::new(left.workspace.clone());
+        let ws = catalog.workspace(left.workspace).unwrap_or(&empty);
         let now = self.clock.now();
         // Up to there everything is taken in, also what left nothing to be folded.
         let revision = catalog.revision().max(self.memory.reached.catalog.sequence());
@@ -225,21 +227,6 @@ impl Drop for Unsettled<'_> {
         let put_off = std::mem::take(&mut self.put_off);
         self.mark(put_off);
     }
-}
-
-/// Whether nothing but sentences differs: no state, no version, no job, no verdict, no instant.
-fn same_but_for_words(one: &TargetDecision, other: &TargetDecision) -> bool {
-    let verdicts = |decision: &TargetDecision| -> Vec<Verdict> {
-        let rules = decision.considered.iter().flat_map(|considered| &considered.rules);
-        rules.map(|rule| rule.verdict.clone()).collect()
-    };
-    let versions = |decision: &TargetDecision| -> Vec<_> {
-        decision.considered.iter().map(|considered| (considered.version, considered.allowed)).collect()
-    };
-    (one.state, &one.desired, &one.current, &one.active, &one.last, one.next_look)
-        == (other.state, &other.desired, &other.current, &other.active, &other.last, other.next_look)
-        && versions(one) == versions(other)
-        && verdicts(one) == verdicts(other)
 }
 
 /// How long a look at one deployment may take before it is tried again.

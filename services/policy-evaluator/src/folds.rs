@@ -123,13 +123,19 @@ impl Folds {
     }
 
     fn apply(&self, event: JobEvent, sequence: u64) {
-        let change = self.memory.facts_mut().apply(&event, sequence);
+        let (change, changes_health) = {
+            let mut facts = self.memory.facts_mut();
+            let change = facts.apply(&event, sequence);
+            (change, facts.changes_health(&event.job, change))
+        };
         let target = event.job.target;
         let what = match change {
             FactChange::Nothing => return,
             // Who asked for it knows it; the others look when they have the time.
             FactChange::Started => BTreeSet::from([target]),
-            FactChange::Reopened | FactChange::Ended => self.memory.decisions_mut().turned(&target, sequence),
+            FactChange::Reopened | FactChange::Ended => {
+                self.memory.decisions_mut().turned(&target, sequence, changes_health)
+            }
         };
         if !self.is_live() {
             return;

@@ -12,10 +12,10 @@ use domain::Timestamp;
 use domain::hint::Hint;
 use domain::id::DeploymentId;
 use domain::token::Slug;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -47,11 +47,11 @@ pub(crate) async fn ring(memory: Arc<Memory>, outbox: Arc<Outbox>, clock: Clock,
 /// Looks at what is marked and overdue: whatever becomes of hints, nothing stays marked for long.
 pub(crate) async fn sweep(memory: Arc<Memory>, evaluator: Arc<Evaluator>, drain: CancellationToken) {
     let mut looking = JoinSet::new();
-    let mut busy: BTreeSet<DeploymentId> = BTreeSet::new();
+    let mut busy: HashMap<Id, DeploymentId> = HashMap::new();
     loop {
         let (overdue, next) = memory.overdue();
         for (workspace, deployment) in overdue {
-            if looking.len() == LOOKS_MAX || !busy.insert(deployment) {
+            if looking.len() == LOOKS_MAX || busy.values().any(|looked_at| *looked_at == deployment) {
                 continue;
             }
             let evaluator = Arc::clone(&evaluator);
@@ -61,9 +61,9 @@ pub(crate) async fn sweep(memory: Arc<Memory>, evaluator: Arc<Evaluator>, drain:
                 if let Err(error) = evaluator.look(&workspace, deployment, None).await {
                     tracing::warn!(%error, "what is marked could not be looked at; it stays marked");
                 }
-                deployment
             };
-            looking.spawn(look.instrument(span));
+            let task = looking.spawn(look.instrument(span));
+            busy.insert(task.id(), deployment);
         }
         let full = looking.len() == LOOKS_MAX;
         let sleep = next.map_or(SLEEP_MAX, |next| next.saturating_duration_since(Instant::now()));
@@ -73,24 +73,23 @@ pub(crate) async fn sweep(memory: Arc<Memory>, evaluator: Arc<Evaluator>, drain:
             () = drain.cancelled() => break,
             () = memory.marked.notified(), if !full => {}
             () = tokio::time::sleep(sleep), if !full => {}
-            Some(done) = looking.join_next() => ended(&mut busy, done),
+            Some(done) = looking.join_next_with_id() => ended(&mut busy, done),
         }
     }
-    while let Some(done) = looking.join_next().await {
+    while let Some(done) = looking.join_next_with_id().await {
         ended(&mut busy, done);
     }
 }
 
-fn ended(busy: &mut BTreeSet<DeploymentId>, done: Result<DeploymentId, tokio::task::JoinError>) {
-    match done {
-        Ok(deployment) => {
-            busy.remove(&deployment);
-        }
-        Err(error) => {
-            // Which one it was is not told; what it had taken is marked again.
-            tracing::error!(%error, "a look panicked");
-            busy.clear();
-        }
+fn ended(busy: &mut HashMap<Id, DeploymentId>, done: Result<(Id, ()), JoinError>) {
+    let id = match &done {
+        Ok((id, ())) => *id,
+        Err(error) => error.id(),
+    };
+    let deployment = busy.remove(&id);
+    if let Err(error) = done {
+        // What it had taken is marked again.
+        tracing::error!(?deployment, %error, "a look panicked");
     }
 }
 

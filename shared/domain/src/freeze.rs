@@ -4,7 +4,7 @@ use crate::Timestamp;
 use crate::catalog::{WorkspaceCatalog, deployment_context, environment_context, resource_context};
 use crate::entity::{Freeze, Kind, Record};
 use crate::id::FreezeId;
-use crate::selector::{Scope, Selector, value_of};
+use crate::selector::{Scope, value_of};
 use crate::target::TargetKey;
 
 /// Variables a freeze's selector sees.
@@ -68,7 +68,9 @@ pub fn of_target(
     let scope = scope(workspace, target)?;
     let mut last: Option<&Record<Freeze>> = None;
     for freeze in on {
-        let matches = Selector::compile(&freeze.spec.selector, SELECTOR_VARIABLES)
+        let matches = workspace
+            .compiled()
+            .selector(&freeze.spec.selector, SELECTOR_VARIABLES)
             .and_then(|selector| selector.matches(&scope))
             .map_err(|why| format!("the selector of freeze {}: {why}", freeze.meta.name))?;
         if matches && last.is_none_or(|last| outlasts(freeze, last)) {

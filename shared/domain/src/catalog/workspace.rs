@@ -13,7 +13,7 @@ use crate::id::{
     DeploymentId, EnvironmentId, FreezeId, JobAgentId, PinId, PolicyId, RedeployId, RelationshipRuleId,
     ResourceId, RolloutControlId, SkipId, SystemId, TriggerId, VariableSetId, VersionId, WorkspaceId,
 };
-use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
+use crate::selector::{Scope, ScopeValue, SelectorError, value_of};
 use crate::target::TargetKey;
 use crate::token::Slug;
 use crate::trigger_rule::Rule;
@@ -21,6 +21,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
+
+/// What the two sides of a relationship rule may speak of.
+const RESOURCE: &[&str] = &["resource"];
 
 /// Everything one tenant has declared.
 #[derive(Debug)]
@@ -267,11 +270,7 @@ impl WorkspaceCatalog {
     pub(super) fn put(&mut self, entity: Entity) -> Affected {
         let key = entity.key();
         self.broken.remove(&(key.kind, key.id));
-        // A version that changes may be one that others depend on; one that is new runs nowhere.
-        let looked_at = key.kind == Kind::Version
-            && !self.depending.is_empty()
-            && self.entities.contains_key(&(key.kind, key.id));
-        let elsewhere = if looked_at { Affected::Workspace } else { Affected::none() };
+        let elsewhere = self.looked_at_elsewhere(&key);
         let before = self.unindex(&key);
         let after = self.index(&entity);
         self.entities.insert((key.kind, key.id), entity);
@@ -288,9 +287,20 @@ impl WorkspaceCatalog {
     pub(super) fn remove(&mut self, key: &CatalogKey) -> Affected {
         let broken =
             self.broken.remove(&(key.kind, key.id)).map_or(Affected::none(), |_| Affected::Workspace);
+        let elsewhere = self.looked_at_elsewhere(key);
         let before = self.unindex(key);
         self.entities.remove(&(key.kind, key.id));
-        self.forget_targets(key.kind, before.and(broken))
+        self.forget_targets(key.kind, before.and(broken).and(elsewhere))
+    }
+
+    /// Whom a change of what is there may concern beside its own deployment: what depends on what runs of others looks at
+    /// their deployments, their versions, and where they have targets. What is new runs nowhere.
+    fn looked_at_elsewhere(&self, key: &CatalogKey) -> Affected {
+        let is_looked_at = matches!(key.kind, Kind::Version | Kind::Deployment | Kind::Environment);
+        if is_looked_at && !self.depending.is_empty() && self.entities.contains_key(&(key.kind, key.id)) {
+            return Affected::Workspace;
+        }
+        Affected::none()
     }
 
     fn index(&mut self, entity: &Entity) -> Affected {
@@ -450,7 +460,8 @@ impl WorkspaceCatalog {
         let Ok(value) = value_of(&resource_context(resource)) else { return true };
         let scope = Scope::default().with("resource", value);
         rules.any(|rule| {
-            let selects = Selector::compile(&rule.spec.to, &["resource"]).and_then(|to| to.matches(&scope));
+            let selects =
+                self.compiled.selector(&rule.spec.to, RESOURCE).and_then(|to| to.matches(&scope));
             selects.unwrap_or(true)
         })
     }

@@ -6,11 +6,12 @@ pub use inputs::{LastDeploy, Progress, RuleInputs, Running, Word};
 
 use crate::Timestamp;
 use crate::id::{JobId, PolicyId, ReleaseId, SkipId, VersionId};
-use crate::job::{JobStatus, Reason};
+use crate::job::{JobStatus, Reason, TerminalStatus};
 use crate::target::TargetKey;
 use crate::token::Slug;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The decision on one release target: the value behind a key of the `targets` bucket.
 /// The policy evaluator alone writes it, by compare-and-set: here two replicas cannot both start a job.
@@ -57,6 +58,12 @@ pub struct TargetDecision {
     /// The candidate versions that were looked at, newest first, with each rule's verdict. At most ten.
     #[serde(default)]
     pub considered: Vec<ConsideredVersion>,
+    /// The rules that hold back a candidate, shown or not, by name: who looks at what they look at is woken by it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub waits_for: BTreeSet<String>,
+    /// The places in rollouts that the target was given for versions that are not shown, the last first. At most eight.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<RolloutPlace>,
     /// The next instant at which anything can change by time alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_look: Option<Timestamp>,
@@ -197,6 +204,69 @@ pub struct ReleaseAttempts {
     pub release: ReleaseId,
     /// The number of its last job that ended, from 1.
     pub attempt: u32,
+    /// How its last jobs fared, where the last of them ended badly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub badly: Option<EndedBadly>,
+}
+
+/// How the last jobs of a release on a target ended badly, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EndedBadly {
+    /// How many in a row: since something last succeeded here, or somebody wished for another try.
+    pub failed: u32,
+    /// How the last one ended.
+    pub status: TerminalStatus,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The place a target was given in the rollout of a version by one rule, which it keeps as long as the policy is not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutPlace {
+    /// The version.
+    pub version: VersionId,
+    /// The policy.
+    pub policy: PolicyId,
+    /// As the policy was then: when it was last changed.
+    pub policy_updated_at: Timestamp,
+    /// Which of its rules, from 0.
+    pub rule_index: u32,
+    /// The place, from 0.
+    pub position: u32,
+    /// Of how many targets.
+    pub targets: u32,
+    /// Seconds after the rollout's start.
+    pub offset_seconds: u64,
+}
+
+impl ConsideredVersion {
+    /// The places the target has in rollouts of the version.
+    pub fn places(&self) -> impl Iterator<Item = RolloutPlace> + '_ {
+        self.rules.iter().filter_map(|rule| match rule.inputs {
+            Some(RuleInputs::Rollout { position, targets, offset_seconds, .. }) => Some(RolloutPlace {
+                version: self.version,
+                policy: rule.policy?,
+                policy_updated_at: rule.policy_updated_at?,
+                rule_index: rule.rule_index,
+                position,
+                targets,
+                offset_seconds,
+            }),
+            _ => None,
+        })
+    }
+}
+
+impl TargetDecision {
+    /// The places the target was given in rollouts and keeps.
+    pub fn rollout_places(&self) -> impl Iterator<Item = RolloutPlace> + '_ {
+        self.considered.iter().flat_map(ConsideredVersion::places).chain(self.places.iter().copied())
+    }
 }
 
 /// What the rules say to one version.

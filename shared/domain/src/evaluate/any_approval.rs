@@ -1,6 +1,6 @@
 //! `anyApproval`: so many distinct people must say yes to a version in an environment; one no is a veto.
 
-use super::ruling::{Ruling, rfc};
+use super::ruling::{Ruling, after, rfc};
 use crate::Timestamp;
 use crate::entity::{AnyApproval, Approval, ApprovalStatus};
 use chrono::TimeDelta;
@@ -63,7 +63,7 @@ fn counts(rule: &AnyApproval, question: &Question<'_>, word: &Approval) -> bool 
 }
 
 fn expiry(rule: &AnyApproval, at: Timestamp) -> Option<Timestamp> {
-    rule.expires_after_seconds.map(|seconds| at + TimeDelta::seconds(seconds.into()))
+    rule.expires_after_seconds.map(|seconds| after(at, TimeDelta::seconds(seconds.into())))
 }
 
 fn count(rule: &AnyApproval, question: &Question<'_>, mut yeses: Vec<(Timestamp, &str)>) -> Ruling {

@@ -4,6 +4,7 @@
 use super::decided::Decided;
 use super::facts::Facts;
 use super::facts::JobStanding;
+use super::gradual_rollout;
 use super::history::{Active, History, on_target};
 use super::review::{Floor, Review, review};
 use super::rollback::Holds;
@@ -18,6 +19,7 @@ use crate::entity::{OnNewVersion, Record, Version, VersionStatus};
 use crate::id::{JobId, ReleaseId, VersionId};
 use crate::job::{JobRef, JobStatus, Purpose};
 use crate::target::TargetKey;
+use std::collections::BTreeSet;
 
 /// A decision and what it asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +64,8 @@ pub fn same_decision(one: &TargetDecision, other: &TargetDecision) -> bool {
         verifications,
         redeployed,
         considered,
+        waits_for,
+        places,
         next_look,
         catalog_revision: _,
         decided_at: _,
@@ -72,6 +76,21 @@ pub fn same_decision(one: &TargetDecision, other: &TargetDecision) -> bool {
         && (attempts, considered, next_look) == (&other.attempts, &other.considered, &other.next_look)
         && (earlier, held) == (&other.earlier, &other.held)
         && (verifications, redeployed) == (&other.verifications, &other.redeployed)
+        && (waits_for, places) == (&other.waits_for, &other.places)
+}
+
+/// Whether two decisions differ in nothing but sentences and in what rules looked at: no state, no version, no job, no
+/// verdict, no instant, nothing that is remembered.
+pub fn same_but_for_words(one: &TargetDecision, other: &TargetDecision) -> bool {
+    let without_words = |decision: &TargetDecision| {
+        let mut bare = TargetDecision { summary: String::new(), ..decision.clone() };
+        for rule in bare.considered.iter_mut().flat_map(|considered| &mut considered.rules) {
+            rule.reason.clear();
+            rule.inputs = None;
+        }
+        bare
+    };
+    same_decision(&without_words(one), &without_words(other))
 }
 
 impl<'a> DeploymentView<'a> {
@@ -176,8 +195,10 @@ impl<'a> DeploymentView<'a> {
                 }
             }
         };
+        let put_off = open.filter(|_| wish.is_none() && step != Step::WishWaits);
+        let put_off = put_off.and_then(|wish| self.version(wish.spec.version?));
         let wished_at = wish.map(|wish| wish.spec.at);
-        Course { step, review, retry_at, wished_at }
+        Course { step, review, retry_at, wished_at, put_off }
     }
 
     /// Whether a release that ended badly is tried again: now, or when. All that are asked must allow it.
@@ -205,7 +226,7 @@ impl<'a> DeploymentView<'a> {
         previous: Option<&TargetDecision>,
         cause: Option<String>,
     ) -> Outcome {
-        let Course { step, review, retry_at, wished_at } = course;
+        let Course { step, review, retry_at, wished_at, put_off } = course;
         let mut request = None;
         let mut supersede = None;
         // A yes is needed as long as its job is not asked for, and may have to be asked for again.
@@ -218,7 +239,7 @@ impl<'a> DeploymentView<'a> {
             Step::Active | Step::Request | Step::Keep | Step::WishWaits => None,
         };
         let next_look = review.next_look.into_iter().chain(yes_until).chain(retry_at).min();
-        let attempts = history.attempts();
+        let attempts = history.attempts().to_vec();
         let running = history.active.as_ref().and_then(|active| active.running).map(|running| &running.job);
         let next = review.chosen.map(|(version, release)| (version, release, history.next_attempt(release)));
         let active = match (&step, history.active, next) {
@@ -251,12 +272,15 @@ impl<'a> DeploymentView<'a> {
             active: active.as_ref(),
             running,
             considered: &review.considered,
+            put_off: put_off.map(|version| version.spec.tag.as_str()),
             rejected: history
                 .current
                 .as_ref()
                 .is_some_and(|c| self.version(c.version).is_some_and(is_rejected)),
         };
         let (state, summary) = describe(&picture);
+        let is_known = |version| self.version(version).is_some();
+        let places = gradual_rollout::places(&review.considered, &review.hidden, previous, is_known);
         let decision = TargetDecision {
             workspace: place.deployment.meta.workspace.clone(),
             target: place.key,
@@ -272,6 +296,8 @@ impl<'a> DeploymentView<'a> {
             verifications: verified.known,
             redeployed,
             considered: review.considered,
+            waits_for: review.waits_for.into_iter().map(str::to_owned).collect(),
+            places,
             next_look,
             catalog_revision: self.catalog_revision,
             decided_at: self.now,
@@ -323,7 +349,7 @@ impl<'a> DeploymentView<'a> {
         previous: Option<&TargetDecision>,
         cause: Option<String>,
     ) -> Outcome {
-        let attempts = history.attempts();
+        let attempts = history.attempts().to_vec();
         let active = history.active.and_then(|active| match active.behind() {
             Some(behind) => Some(on_target(behind)),
             None => active.running.map(|_| active.on_target),
@@ -344,6 +370,8 @@ impl<'a> DeploymentView<'a> {
             verifications: Vec::new(),
             redeployed: previous.and_then(|previous| previous.redeployed.clone()),
             considered: Vec::new(),
+            waits_for: BTreeSet::new(),
+            places: gradual_rollout::places(&[], &[], previous, |version| self.version(version).is_some()),
             next_look: None,
             catalog_revision: self.catalog_revision,
             decided_at: self.now,
@@ -373,6 +401,8 @@ struct Course<'a> {
     retry_at: Option<Timestamp>,
     /// When somebody wished for the job that is to be asked for.
     wished_at: Option<Timestamp>,
+    /// The version somebody wished for once more that is not the one that was chosen.
+    put_off: Option<&'a Record<Version>>,
 }
 
 /// The job that brought what runs, where the facts know it still.

@@ -30,7 +30,7 @@ pub(super) fn judge(rule: &DeploymentWindow, state: &State, has_run: bool) -> Ru
 /// a bounded search.
 pub(super) fn first_let(windows: &[(&DeploymentWindow, &Calendar)], since: Timestamp) -> Option<Timestamp> {
     /// Each round moves to a later opening of some window; windows that never meet are given up.
-    const ROUNDS_MAX: usize = 256;
+    const ROUNDS_MAX: usize = 4_096;
     let mut instant = since;
     for _ in 0..ROUNDS_MAX {
         let mut later = instant;

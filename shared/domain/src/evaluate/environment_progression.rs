@@ -1,6 +1,6 @@
 //! `environmentProgression`: another environment must run this version well first, and have done so for a while.
 
-use super::ruling::{Ruling, rfc};
+use super::ruling::{Ruling, after, rfc};
 use crate::Timestamp;
 use crate::decision::Verdict;
 use crate::entity::EnvironmentProgression;
@@ -12,6 +12,8 @@ pub(super) struct Dependency<'a> {
     pub(super) name: &'a str,
     /// How many targets the deployment has there.
     pub(super) targets: usize,
+    /// On how many it succeeded, which does not count since nothing verifies it there.
+    pub(super) unverified: usize,
     /// Per target with a success of the version: its first and its last.
     pub(super) successes: Vec<Success>,
 }
@@ -50,21 +52,25 @@ fn one(
     dependency: &Dependency<'_>,
     now: Timestamp,
 ) -> Ruling {
-    let Dependency { name, targets, successes } = dependency;
+    let Dependency { name, targets, unverified, successes } = dependency;
     if *targets == 0 {
         return Ruling::allow(format!("{name} has no targets of this deployment"), Some(version_since));
     }
     let needed = needed(*targets, rule.minimum_success_percentage);
     let so_far = format!("{name}: {} of {targets} targets have it, {needed} needed", successes.len());
     let Some((met, youngest)) = met(successes, needed, version_since) else {
-        return Ruling::wait(so_far, None);
+        let nobody = match unverified {
+            0 => String::new(),
+            n => format!("; on {n} it succeeded and no policy verifies it there"),
+        };
+        return Ruling::wait(format!("{so_far}{nobody}"), None);
     };
     let too_old_at =
-        rule.maximum_age_hours.filter(|_| needed > 0).map(|hours| youngest + TimeDelta::hours(hours.into()));
+        rule.maximum_age_hours.filter(|_| needed > 0).map(|hours| after(youngest, TimeDelta::hours(hours.into())));
     if let Some(at) = too_old_at.filter(|at| *at <= now) {
         return Ruling::deny(format!("{so_far}; too old since {}", rfc(at)));
     }
-    let soaked = met + TimeDelta::minutes(rule.minimum_soak_time_minutes.into());
+    let soaked = after(met, TimeDelta::minutes(rule.minimum_soak_time_minutes.into()));
     if now < soaked {
         return Ruling::wait(format!("{so_far}; it soaks until {}", rfc(soaked)), Some(soaked));
     }
@@ -137,7 +143,7 @@ mod tests {
                 Success { first: at(first.parse().unwrap()), last: at(last.parse().unwrap()) }
             })
             .collect();
-        Dependency { name, targets: targets.parse().unwrap(), successes }
+        Dependency { name, targets: targets.parse().unwrap(), unverified: 0, successes }
     }
 
     fn rule(percentage: f64, soak: u32, age_hours: Option<u32>) -> EnvironmentProgression {

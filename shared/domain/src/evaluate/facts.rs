@@ -131,6 +131,18 @@ impl Facts {
         self.on_resource.get(&resource).into_iter().flatten()
     }
 
+    /// Whether the health of a rollout may be another one since the job turned: it ended badly, or it was, or runs again
+    /// beside, one that did.
+    pub fn changes_health(&self, job: &JobRef, change: FactChange) -> bool {
+        let is_bad = |job: &JobStanding| job.is_over() && !job.succeeded();
+        let beside = || self.jobs_of(&job.target).filter(|other| other.job.version == job.version).any(is_bad);
+        match change {
+            FactChange::Nothing | FactChange::Started => false,
+            FactChange::Reopened => true,
+            FactChange::Ended => self.job(job.id).is_some_and(is_bad) || beside(),
+        }
+    }
+
     /// How many jobs are known.
     pub fn len(&self) -> usize {
         self.jobs.len()

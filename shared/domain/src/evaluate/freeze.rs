@@ -4,28 +4,28 @@ use super::ruling::{Ruling, rfc};
 use crate::Timestamp;
 use crate::decision::RuleInputs;
 use crate::entity::{Freeze, Record};
+use crate::freeze::{from, is_on};
 use crate::id::FreezeId;
-
-/// From when a freeze is on.
-fn begins(freeze: &Record<Freeze>) -> Timestamp {
-    freeze.spec.from.unwrap_or(freeze.meta.created_at)
-}
 
 /// `freezes` are those that concern the target. It waits for the last end of those that are on; a yes ends when the next begins.
 pub(super) fn judge(freezes: &[&Record<Freeze>], now: Timestamp) -> Ruling {
     let is_over = |freeze: &&&Record<Freeze>| freeze.spec.until.is_some_and(|until| until <= now);
     let ahead: Vec<&&Record<Freeze>> = freezes.iter().filter(|freeze| !is_over(freeze)).collect();
-    let on = ahead.iter().filter(|freeze| begins(freeze) <= now);
+    let on = ahead.iter().filter(|freeze| is_on(freeze, now));
     // One without an end ends last.
     let last = on.max_by_key(|freeze| (freeze.spec.until.is_none(), freeze.spec.until, freeze.meta.id));
     let Some(last) = last else {
-        let next = ahead.iter().map(|freeze| begins(freeze)).min();
+        let begins = |freeze: &&&Record<Freeze>| {
+            let from = from(freeze);
+            freeze.spec.until.is_none_or(|until| from < until).then_some(from)
+        };
+        let next = ahead.iter().filter_map(begins).min();
         return Ruling::allow("nothing is frozen here", None).ending(next);
     };
     let Freeze { reason, owner, until, .. } = &last.spec;
     let end = until.map(|at| format!(" until {}", rfc(at))).unwrap_or_default();
     let reason = format!("frozen{end} by {owner}: {reason} ({})", last.meta.name);
-    let (freeze, from) = (FreezeId(last.meta.id), begins(last));
+    let (freeze, from) = (FreezeId(last.meta.id), from(last));
     Ruling::wait(reason, *until).on(RuleInputs::Freeze { freeze, from, until: *until })
 }
 
@@ -54,7 +54,7 @@ mod tests {
             selector: "true".into(),
             reason: "sale".into(),
             owner: "ann".into(),
-            from: None,
+            from: Some(at(from)),
             until: until.map(at),
         };
         Record { meta, spec }

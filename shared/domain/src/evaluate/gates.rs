@@ -7,12 +7,13 @@ use super::environment_progression::{self, Dependency, Success};
 use super::facts::{JobStanding, Standing};
 use super::gradual_rollout::{self, Placed, Turn};
 use super::history::{History, speaks_against};
-use super::retry::{self, Tried};
+use super::retry;
 use super::ruling::{Named, Ruling};
+use super::verification::Verified;
 use super::view::{DeploymentView, Place};
 use super::{dependency, deployment_window, freeze, version_selector};
 use crate::Timestamp;
-use crate::decision::Running;
+use crate::decision::{EndedBadly, Running};
 use crate::entity::{
     AnyApproval, DeploymentDependency, DeploymentWindow, Environment, EnvironmentProgression, GradualRollout,
     Kind, Policy, Record, RolloutAction, RolloutControl, Version, VersionDependency, VersionSelector,
@@ -32,8 +33,8 @@ pub(super) type Asked = (PolicyId, usize, VersionId, EnvironmentId);
 pub(super) struct Rollout<'a> {
     /// The place of each target, from 0.
     positions: HashMap<TargetKey, usize>,
-    /// The offsets of the targets on which it failed, in seconds.
-    failed: Vec<u64>,
+    /// The turns of the targets on which it failed: their offsets in seconds, and their places.
+    failed: Vec<(u64, u32)>,
     /// A person's word on it.
     control: Option<&'a Record<RolloutControl>>,
 }
@@ -85,7 +86,13 @@ impl<'a> DeploymentView<'a> {
             let mut dependencies = Vec::new();
             for environment in self.environments_beside(place) {
                 match self.asker.of_environment(selector, environment) {
-                    Ok(true) => dependencies.push(self.progress(environment, rule, version)),
+                    Ok(true) => {
+                        if let Some(why) = self.selects_badly(environment) {
+                            let name = &environment.meta.name;
+                            return Ruling::deny(format!("which targets {name} has cannot be told: {why}"));
+                        }
+                        dependencies.push(self.progress(environment, rule, version));
+                    }
                     Ok(false) => {}
                     Err(error) => {
                         return Ruling::deny(format!("`{selector}` cannot be evaluated: {error}"));
@@ -193,7 +200,7 @@ impl<'a> DeploymentView<'a> {
     }
 
     /// Every retry rule's word on a release that ended badly; all must allow another try.
-    pub(super) fn retries(&self, place: &Place<'a>, tried: &Tried) -> Vec<Named<'a>> {
+    pub(super) fn retries(&self, place: &Place<'a>, tried: &EndedBadly) -> Vec<Named<'a>> {
         let rules = place.rules().filter_map(|(policy, index, rule)| {
             let ruling = retry::judge(rule.retry()?, tried, self.now);
             Some(Named::of(policy, index, rule.name(), ruling))
@@ -220,7 +227,7 @@ impl<'a> DeploymentView<'a> {
         }
         let rollout = self.rollout(policy, index, rule, place, version);
         let placed = self.placed(&rollout, &place.key, policy, index, rule, VersionId(version.meta.id));
-        let failures = rollout.failed.iter().filter(|offset| **offset < placed.offset).count();
+        let failures = rollout.failed.iter().filter(|turn| **turn < placed.turn()).count();
         let control = rollout.control.map(|control| &control.spec);
         let turn = Turn { placed, started_at: start, failures, control, runs };
         gradual_rollout::judge(rule, &turn, self.now)
@@ -272,8 +279,8 @@ impl<'a> DeploymentView<'a> {
             .filter(|control| control.spec.action == RolloutAction::Resume)
             .map(|control| control.spec.at);
         let failed = self.failed_on(version_id, &rollout, forgiven);
-        let offset = |target| self.placed(&rollout, &target, policy, index, rule, version_id).offset;
-        rollout.failed = failed.into_iter().map(offset).collect();
+        let turn = |target| self.placed(&rollout, &target, policy, index, rule, version_id).turn();
+        rollout.failed = failed.into_iter().map(turn).collect();
         let rollout = Rc::new(rollout);
         self.rollouts.borrow_mut().insert(asked, Rc::clone(&rollout));
         rollout
@@ -330,11 +337,17 @@ impl<'a> DeploymentView<'a> {
         let none = BTreeSet::new();
         let targets = self.targets.get(&EnvironmentId(environment.meta.id)).unwrap_or(&none);
         let mut successes: BTreeMap<TargetKey, Success> = BTreeMap::new();
+        let mut unverified: BTreeSet<TargetKey> = BTreeSet::new();
         for job in self.facts.jobs_of_version(VersionId(version.meta.id)) {
-            if !targets.contains(&job.job.target) {
+            if !targets.contains(&job.job.target) || !counts(rule, job) {
                 continue;
             }
-            let Some(at) = self.counted_at(rule, job) else { continue };
+            let Some(at) = self.counted_at(rule, job) else {
+                if self.is_verified_by_nobody(job) {
+                    unverified.insert(job.job.target);
+                }
+                continue;
+            };
             let success = successes.entry(job.job.target).or_insert(Success { first: at, last: at });
             success.first = success.first.min(at);
             success.last = success.last.max(at);
@@ -342,16 +355,23 @@ impl<'a> DeploymentView<'a> {
         Dependency {
             name: &environment.meta.name,
             targets: targets.len(),
+            unverified: unverified.iter().filter(|target| !successes.contains_key(target)).count(),
             successes: successes.into_values().collect(),
         }
     }
 
-    /// From when on a job counts as a success for the rule.
+    /// Whether a success is one that no policy has measured, so that it will never count as verified.
+    fn is_verified_by_nobody(&self, job: &JobStanding) -> bool {
+        self.place(&job.job.target).is_some_and(|place| self.verified(&place, job) == Verified::default())
+    }
+
+    /// Why it cannot be told which targets of the deployment are in the environment, if so.
+    fn selects_badly(&self, environment: &Record<Environment>) -> Option<String> {
+        self.selection_problems.iter().find(|it| it.of == environment.meta.id).map(|it| it.why.clone())
+    }
+
+    /// From when on a job that ended as the rule wants counts for it.
     fn counted_at(&self, rule: &EnvironmentProgression, job: &JobStanding) -> Option<Timestamp> {
-        let Standing::Over { status, .. } = job.standing else { return None };
-        if !rule.success_statuses.contains(&status) {
-            return None;
-        }
         if !rule.require_verification_passed {
             return Some(job.at);
         }
@@ -375,5 +395,13 @@ impl<'a> DeploymentView<'a> {
         let ruling = ask();
         self.remembered.borrow_mut().insert(asked, ruling.clone());
         ruling
+    }
+}
+
+/// Whether a job ended as the rule wants.
+fn counts(rule: &EnvironmentProgression, job: &JobStanding) -> bool {
+    match job.standing {
+        Standing::Over { status, .. } => rule.success_statuses.contains(&status),
+        Standing::Active { .. } => false,
     }
 }

@@ -1,12 +1,15 @@
 //! `gradualRollout`: the targets of an environment get a version one after the other, as long as it goes well.
 
-use super::ruling::{Ruling, rfc};
+use super::ruling::{Ruling, after, rfc};
 use crate::Timestamp;
-use crate::decision::{RuleInputs, TargetDecision};
+use crate::decision::{ConsideredVersion, RolloutPlace, RuleInputs, TargetDecision};
 use crate::entity::{GradualRollout, Policy, Record, RolloutAction, RolloutControl, RolloutType};
 use crate::id::{PolicyId, VersionId};
 use crate::target::TargetKey;
 use chrono::TimeDelta;
+
+/// How many places of versions that are not shown a decision remembers.
+const PLACES_MAX: usize = 8;
 
 /// Where a target stands in the rollout of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub(super) struct Turn<'a> {
     pub(super) placed: Placed,
     /// When the rollout started; `None`: other gates are not met.
     pub(super) started_at: Option<Timestamp>,
-    /// Targets with a smaller offset on which the version failed.
+    /// Targets whose turn comes before on which the version failed.
     pub(super) failures: usize,
     /// A person's word on it.
     pub(super) control: Option<&'a RolloutControl>,
@@ -45,6 +48,11 @@ impl Placed {
         Self { position: small(position), targets: small(targets), offset }
     }
 
+    /// By what it comes before others.
+    pub(super) fn turn(&self) -> (u64, u32) {
+        (self.offset, self.position)
+    }
+
     /// The place that an earlier decision gave the target, by the policy as it is.
     pub(super) fn remembered(
         decision: &TargetDecision,
@@ -52,19 +60,36 @@ impl Placed {
         index: usize,
         version: VersionId,
     ) -> Option<Self> {
-        let considered = decision.considered.iter().find(|considered| considered.version == version)?;
-        let rule = considered.rules.iter().find(|rule| {
-            rule.policy == Some(PolicyId(policy.meta.id))
-                && rule.policy_updated_at == Some(policy.meta.updated_at)
-                && usize::try_from(rule.rule_index) == Ok(index)
+        let place = decision.rollout_places().find(|place| {
+            (place.version, place.policy) == (version, PolicyId(policy.meta.id))
+                && place.policy_updated_at == policy.meta.updated_at
+                && usize::try_from(place.rule_index) == Ok(index)
         })?;
-        match rule.inputs {
-            Some(RuleInputs::Rollout { position, targets, offset_seconds, .. }) => {
-                Some(Self { position, targets, offset: offset_seconds })
-            }
-            _ => None,
+        let RolloutPlace { position, targets, offset_seconds: offset, .. } = place;
+        Some(Self { position, targets, offset })
+    }
+}
+
+/// The places of versions that are not shown, of those given now and those given before. `is_known` says whether the
+/// catalog has a version still.
+pub(super) fn places(
+    shown: &[ConsideredVersion],
+    hidden: &[ConsideredVersion],
+    previous: Option<&TargetDecision>,
+    is_known: impl Fn(VersionId) -> bool,
+) -> Vec<RolloutPlace> {
+    let given = hidden.iter().flat_map(ConsideredVersion::places);
+    let before = previous.into_iter().flat_map(TargetDecision::rollout_places);
+    let mut places: Vec<RolloutPlace> = Vec::new();
+    for place in given.chain(before) {
+        let rule = |of: &RolloutPlace| (of.version, of.policy, of.rule_index);
+        let is_listed = shown.iter().any(|considered| considered.version == place.version)
+            || places.iter().any(|listed| rule(listed) == rule(&place));
+        if !is_listed && places.len() < PLACES_MAX && is_known(place.version) {
+            places.push(place);
         }
     }
+    places
 }
 
 /// The order of targets: by a hash of target and version, so that no target is always the first. Wire law: replicas of
@@ -90,7 +115,7 @@ pub(super) fn judge(rule: &GradualRollout, turn: &Turn<'_>, now: Timestamp) -> R
     let Placed { position, targets, offset } = turn.placed;
     let due_at = turn.started_at.map(|start| {
         let offset = TimeDelta::try_seconds(i64::try_from(offset).unwrap_or(i64::MAX));
-        offset.and_then(|offset| start.checked_add_signed(offset)).unwrap_or(Timestamp::MAX_UTC)
+        after(start, offset.unwrap_or(TimeDelta::MAX))
     });
     let inputs = RuleInputs::Rollout {
         position,

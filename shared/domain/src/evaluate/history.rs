@@ -3,9 +3,8 @@
 //! The facts say it; where the stream has forgotten, or has not yet heard, the previous decision does.
 
 use super::facts::{Facts, JobStanding, Standing};
-use super::retry::Tried;
 use super::version_cooldown::Deploy;
-use crate::decision::{JobOnTarget, ReleaseAttempts, TargetDecision, VersionOnTarget};
+use crate::decision::{EndedBadly, JobOnTarget, ReleaseAttempts, TargetDecision, VersionOnTarget};
 use crate::id::{JobId, ReleaseId, VersionId};
 use crate::job::{JobStatus, Reason, TerminalStatus};
 use crate::target::TargetKey;
@@ -27,6 +26,7 @@ pub(super) struct History<'a> {
     pub(super) last: Option<JobOnTarget>,
     /// The versions that ran here before, the last first.
     pub(super) earlier: Vec<VersionOnTarget>,
+    attempts: Vec<ReleaseAttempts>,
 }
 
 /// The job on its way.
@@ -53,7 +53,8 @@ impl<'a> History<'a> {
         let active = active(&jobs, previous, facts);
         let last = last(&jobs, previous, facts);
         let earlier = earlier(&jobs, current.as_ref(), previous);
-        Self { jobs, previous, current, active, last, earlier }
+        let attempts = attempts(&jobs, previous);
+        Self { jobs, previous, current, active, last, earlier, attempts }
     }
 
     /// The number of the next job of a release.
@@ -61,7 +62,7 @@ impl<'a> History<'a> {
         let known = self.jobs.iter().map(|job| (job.job.release, job.job.attempt));
         let decided = self.previous.and_then(|previous| previous.active.as_ref());
         let decided = decided.map(|job| (job.release, job.attempt));
-        let ended = self.attempts().into_iter().map(|ended| (ended.release, ended.attempt));
+        let ended = self.attempts.iter().map(|ended| (ended.release, ended.attempt));
         let used = known
             .chain(decided)
             .chain(ended)
@@ -71,60 +72,17 @@ impl<'a> History<'a> {
         used.map_or(1, |used| used.saturating_add(1))
     }
 
-    /// The releases of which a job ended here, the last that ended first, with the numbers of their last jobs.
-    pub(super) fn attempts(&self) -> Vec<ReleaseAttempts> {
-        let known = self.jobs.iter().rev().filter(|job| job.is_over());
-        let known = known.map(|job| (job.job.release, job.job.attempt));
-        let last = self.previous.and_then(|previous| previous.last.as_ref());
-        let last = last.map(|job| (job.release, job.attempt));
-        let remembered = self.previous.into_iter().flat_map(|previous| &previous.attempts);
-        let remembered = remembered.map(|tried| (tried.release, tried.attempt));
-        let mut attempts: Vec<ReleaseAttempts> = Vec::new();
-        for (release, attempt) in known.chain(last).chain(remembered) {
-            if let Some(listed) = attempts.iter_mut().find(|listed| listed.release == release) {
-                listed.attempt = listed.attempt.max(attempt);
-            } else if attempts.len() < RELEASES_MAX {
-                attempts.push(ReleaseAttempts { release, attempt });
-            }
-        }
-        attempts
+    /// How often the releases of which a job ended here were tried, the last that ended first, and how the last jobs of
+    /// each fared.
+    pub(super) fn attempts(&self) -> &[ReleaseAttempts] {
+        &self.attempts
     }
 
     /// How the release fared, if its last job speaks against another. Being superseded does not: that says nothing
     /// about the release. Nor does a failure before something else succeeded here, or before somebody wished for
     /// another try.
-    pub(super) fn tried(&self, release: ReleaseId) -> Option<Tried> {
-        let redeployed = self.previous.and_then(|previous| previous.redeployed.as_ref());
-        let counts_from = redeployed.filter(|wish| wish.release == release).map_or(1, |wish| wish.attempt);
-        let of_release = || self.jobs.iter().filter(|job| job.job.release == release);
-        let Some(last) = of_release().max_by_key(|job| job.job.attempt) else {
-            return self.tried_as_remembered(release, counts_from);
-        };
-        let row_begins = self.jobs.iter().rev().find(|job| job.succeeded()).map_or(0, |job| job.sequence);
-        let bad_end = |job: &JobStanding| match job.standing {
-            Standing::Over { status, reason }
-                if speaks_against(status.into(), reason)
-                    && job.sequence > row_begins
-                    && job.job.attempt >= counts_from =>
-            {
-                Some((status, reason))
-            }
-            Standing::Over { .. } | Standing::Active { .. } => None,
-        };
-        let (status, reason) = bad_end(last)?;
-        let failed = of_release().filter(|job| bad_end(job).is_some()).count();
-        let failed = u32::try_from(failed).unwrap_or(u32::MAX);
-        Some(Tried { failed, status, reason, ended_at: last.at })
-    }
-
-    fn tried_as_remembered(&self, release: ReleaseId, counts_from: u32) -> Option<Tried> {
-        let last = self.previous.and_then(|previous| previous.last.as_ref())?;
-        let status = TerminalStatus::try_from(last.status).ok()?;
-        let counts = last.release == release
-            && speaks_against(last.status, last.reason)
-            && last.attempt >= counts_from
-            && !self.jobs.iter().any(|other| other.succeeded());
-        counts.then_some(Tried { failed: last.attempt, status, reason: last.reason, ended_at: last.at })
+    pub(super) fn tried(&self, release: ReleaseId) -> Option<EndedBadly> {
+        self.attempts.iter().find(|tried| tried.release == release)?.badly
     }
 
     /// The job that ended last, as far as the facts show it.
@@ -185,6 +143,68 @@ impl<'a> History<'a> {
             None => Deploy { version: active.on_target.version, tag: &active.on_target.tag, ended_at: None },
         })
     }
+}
+
+fn attempts(jobs: &[&JobStanding], previous: Option<&TargetDecision>) -> Vec<ReleaseAttempts> {
+    let known = jobs.iter().rev().filter(|job| job.is_over());
+    let known = known.map(|job| (job.job.release, job.job.attempt));
+    let last = previous.and_then(|previous| previous.last.as_ref());
+    let last = last.map(|job| (job.release, job.attempt));
+    let remembered = previous.into_iter().flat_map(|previous| &previous.attempts);
+    let remembered = remembered.map(|tried| (tried.release, tried.attempt));
+    let mut attempts: Vec<ReleaseAttempts> = Vec::new();
+    for (release, attempt) in known.chain(last).chain(remembered) {
+        if let Some(listed) = attempts.iter_mut().find(|listed| listed.release == release) {
+            listed.attempt = listed.attempt.max(attempt);
+        } else if attempts.len() < RELEASES_MAX {
+            attempts.push(ReleaseAttempts { release, attempt, badly: None });
+        }
+    }
+    for listed in &mut attempts {
+        listed.badly = ended_badly(listed.release, jobs, previous);
+    }
+    attempts
+}
+
+/// The row of bad ends that the last jobs of a release make: as the facts show it, and before them as the previous
+/// decision remembers it.
+fn ended_badly(
+    release: ReleaseId,
+    jobs: &[&JobStanding],
+    previous: Option<&TargetDecision>,
+) -> Option<EndedBadly> {
+    let wish = previous.and_then(|previous| previous.redeployed.as_ref());
+    let counts_from = wish.filter(|wish| wish.release == release).map_or(1, |wish| wish.attempt);
+    let row_begins = jobs.iter().rev().find(|job| job.succeeded()).map_or(0, |job| job.sequence);
+    let remembered = previous.and_then(|previous| {
+        let tried = previous.attempts.iter().find(|tried| tried.release == release)?;
+        // A job that the facts have forgotten is older than all that they know.
+        let known = jobs.iter().find(|job| job.job.release == release && job.job.attempt == tried.attempt);
+        let ended_at = known.map_or(0, |job| job.sequence);
+        let lasts = tried.attempt >= counts_from && (row_begins == 0 || row_begins < ended_at);
+        Some((tried.attempt, tried.badly.filter(|_| lasts)?))
+    });
+    let (upto, before) = remembered.map_or((0, 0), |(attempt, badly)| (attempt, badly.failed));
+    let of_release = || jobs.iter().filter(|job| job.job.release == release);
+    let Some(last) = of_release().max_by_key(|job| job.job.attempt) else {
+        return remembered.map(|(_, badly)| badly);
+    };
+    let bad_end = |job: &JobStanding| match job.standing {
+        Standing::Over { status, reason }
+            if speaks_against(status.into(), reason)
+                && job.sequence > row_begins
+                && job.job.attempt >= counts_from =>
+        {
+            Some((status, reason))
+        }
+        Standing::Over { .. } | Standing::Active { .. } => None,
+    };
+    let (status, reason) = bad_end(last)?;
+    let bad = of_release().filter(|job| bad_end(job).is_some());
+    let (all, later) = bad.fold((0_u32, 0_u32), |(all, later), job| {
+        (all + 1, later + u32::from(job.job.attempt > upto))
+    });
+    Some(EndedBadly { failed: all.max(before.saturating_add(later)), status, reason, at: last.at })
 }
 
 pub(super) fn speaks_against(status: JobStatus, reason: Option<Reason>) -> bool {

@@ -29,7 +29,7 @@ mod version_cooldown;
 mod version_selector;
 mod view;
 
-pub use decide::{Outcome, decide_target, same_decision};
+pub use decide::{Outcome, decide_target, same_but_for_words, same_decision};
 pub use decided::Decided;
 pub use facts::{FactChange, Facts, JobStanding, Standing};
 pub use view::DeploymentView;

@@ -1,30 +1,18 @@
 //! `retry`: whether a release whose last job ended badly is tried again, and when.
 
-use super::ruling::{Ruling, rfc};
+use super::ruling::{Ruling, after, rfc};
 use crate::Timestamp;
-use crate::decision::RuleInputs;
+use crate::decision::{EndedBadly, RuleInputs};
 use crate::entity::{BackoffStrategy, Retry};
 use crate::job::{Reason, TerminalStatus};
 use chrono::TimeDelta;
 
-/// How a release fared on a target, of late.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tried {
-    /// How many of its jobs ended badly in a row.
-    pub(super) failed: u32,
-    /// How the last one ended.
-    pub(super) status: TerminalStatus,
-    pub(super) reason: Option<Reason>,
-    /// When.
-    pub(super) ended_at: Timestamp,
-}
-
-pub(super) fn judge(rule: &Retry, tried: &Tried, now: Timestamp) -> Ruling {
-    let Tried { failed, status, reason, ended_at } = *tried;
+pub(super) fn judge(rule: &Retry, tried: &EndedBadly, now: Timestamp) -> Ruling {
+    let EndedBadly { failed, status, reason, at: ended_at } = *tried;
     let by_person = reason == Some(Reason::CancelledByUser);
     let counts = rule.retry_on_statuses.contains(&status) && status != TerminalStatus::Successful;
     let used_up = failed > rule.max_retries;
-    let next_at = (counts && !by_person && !used_up).then(|| ended_at + pause(rule, failed));
+    let next_at = (counts && !by_person && !used_up).then(|| after(ended_at, pause(rule, failed)));
     let word = crate::job::JobStatus::from(status);
     let ruling = match next_at {
         None if by_person => Ruling::deny("a person cancelled the last job"),
@@ -44,8 +32,8 @@ pub(super) fn judge(rule: &Retry, tried: &Tried, now: Timestamp) -> Ruling {
 }
 
 /// Without a rule nothing is tried again by itself.
-pub(super) fn without_rule(tried: &Tried) -> Ruling {
-    let Tried { failed, status, ended_at, .. } = *tried;
+pub(super) fn without_rule(tried: &EndedBadly) -> Ruling {
+    let EndedBadly { failed, status, at: ended_at, .. } = *tried;
     let word = crate::job::JobStatus::from(status);
     let inputs = RuleInputs::Retry { failed, max_retries: 0, status, ended_at, next_at: None };
     Ruling::deny(format!("the last job ended as {word}, and no policy says that it is tried again"))
@@ -86,8 +74,8 @@ mod tests {
         }
     }
 
-    fn tried(failed: u32) -> Tried {
-        Tried { failed, status: TerminalStatus::Failure, reason: None, ended_at: at(100) }
+    fn tried(failed: u32) -> EndedBadly {
+        EndedBadly { failed, status: TerminalStatus::Failure, reason: None, at: at(100) }
     }
 
     #[test]
@@ -106,9 +94,9 @@ mod tests {
     #[test]
     fn what_is_used_up_or_not_meant_is_not_tried_again() {
         let cancelled =
-            Tried { status: TerminalStatus::Cancelled, reason: Some(Reason::CancelledByUser), ..tried(1) };
+            EndedBadly { status: TerminalStatus::Cancelled, reason: Some(Reason::CancelledByUser), ..tried(1) };
         let all = Retry { retry_on_statuses: vec![TerminalStatus::Cancelled], ..rule() };
-        let other = Tried { status: TerminalStatus::InvalidJobAgent, ..tried(1) };
+        let other = EndedBadly { status: TerminalStatus::InvalidJobAgent, ..tried(1) };
         for (rule, tried) in [(&rule(), tried(6)), (&rule(), other), (&all, cancelled)] {
             assert_eq!(judge(rule, &tried, at(9_999)).verdict, Verdict::Deny, "{tried:?}");
         }

@@ -10,9 +10,12 @@ use crate::decision::{ConsideredVersion, RuleVerdict, Verdict};
 use crate::entity::{DeploymentWindow, Kind, Policy, PolicyRule, Record, Version, VersionStatus};
 use crate::id::{ReleaseId, VersionId};
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 /// How many candidates a decision shows.
 const SHOWN_MAX: usize = 10;
+/// How many candidates are asked for one decision; what is older than so many that do not pass is not asked.
+const ASKED_MAX: usize = 200;
 
 /// What is never replaced by an older version.
 pub(super) enum Floor {
@@ -28,6 +31,10 @@ pub(super) enum Floor {
 pub(super) struct Review<'a> {
     /// The candidates that were looked at, newest first.
     pub(super) considered: Vec<ConsideredVersion>,
+    /// Those that were looked at as well and are too many to show.
+    pub(super) hidden: Vec<ConsideredVersion>,
+    /// The rules that hold one of them back.
+    pub(super) waits_for: BTreeSet<&'static str>,
     /// The newest that passes, and the release it makes here.
     pub(super) chosen: Option<(&'a Record<Version>, ReleaseId)>,
     /// The earliest instant at which time alone may change what is said of the ones that do not pass.
@@ -45,7 +52,14 @@ pub(super) fn review<'a>(
     history: &History<'a>,
     holds: &Holds,
 ) -> Review<'a> {
-    let mut review = Review { considered: Vec::new(), chosen: None, next_look: None, chosen_until: None };
+    let mut review = Review {
+        considered: Vec::new(),
+        hidden: Vec::new(),
+        waits_for: BTreeSet::new(),
+        chosen: None,
+        next_look: None,
+        chosen_until: None,
+    };
     let pin = view.pin(&place.key);
     let mut below_a_hold = false;
     for version in view.versions() {
@@ -70,7 +84,7 @@ pub(super) fn review<'a>(
         }
         below_a_hold |= held.is_some();
         let is_pinned = pin.is_some_and(|pin| pin.spec.version == id);
-        if is_floor || is_pinned {
+        if is_floor || is_pinned || review.considered.len() == ASKED_MAX {
             break;
         }
     }
@@ -83,7 +97,7 @@ pub(super) fn review<'a>(
         rulings.extend(pinned(view, place, version));
         review.take(view, place, version, rulings);
     }
-    shorten(&mut review.considered);
+    review.hidden = shorten(&mut review.considered);
     review
 }
 
@@ -102,6 +116,8 @@ impl<'a> Review<'a> {
             rulings.push(Named::built_in("variables", ruling));
         }
         let allowed = rulings.iter().all(|named| named.ruling.verdict.allows());
+        let held_back = rulings.iter().filter(|named| !named.ruling.verdict.allows());
+        self.waits_for.extend(held_back.map(|named| named.rule));
         let change = rulings.iter().filter_map(|named| named.ruling.next_change()).min();
         self.considered.push(considered(version, allowed, rulings));
         if let (true, Ok(release)) = (allowed, release) {
@@ -123,12 +139,14 @@ impl<'a> Review<'a> {
 }
 
 /// The most telling ones stay: the newest, and the one that was chosen.
-fn shorten(considered: &mut Vec<ConsideredVersion>) {
-    if considered.len() > SHOWN_MAX {
-        let chosen = considered.pop();
-        considered.truncate(SHOWN_MAX - 1);
-        considered.extend(chosen);
+fn shorten(considered: &mut Vec<ConsideredVersion>) -> Vec<ConsideredVersion> {
+    if considered.len() <= SHOWN_MAX {
+        return Vec::new();
     }
+    let chosen = considered.pop();
+    let hidden = considered.split_off(SHOWN_MAX - 1);
+    considered.extend(chosen);
+    hidden
 }
 
 /// What every gate of every enabled matching policy says; all are asked, so that *why* is complete.

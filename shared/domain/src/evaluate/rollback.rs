@@ -1,12 +1,11 @@
 //! `rollback`: a version that failed on a target is held back there, and what ran before takes its place.
 
 use super::history::{History, speaks_against};
-use super::retry::Tried;
 use super::ruling::{Ruling, rfc};
 use super::verification::Verified;
 use super::view::{DeploymentView, Place};
 use crate::Timestamp;
-use crate::decision::{HeldVersion, RuleInputs, TargetDecision, Verdict, VersionOnTarget};
+use crate::decision::{EndedBadly, HeldVersion, RuleInputs, TargetDecision, Verdict, VersionOnTarget};
 use crate::entity::Rollback;
 use crate::id::VersionId;
 use crate::job::JobStatus;
@@ -105,6 +104,10 @@ impl<'a> DeploymentView<'a> {
             reason,
             since: self.now,
         };
+        // What would be another release now, with other variables, is not held.
+        if self.release_of(&place.key, last.job.version) != Ok(last.job.release) {
+            return None;
+        }
         if status == JobStatus::Successful {
             let failed = verified.and_then(Verified::failed)?;
             let wanted = self.rollback_rules(place).any(|rule| rule.on_verification_failure);
@@ -112,18 +115,16 @@ impl<'a> DeploymentView<'a> {
                 .then(|| hold(format!("a verification of {} failed (job {})", last.job.tag, failed.job)));
         }
         let counts = |rule: &Rollback| rule.on_job_statuses.iter().any(|on| JobStatus::from(*on) == status);
-        // What had succeeded here before is not held: going back further would not help. Nor is a release that would be
-        // another one now, with other variables.
+        // What had succeeded here before is not held: going back further would not help.
         if !speaks_against(status, reason)
             || !self.rollback_rules(place).any(counts)
             || history.has_run(last.job.version)
-            || self.release_of(&place.key, last.job.version) != Ok(last.job.release)
         {
             return None;
         }
         let tried = history.tried(last.job.release)?;
         let used_up = self.retries(place, &tried).iter().any(|named| named.ruling.verdict == Verdict::Deny);
-        let Tried { failed, .. } = tried;
+        let EndedBadly { failed, .. } = tried;
         used_up.then(|| hold(format!("{} ended as {status} {failed} times in a row", last.job.tag)))
     }
 

@@ -4,7 +4,7 @@ use crate::Timestamp;
 use crate::decision::{RuleInputs, RuleVerdict, Verdict};
 use crate::entity::{Policy, Record, Skip};
 use crate::id::{PolicyId, SkipId};
-use chrono::SecondsFormat;
+use chrono::{SecondsFormat, TimeDelta};
 
 /// What a rule says of a version on a target, and when time alone may make it say something else.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,6 +117,11 @@ impl<'a> Named<'a> {
 /// An instant as reasons spell it.
 pub(super) fn rfc(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// So long after an instant; the end of time where the calendar ends before.
+pub(super) fn after(at: Timestamp, span: TimeDelta) -> Timestamp {
+    at.checked_add_signed(span).unwrap_or(Timestamp::MAX_UTC)
 }
 
 /// The later of two instants, where there is any.

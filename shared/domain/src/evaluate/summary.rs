@@ -39,6 +39,8 @@ pub(super) struct Picture<'a> {
     /// The job that the facts show to be active.
     pub(super) running: Option<&'a JobRef>,
     pub(super) considered: &'a [ConsideredVersion],
+    /// The version somebody wished for once more that was not chosen.
+    pub(super) put_off: Option<&'a str>,
     /// Whether the version that runs was rejected.
     pub(super) rejected: bool,
 }
@@ -63,6 +65,10 @@ pub(super) fn describe(picture: &Picture<'_>) -> (TargetState, String) {
     if let Some((_, held_back)) = newer {
         sentence.push_str("; ");
         sentence.push_str(&held_back);
+    }
+    if let Some(tag) = picture.put_off {
+        let wish = format!("; {tag} is to be deployed once more as soon as it is the newest that passes");
+        sentence.push_str(&wish);
     }
     (state, sentence)
 }

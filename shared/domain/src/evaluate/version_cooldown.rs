@@ -1,6 +1,6 @@
 //! `versionCooldown`: a target rests for a while after a deploy of another version.
 
-use super::ruling::{Ruling, rfc};
+use super::ruling::{Ruling, after, rfc};
 use crate::Timestamp;
 use crate::decision::{LastDeploy, RuleInputs};
 use crate::entity::VersionCooldown;
@@ -37,7 +37,7 @@ pub(super) fn judge(
     else {
         return Ruling::allow("no other version was deployed here last", None).on(told(last, None));
     };
-    let rested_at = ended_at + TimeDelta::seconds(rule.interval_seconds.into());
+    let rested_at = after(ended_at, TimeDelta::seconds(rule.interval_seconds.into()));
     let ruling = if now < rested_at {
         let reason = format!("the target rests until {} after {}", rfc(rested_at), deploy.tag);
         Ruling::wait(reason, Some(rested_at))

@@ -11,7 +11,7 @@ use super::review::rank_of;
 use super::ruling::Ruling;
 use super::verification::Verified;
 use crate::Timestamp;
-use crate::catalog::WorkspaceCatalog;
+use crate::catalog::{SelectionProblem, WorkspaceCatalog};
 use crate::entity::{
     Deployment, Environment, Freeze, Kind, Pin, Policy, PolicyRule, Record, Redeploy, Resource, Version,
 };
@@ -40,6 +40,8 @@ pub struct DeploymentView<'a> {
     pub(super) rollouts: RefCell<HashMap<Asked, Rc<Rollout<'a>>>>,
     selected: RefCell<HashMap<(PolicyId, EnvironmentId), Result<bool, String>>>,
     policies: Vec<&'a Record<Policy>>,
+    /// Why it cannot be told what is selected.
+    pub(super) selection_problems: Vec<SelectionProblem>,
     variables: Resolver<'a>,
     pub(super) freezes: Vec<&'a Record<Freeze>>,
     /// Most workspaces have none: then no target's key need be made.
@@ -85,6 +87,7 @@ impl<'a> DeploymentView<'a> {
             rollouts: RefCell::default(),
             selected: RefCell::default(),
             policies,
+            selection_problems: ws.selection_problems(deployment),
             variables: Resolver::of(ws, deployment),
             has_redeploys: ws.redeploys().next().is_some(),
             freezes: ws
@@ -121,9 +124,9 @@ impl<'a> DeploymentView<'a> {
 
     /// Why it cannot be told what is selected where the target is (or was), if so.
     pub(super) fn selection_problem(&self, key: &TargetKey) -> Option<String> {
-        let mut problems = self.ws.selection_problems(key.deployment).into_iter();
         let here = [key.deployment.0, key.environment.0];
-        problems.find(|problem| here.contains(&problem.of)).map(|problem| problem.why)
+        let problem = self.selection_problems.iter().find(|problem| here.contains(&problem.of));
+        problem.map(|problem| problem.why.clone())
     }
 
     /// Policies that cannot be read, and why: whom they govern cannot be told, so they block all.

@@ -222,7 +222,7 @@ impl<'a> Resolver<'a> {
 
     fn compiled(&self, selector: &'a str) -> Result<Selector, SelectorError> {
         let mut selectors = self.selectors.borrow_mut();
-        selectors.entry(selector).or_insert_with(|| Selector::compile(selector, PLACE)).clone()
+        selectors.entry(selector).or_insert_with(|| self.ws.compiled().selector(selector, PLACE)).clone()
     }
 
     fn scope(&self, here: &Here<'a>) -> Result<Scope, SelectorError> {

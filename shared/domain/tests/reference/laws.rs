@@ -186,8 +186,8 @@ fn waits_for_events(rule: &str) -> bool {
 
 /// "its offset is kept in its decision, so that targets that come or go do not move it"
 fn unmoved(before: &domain::decision::TargetDecision, outcome: &Outcome) -> Result<(), String> {
-    for (old, _) in rollouts(before) {
-        for (new, _) in rollouts(&outcome.decision) {
+    for old in rollouts(before) {
+        for new in rollouts(&outcome.decision) {
             let same = (old.version, old.policy, old.rule_index, old.policy_updated_at)
                 == (new.version, new.policy, new.rule_index, new.policy_updated_at);
             if same && old.offset_seconds != new.offset_seconds {

@@ -31,7 +31,7 @@ pub(crate) fn judge(scene: &Scene<'_>, q: Question<'_>, target: &TargetKey, othe
     if others.iter().any(|asked| !asked.says.allows()) {
         return Says::Wait(None);
     }
-    let Some(mine) = offset(scene, q, target) else { return Says::Wait(None) };
+    let Some(mine) = turn(scene, q, target) else { return Says::Wait(None) };
     // "Pausing is until resumed: an event ends it, not time."
     let control = scene
         .controls()
@@ -46,7 +46,7 @@ pub(crate) fn judge(scene: &Scene<'_>, q: Question<'_>, target: &TargetKey, othe
     {
         return Says::Wait(None);
     }
-    let due = start(scene, q.version, target, others) + TimeDelta::seconds(mine as i64);
+    let due = start(scene, q.version, target, others) + TimeDelta::seconds(mine.0 as i64);
     if scene.now < due { Says::Wait(Some(due)) } else { Says::YES }
 }
 
@@ -84,7 +84,8 @@ fn start(
 
 /// "The i-th (from 0) may start at `start + i × timeScaleInterval` seconds (`linear`) or
 /// `start + i ÷ n × timeScaleInterval` of n targets … its offset is kept in its decision (a changed policy places anew)."
-fn offset(scene: &Scene<'_>, q: Question<'_>, target: &TargetKey) -> Option<u64> {
+/// The offset, and i.
+fn turn(scene: &Scene<'_>, q: Question<'_>, target: &TargetKey) -> Option<(u64, u32)> {
     let version = VersionId(q.version.meta.id);
     let policy = PolicyId(q.policy.meta.id);
     let kept = scene.remembered.get(target).and_then(|remembered| {
@@ -95,15 +96,17 @@ fn offset(scene: &Scene<'_>, q: Question<'_>, target: &TargetKey) -> Option<u64>
         remembered.placed.iter().find(same)
     });
     if let Some(kept) = kept {
-        return Some(kept.offset_seconds);
+        return Some((kept.offset_seconds, kept.position));
     }
-    let position = u64::from((scene.position)(target, version, policy, q.index)?);
+    let i = (scene.position)(target, version, policy, q.index)?;
+    let position = u64::from(i);
     let interval = u64::from(q.rule.time_scale_interval);
     let n = governed(scene, q, target).len() as u64;
-    Some(match q.rule.rollout_type {
+    let offset = match q.rule.rollout_type {
         RolloutType::Linear => position * interval,
         RolloutType::LinearNormalized => position * interval / n,
-    })
+    };
+    Some((offset, i))
 }
 
 /// "The targets *of the environment* that the policy governs".
@@ -114,13 +117,13 @@ pub(crate) fn governed(scene: &Scene<'_>, q: Question<'_>, target: &TargetKey) -
     governed
 }
 
-/// "A target with a smaller offset counts as failed when the last job of this version there ended badly (not
+/// "A target with a smaller offset (of equal ones: a smaller i) counts as failed when the last job of this version there ended badly (not
 /// `successful`, not superseded) or its verification failed … after a resume, failures from before it count no more."
 fn failures(
     scene: &Scene<'_>,
     q: Question<'_>,
     target: &TargetKey,
-    mine: u64,
+    mine: (u64, u32),
     resumed_at: Option<Timestamp>,
 ) -> usize {
     let failed_at = |other: &TargetKey| {
@@ -139,7 +142,7 @@ fn failures(
     };
     governed(scene, q, target)
         .iter()
-        .filter(|other| *other != target && offset(scene, q, other).is_some_and(|theirs| theirs < mine))
+        .filter(|other| *other != target && turn(scene, q, other).is_some_and(|theirs| theirs < mine))
         .filter_map(failed_at)
         .filter(|at| resumed_at.is_none_or(|resumed| *at > resumed))
         .count()

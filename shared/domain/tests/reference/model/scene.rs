@@ -64,6 +64,7 @@ pub(crate) struct Placed {
     pub(crate) rule_index: u32,
     pub(crate) policy_updated_at: Timestamp,
     pub(crate) offset_seconds: u64,
+    pub(crate) position: u32,
 }
 
 macro_rules! lists {

@@ -8,7 +8,7 @@ use crate::subject::{self, Decided};
 use chrono::TimeDelta;
 use domain::Timestamp;
 use domain::catalog::{Catalog, WorkspaceCatalog};
-use domain::decision::{RuleInputs, TargetDecision};
+use domain::decision::{RolloutPlace, TargetDecision};
 use domain::entity::*;
 use domain::evaluate::{Facts, Outcome, same_decision};
 use domain::id::*;
@@ -161,10 +161,10 @@ impl World {
         rule_index: u32,
     ) -> Option<u32> {
         let found = |outcome: &Outcome| {
-            rollouts(&outcome.decision).find_map(|(placed, position)| {
+            rollouts(&outcome.decision).find_map(|placed| {
                 let same =
                     (placed.version, placed.policy, placed.rule_index) == (version, policy, rule_index);
-                same.then_some(position)
+                same.then_some(placed.position)
             })
         };
         let mut fresh = self.decided.clone();
@@ -192,7 +192,7 @@ impl World {
     /// Keeps a decision and records what it asks for, as the evaluator's service does.
     pub(crate) fn keep(&mut self, target: &TargetKey, outcome: Outcome, answer_held: Remembered) {
         let Outcome { decision, request, supersede, verifications } = outcome;
-        let placed = rollouts(&decision).map(|(placed, _)| placed).collect();
+        let placed = rollouts(&decision).collect();
         self.remembered.insert(*target, Remembered { placed, ..answer_held });
         if !self.decided.get(target).is_some_and(|before| same_decision(before, &decision)) {
             self.decided.insert(*target, decision);
@@ -584,21 +584,10 @@ impl World {
     }
 }
 
-/// What a decision remembers of rollouts: the offset, and the place it came from.
-pub(crate) fn rollouts(decision: &TargetDecision) -> impl Iterator<Item = (Placed, u32)> {
-    decision.considered.iter().flat_map(|considered| {
-        considered.rules.iter().filter_map(|rule| match &rule.inputs {
-            Some(RuleInputs::Rollout { position, offset_seconds, .. }) => {
-                let placed = Placed {
-                    version: considered.version,
-                    policy: rule.policy?,
-                    rule_index: rule.rule_index,
-                    policy_updated_at: rule.policy_updated_at?,
-                    offset_seconds: *offset_seconds,
-                };
-                Some((placed, *position))
-            }
-            _ => None,
-        })
+/// What a decision remembers of rollouts.
+pub(crate) fn rollouts(decision: &TargetDecision) -> impl Iterator<Item = Placed> {
+    decision.rollout_places().map(|place| {
+        let RolloutPlace { version, policy, policy_updated_at, rule_index, position, offset_seconds, .. } = place;
+        Placed { version, policy, rule_index, policy_updated_at, offset_seconds, position }
     })
 }
