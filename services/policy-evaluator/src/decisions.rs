@@ -115,7 +115,8 @@ impl Decisions {
             of.health_at = of.health_at.max(sequence);
         }
         let elsewhere = of.progressing.iter().filter(|other| other.environment != target.environment);
-        let beside = of.rolling.iter().filter(|other| changes_health && other.environment == target.environment);
+        let beside =
+            of.rolling.iter().filter(|other| changes_health && other.environment == target.environment);
         let depending = self.depending.get(&target.resource).into_iter().flatten();
         elsewhere.chain(beside).chain(depending).copied().chain([*target]).collect()
     }

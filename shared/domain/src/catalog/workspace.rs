@@ -460,8 +460,7 @@ impl WorkspaceCatalog {
         let Ok(value) = value_of(&resource_context(resource)) else { return true };
         let scope = Scope::default().with("resource", value);
         rules.any(|rule| {
-            let selects =
-                self.compiled.selector(&rule.spec.to, RESOURCE).and_then(|to| to.matches(&scope));
+            let selects = self.compiled.selector(&rule.spec.to, RESOURCE).and_then(|to| to.matches(&scope));
             selects.unwrap_or(true)
         })
     }

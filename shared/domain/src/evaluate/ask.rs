@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use uuid::Uuid;
 
 /// What the selectors of policies, and those in rules, may speak of.
@@ -28,7 +29,7 @@ type Text = (usize, usize, usize);
 /// Selectors and the values they were asked of.
 pub(super) struct Asker<'a> {
     ws: &'a WorkspaceCatalog,
-    selectors: RefCell<HashMap<Text, Result<Selector, SelectorError>>>,
+    selectors: RefCell<HashMap<Text, Rc<Result<Selector, SelectorError>>>>,
     values: RefCell<HashMap<Uuid, Result<ScopeValue, SelectorError>>>,
 }
 
@@ -52,7 +53,7 @@ impl<'a> Asker<'a> {
 
     /// Whether what a selector of targets says is the same for all targets of an environment.
     pub(super) fn is_about_environment(&self, selector: &'a str) -> bool {
-        self.compiled(selector, PLACE).is_ok_and(|selector| !selector.uses(RESOURCE))
+        (*self.compiled(selector, PLACE)).as_ref().is_ok_and(|selector| !selector.uses(RESOURCE))
     }
 
     /// Whether a `versionSelector` matches the version on the target.
@@ -70,7 +71,8 @@ impl<'a> Asker<'a> {
 
     /// Whether what a `versionSelector` says of a version is the same for all targets of an environment.
     pub(super) fn of_version_is_about_environment(&self, selector: &'a str) -> bool {
-        self.compiled(selector, PLACE_AND_VERSION).is_ok_and(|selector| !selector.uses(RESOURCE))
+        let selector = self.compiled(selector, PLACE_AND_VERSION);
+        (*selector).as_ref().is_ok_and(|selector| !selector.uses(RESOURCE))
     }
 
     /// Whether what runs of a deployment will do for what depends on it.
@@ -106,7 +108,10 @@ impl<'a> Asker<'a> {
 
     /// Whether a selector of people can be asked at all.
     pub(super) fn can_ask_of_users(&self, selector: &'a str) -> Result<(), String> {
-        self.compiled(selector, USER).map(|_| ()).map_err(|error| error.to_string())
+        match &*self.compiled(selector, USER) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     fn ask(
@@ -115,16 +120,23 @@ impl<'a> Asker<'a> {
         variables: &'static [&'static str],
         scope: impl FnOnce(&Selector) -> Result<Scope, SelectorError>,
     ) -> Result<bool, String> {
-        let answer =
-            self.compiled(selector, variables).and_then(|selector| selector.matches(&scope(&selector)?));
+        let answer = match &*self.compiled(selector, variables) {
+            Ok(selector) => scope(selector).and_then(|scope| selector.matches(&scope)),
+            Err(error) => Err(error.clone()),
+        };
         answer.map_err(|error| error.to_string())
     }
 
     /// Texts live in the catalog while the view does, so the place of one in memory names it.
-    fn compiled(&self, text: &'a str, variables: &'static [&'static str]) -> Result<Selector, SelectorError> {
+    fn compiled(
+        &self,
+        text: &'a str,
+        variables: &'static [&'static str],
+    ) -> Rc<Result<Selector, SelectorError>> {
         let mut selectors = self.selectors.borrow_mut();
         let key = (text.as_ptr() as usize, text.len(), variables.as_ptr() as usize);
-        selectors.entry(key).or_insert_with(|| self.ws.compiled().selector(text, variables)).clone()
+        let compile = || Rc::new(self.ws.compiled().selector(text, variables));
+        Rc::clone(selectors.entry(key).or_insert_with(compile))
     }
 
     /// Only what the selector speaks of is put into the scope.

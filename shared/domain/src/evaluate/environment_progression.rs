@@ -65,8 +65,10 @@ fn one(
         };
         return Ruling::wait(format!("{so_far}{nobody}"), None);
     };
-    let too_old_at =
-        rule.maximum_age_hours.filter(|_| needed > 0).map(|hours| after(youngest, TimeDelta::hours(hours.into())));
+    let too_old_at = rule
+        .maximum_age_hours
+        .filter(|_| needed > 0)
+        .map(|hours| after(youngest, TimeDelta::hours(hours.into())));
     if let Some(at) = too_old_at.filter(|at| *at <= now) {
         return Ruling::deny(format!("{so_far}; too old since {}", rfc(at)));
     }

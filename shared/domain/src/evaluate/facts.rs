@@ -135,7 +135,8 @@ impl Facts {
     /// beside, one that did.
     pub fn changes_health(&self, job: &JobRef, change: FactChange) -> bool {
         let is_bad = |job: &JobStanding| job.is_over() && !job.succeeded();
-        let beside = || self.jobs_of(&job.target).filter(|other| other.job.version == job.version).any(is_bad);
+        let beside =
+            || self.jobs_of(&job.target).filter(|other| other.job.version == job.version).any(is_bad);
         match change {
             FactChange::Nothing | FactChange::Started => false,
             FactChange::Reopened => true,

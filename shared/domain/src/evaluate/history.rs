@@ -201,9 +201,8 @@ fn ended_badly(
     };
     let (status, reason) = bad_end(last)?;
     let bad = of_release().filter(|job| bad_end(job).is_some());
-    let (all, later) = bad.fold((0_u32, 0_u32), |(all, later), job| {
-        (all + 1, later + u32::from(job.job.attempt > upto))
-    });
+    let (all, later) =
+        bad.fold((0_u32, 0_u32), |(all, later), job| (all + 1, later + u32::from(job.job.attempt > upto)));
     Some(EndedBadly { failed: all.max(before.saturating_add(later)), status, reason, at: last.at })
 }
 

@@ -93,8 +93,11 @@ mod tests {
 
     #[test]
     fn what_is_used_up_or_not_meant_is_not_tried_again() {
-        let cancelled =
-            EndedBadly { status: TerminalStatus::Cancelled, reason: Some(Reason::CancelledByUser), ..tried(1) };
+        let cancelled = EndedBadly {
+            status: TerminalStatus::Cancelled,
+            reason: Some(Reason::CancelledByUser),
+            ..tried(1)
+        };
         let all = Retry { retry_on_statuses: vec![TerminalStatus::Cancelled], ..rule() };
         let other = EndedBadly { status: TerminalStatus::InvalidJobAgent, ..tried(1) };
         for (rule, tried) in [(&rule(), tried(6)), (&rule(), other), (&all, cancelled)] {

@@ -43,6 +43,8 @@ pub struct DeploymentView<'a> {
     /// Why it cannot be told what is selected.
     pub(super) selection_problems: Vec<SelectionProblem>,
     variables: Resolver<'a>,
+    /// The last release that was asked for: several rules ask for it, one after the other.
+    release: RefCell<Option<((TargetKey, VersionId), Result<ReleaseId, String>)>>,
     pub(super) freezes: Vec<&'a Record<Freeze>>,
     /// Most workspaces have none: then no target's key need be made.
     has_redeploys: bool,
@@ -89,6 +91,7 @@ impl<'a> DeploymentView<'a> {
             policies,
             selection_problems: ws.selection_problems(deployment),
             variables: Resolver::of(ws, deployment),
+            release: RefCell::default(),
             has_redeploys: ws.redeploys().next().is_some(),
             freezes: ws
                 .freezes()
@@ -118,8 +121,17 @@ impl<'a> DeploymentView<'a> {
 
     /// The release a version makes on the target.
     pub(super) fn release_of(&self, key: &TargetKey, version: VersionId) -> Result<ReleaseId, String> {
-        let variables = self.variables.resolve(key).map_err(|why| why.to_string())?;
-        Ok(release_id(key, version, &variables))
+        if let Some((of, release)) = &*self.release.borrow()
+            && *of == (*key, version)
+        {
+            return release.clone();
+        }
+        let release = self.variables.with(key, |variables| match variables {
+            Ok(variables) => Ok(release_id(key, version, variables)),
+            Err(why) => Err(why.to_string()),
+        });
+        *self.release.borrow_mut() = Some(((*key, version), release.clone()));
+        release
     }
 
     /// Why it cannot be told what is selected where the target is (or was), if so.

@@ -38,7 +38,8 @@ pub struct Resolver<'a> {
     last: RefCell<Option<(TargetKey, Answer)>>,
 }
 
-type Answer = Result<Variables, VariableError>;
+/// The variables of a target, or why there are none.
+pub(crate) type Answer = Result<Variables, VariableError>;
 
 /// A variable, and who may give it a value: each list begins with who comes first.
 struct Declared<'a> {
@@ -92,14 +93,20 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// When a variable has no value here, or it cannot be told which, or a part of the target is gone.
     pub fn resolve(&self, target: &TargetKey) -> Result<Variables, VariableError> {
+        self.with(target, Clone::clone)
+    }
+
+    /// The same, for who only looks at it.
+    pub(crate) fn with<T>(&self, target: &TargetKey, look: impl FnOnce(&Answer) -> T) -> T {
         if let Some((last, answer)) = &*self.last.borrow()
             && last == target
         {
-            return answer.clone();
+            return look(answer);
         }
         let answer = self.variables(target);
-        *self.last.borrow_mut() = Some((*target, answer.clone()));
-        answer
+        let seen = look(&answer);
+        *self.last.borrow_mut() = Some((*target, answer));
+        seen
     }
 
     fn variables(&self, target: &TargetKey) -> Answer {

@@ -2,6 +2,7 @@
 
 mod gates;
 mod laws;
+mod memory;
 mod recovery;
 mod stories;
 mod story;

@@ -1,6 +1,7 @@
 //! The vocabulary of evaluation tests: a story is a text, one step per line; `look` lines say what must be decided.
 //!
 //! ```text
+//! break staging                          which resources it selects cannot be told any more
 //! env staging 2                          an environment with targets staging-0 and staging-1
 //! policy gate on production: approvals 1 a policy; its rules are separated by ` ; ` (see `rule`)
 //! disabled gate on production: approvals 1
@@ -111,6 +112,7 @@ impl World {
         let words: Vec<&str> = step.split_whitespace().collect();
         match words.as_slice() {
             ["env", name, count] => self.environment(name, count.parse().unwrap()),
+            ["break", environment] => self.environment_with(environment, "resource.nothing.here == 1"),
             ["policy", name, "on", environment, ..] => {
                 let rules = step.split_once(": ").unwrap().1.split(" ; ").map(rule).collect();
                 self.rules(name, environment.trim_end_matches(':'), rules, true);
@@ -257,14 +259,18 @@ impl World {
         self.put(Entity::Deployment(Record { meta, spec }));
     }
 
-    fn environment(&mut self, name: &str, targets: usize) {
+    fn environment_with(&mut self, name: &str, resource_selector: &str) {
         let spec = Environment {
             systems: vec![SystemId::of(&workspace(), "shop")],
             description: None,
-            resource_selector: format!("resource.metadata.env == '{name}'"),
+            resource_selector: resource_selector.to_owned(),
         };
         let meta = self.meta(name, EnvironmentId::of(&workspace(), name).0);
         self.put(Entity::Environment(Record { meta, spec }));
+    }
+
+    fn environment(&mut self, name: &str, targets: usize) {
+        self.environment_with(name, &format!("resource.metadata.env == '{name}'"));
         for n in 0..targets {
             self.resource(&format!("{name}-{n}"), None);
         }

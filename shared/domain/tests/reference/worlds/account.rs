@@ -587,7 +587,8 @@ impl World {
 /// What a decision remembers of rollouts.
 pub(crate) fn rollouts(decision: &TargetDecision) -> impl Iterator<Item = Placed> {
     decision.rollout_places().map(|place| {
-        let RolloutPlace { version, policy, policy_updated_at, rule_index, position, offset_seconds, .. } = place;
+        let RolloutPlace { version, policy, policy_updated_at, rule_index, position, offset_seconds, .. } =
+            place;
         Placed { version, policy, rule_index, policy_updated_at, offset_seconds, position }
     })
 }
