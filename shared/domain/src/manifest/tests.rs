@@ -828,6 +828,12 @@ spec: { target: { deployment: web, resource: a, environment: b }, at: now }
 ---
 kind: RolloutControl
 spec: { deployment: web, version: a, environment: b, action: stop }
+---
+kind: RolloutControl
+spec: { deployment: web, version: a, environment: b, action: resume, at: "2026-01-02T03:04:06Z" }
+---
+kind: Redeploy
+spec: { deployment: web, environment: b, resource: a, at: "2026-01-02T03:04:06Z" }
 "#,
         &[
             "3 spec.expiresAt: it has expired at 2026-01-02T03:04:05+00:00 already (give it",
@@ -845,6 +851,8 @@ spec: { deployment: web, version: a, environment: b, action: stop }
             "22 spec.environment: `environment` is missing",
             "25 spec.at: …",
             "28 spec.action: `stop` is none of what it can be (there are pause, resume)",
+            "31 spec.at: 2026-01-02T03:04:06+00:00 is yet to come (take it out",
+            "34 spec.at: 2026-01-02T03:04:06+00:00 is yet to come (take it out",
         ],
     );
 }
