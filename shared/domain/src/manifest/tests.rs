@@ -382,6 +382,10 @@ spec:
         minimumSuccessPercentage: 101
         maximumAgeHours: 0
     - versionSelector: { selector: version.tag }
+    - anyApproval: { minApprovals: 1, approvers: user == "ann" }
+    - anyApproval: { minApprovals: 1, approvers: 'user in ["ann", "bob"]' }
+    - environmentProgression: { dependsOnEnvironmentSelector: environment == "production" }
+    - versionSelector: { selector: version == "v1" || resource.startsWith("eu") }
 "#,
         &[
             "5 spec.selector:",
@@ -391,6 +395,10 @@ spec:
             "12 spec.rules[1].environmentProgression.dependsOnEnvironmentSelector: there is no variable `resource`",
             "13 spec.rules[1].environmentProgression.minimumSuccessPercentage: a percentage is 0 to 100, not 101",
             "14 spec.rules[1].environmentProgression.maximumAgeHours: must be at least 1",
+            "16 spec.rules[3].anyApproval.approvers: `user` has fields: compare one of them, e.g. `user.name`",
+            "17 spec.rules[4].anyApproval.approvers: `user` has fields: compare one of them, e.g. `user.name`",
+            "18 spec.rules[5].environmentProgression.dependsOnEnvironmentSelector: `environment` has fields: compare one of them, e.g. `environment.name`",
+            "19 spec.rules[6].versionSelector.selector: `version` has fields: compare one of them, e.g. `version.tag`",
         ],
     );
 }
