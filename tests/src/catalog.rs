@@ -18,6 +18,21 @@ pub fn impatient() -> String {
     )
 }
 
+/// The basic catalog, where staging tries again what fails, and then goes back.
+pub fn recovering() -> String {
+    format!("{BASIC}{RECOVERY}")
+}
+
+const RECOVERY: &str = "---
+kind: Policy
+metadata: { name: recovery }
+spec:
+  selector: environment.name == 'staging'
+  rules:
+    - retry: { maxRetries: 3, backoffSeconds: 1, backoffStrategy: exponential, maxBackoffSeconds: 2 }
+    - rollback: {}
+";
+
 /// The basic catalog with a workflow that is not there.
 pub fn without_workflow() -> String {
     changed("workflow: deploy.yml", "workflow: missing.yml")

@@ -5,11 +5,12 @@
 mod catalog;
 mod client;
 mod process;
+mod recovery;
 mod story;
 mod system;
 mod wait;
 
-pub use catalog::{BASIC, LIMITED, impatient, superseding, unrenderable, without_workflow};
+pub use catalog::{BASIC, LIMITED, impatient, recovering, superseding, unrenderable, without_workflow};
 pub use client::Client;
 pub use process::Process;
 pub use story::tell;

@@ -12,11 +12,12 @@
 //! ```
 
 use crate::System;
+use crate::recovery;
 use domain::id::DeploymentId;
 use domain::id::{EnvironmentId, ResourceId, VersionId};
 use domain::target::TargetKey;
 use domain::token::Slug;
-use fake_github::{Conclusion, Fault, FaultKind, Script};
+use fake_github::{Conclusion, Fault, FaultKind, Plan, Script, When};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -53,6 +54,9 @@ enum Step {
     Is { place: Place, status: String },
     Says { place: Place, text: String },
     NoJob { tag: String, environment: String },
+    Retried { place: Place, times: usize, pauses: Vec<i64> },
+    BroughtBack(Place),
+    HeldBack { place: Place, why: String },
     AllEnded,
     RunCount(usize),
 }
@@ -81,6 +85,10 @@ impl Step {
             ["push", tag] => Step::Push((*tag).to_owned()),
             ["runs", "succeed"] => Step::Runs(Script::success()),
             ["runs", "fail"] => Step::Runs(Script::failure()),
+            ["runs", "of", tag, "fail"] => {
+                let failing = (When::input("tag", tag), Plan::ends(Conclusion::Failure));
+                Step::Runs(Script::success().when(failing.0, failing.1))
+            }
             ["runs", "are", "held"] => Step::Runs(Script::hold()),
             ["held", "runs", "succeed"] => Step::HeldRunsSucceed,
             ["the", "next", "answer", "is", "lost"] => Step::LoseAnswer,
@@ -107,6 +115,30 @@ impl Step {
             }
             [tag, "waits", "in", environment, "on", resource, "because"] => {
                 Step::Says { place: place(tag, environment, resource), text: quoted }
+            }
+            [
+                tag,
+                "fails",
+                times,
+                "times",
+                "in",
+                environment,
+                "on",
+                resource,
+                "after",
+                "pauses",
+                "of",
+                pauses @ ..,
+                "seconds",
+            ] => {
+                let pauses = pauses.iter().map(|pause| pause.parse().ok()).collect::<Option<_>>()?;
+                Step::Retried { place: place(tag, environment, resource), times: times.parse().ok()?, pauses }
+            }
+            [tag, "is", "brought", "back", "in", environment, "on", resource] => {
+                Step::BroughtBack(place(tag, environment, resource))
+            }
+            [tag, "is", "held", "in", environment, "on", resource, "because"] => {
+                Step::HeldBack { place: place(tag, environment, resource), why: quoted }
             }
             ["no", "job", "of", tag, "in", environment] => {
                 Step::NoJob { tag: (*tag).to_owned(), environment: (*environment).to_owned() }
@@ -200,16 +232,20 @@ async fn attempt(system: &System, step: &Step, pushed: &mut Option<String>) -> R
             if job["status"] == **status { Ok(()) } else { Err(format!("{job:#}")) }
         }
         Step::Says { place, text } => {
-            let path = format!("/api/v1/workspaces/acme/release-targets/{}/explain", target(place));
-            let (status, answer) = system.client.get(&path).await?;
+            let answer = explained(system, place).await?;
             let considered = answer.pointer("/decision/considered").or(answer.get("considered"));
             let mine =
                 considered.and_then(Value::as_array).into_iter().flatten().find(|v| v["tag"] == *place.tag);
             match mine {
                 Some(version) if version["allowed"] == false && version.to_string().contains(text) => Ok(()),
-                _ => Err(format!("{status}: {answer:#}")),
+                _ => Err(format!("{answer:#}")),
             }
         }
+        Step::Retried { place, times, pauses } => {
+            recovery::retried(&jobs_at(system, place).await?, *times, pauses)
+        }
+        Step::BroughtBack(place) => recovery::brought_back(&explained(system, place).await?, &place.tag),
+        Step::HeldBack { place, why } => recovery::held(&explained(system, place).await?, &place.tag, why),
         Step::NoJob { tag, environment } => {
             let jobs = system.client.jobs().await?;
             let found =
@@ -266,15 +302,25 @@ fn accepted((status, answer): (u16, Value)) -> Result<(), String> {
     if (200..300).contains(&status) { Ok(()) } else { Err(format!("{status}: {answer}")) }
 }
 
+/// Why the target is as it is.
+async fn explained(system: &System, place: &Place) -> Result<Value, String> {
+    let path = format!("/api/v1/workspaces/acme/release-targets/{}/explain", target(place));
+    let (status, answer) = system.client.get(&path).await?;
+    if status == 200 { Ok(answer) } else { Err(format!("{status}: {answer:#}")) }
+}
+
+/// The newest job there.
 async fn job_at(system: &System, place: &Place) -> Result<Value, String> {
-    let key = target(place);
-    let wanted = serde_json::to_value(key).map_err(|error| error.to_string())?;
-    let jobs = system.client.jobs().await?;
-    let mut of_place = jobs.iter().filter(|job| job["version"] == *place.tag && job["target"] == wanted);
-    of_place
-        .next()
-        .cloned()
-        .ok_or_else(|| format!("no such job among {}: {:#}", jobs.len(), Value::Array(jobs.clone())))
+    let jobs = jobs_at(system, place).await?;
+    jobs.into_iter().next().ok_or_else(|| "no such job".to_owned())
+}
+
+/// All jobs there, newest first.
+async fn jobs_at(system: &System, place: &Place) -> Result<Vec<Value>, String> {
+    let wanted = serde_json::to_value(target(place)).map_err(|error| error.to_string())?;
+    let mut jobs = system.client.jobs().await?;
+    jobs.retain(|job| job["version"] == *place.tag && job["target"] == wanted);
+    Ok(jobs)
 }
 
 /// The ledger: every job is over, and every run of the platform belongs to exactly one job, each job's to one run.

@@ -4,6 +4,7 @@
 use crate::NODE;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 use system_tests::{
     BASIC, LIMITED, Options, System, impatient, superseding, tell, unrenderable, without_workflow,
 };
@@ -105,6 +106,10 @@ fn catalog_of(story: &str) -> String {
     }
 }
 
+/// A death is seen within this.
+const SEEN_WITHIN: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(25);
+
 async fn dies_at(step: &Step, side: &str) {
     let point = format!("{}.{side}{}", step.step, step.passing);
     let mut system = System::start(Options {
@@ -115,6 +120,15 @@ async fn dies_at(step: &Step, side: &str) {
     })
     .await;
     tell(&mut system, step.story).await;
+    // What dies at its last step may be seen to be dead only after the story has come true.
+    let seen = async {
+        while system.crashes.is_empty() {
+            system.revive().await;
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let seen = tokio::time::timeout(SEEN_WITHIN, seen).await;
+    assert!(seen.is_ok(), "{point} is passed by its story\n{}", system.logs());
     let died: Vec<&str> = system.crashes.iter().map(|(service, _)| service.as_str()).collect();
     assert_eq!(
         died,

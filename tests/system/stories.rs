@@ -3,7 +3,9 @@
 use crate::NODE;
 use std::collections::BTreeSet;
 use std::path::Path;
-use system_tests::{LIMITED, Options, System, impatient, superseding, tell, unrenderable, without_workflow};
+use system_tests::{
+    LIMITED, Options, System, impatient, recovering, superseding, tell, unrenderable, without_workflow,
+};
 
 macro_rules! stories {
     ($($name:ident: $options:expr;)+) => {
@@ -35,6 +37,7 @@ stories! {
     a_failure_stops_at_staging: Options::new(NODE);
     cancel_a_run: Options::new(NODE);
     retry_a_failed_run: Options::new(NODE);
+    a_failure_is_retried_and_rolled_back: Options { catalog: recovering(), ..Options::new(NODE) };
     a_freeze_holds_a_retry: Options::new(NODE);
     a_freeze_stops_production: Options::new(NODE);
     a_newer_version_overtakes_a_waiting_one: Options::new(NODE);

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use axum::http::StatusCode;
+use bus::clock;
 use domain::entity::{CatalogKey, Entity, Kind};
 use domain::token::Slug;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use crate::diff::diff;
 use crate::documents::{self, File, Located};
 use crate::problem::{Fault, Problem};
 use crate::references::{names_no_rule, references};
+use crate::said;
 use crate::store::{Action, Mode};
 
 /// One apply takes at most so many documents.
@@ -69,7 +71,7 @@ pub(crate) async fn apply(
     }
     for located in &mut declared {
         let entity = located.entity.clone();
-        located.entity = changes::declared(caller, None, entity);
+        located.entity = changes::declared(caller, None, entity, clock::now());
     }
     check_tenant(caller, &declared)?;
     if mode == Mode::Write {
@@ -91,7 +93,10 @@ async fn write(app: &App, caller: &Caller, declared: Vec<Located>, mode: Mode) -
         let written = app
             .store
             .write(caller, &entity.key(), mode, |before| {
-                let after = changes::declared(caller, before, entity.clone());
+                let now = clock::now();
+                let after = changes::declared(caller, before, entity.clone(), now);
+                let after =
+                    changes::same_word(before, after, |yes| said::has_expired(&app.catalog, yes, now));
                 Ok(if says_when { after } else { changes::same_wish(before, after) })
             })
             .await

@@ -1,7 +1,10 @@
 //! What of an entity is ours and not the caller's: who created a version, from which event, and whose word it is that an
 //! approval, a skip, a pin, a redeployment or a pause of a rollout is.
 
-use domain::entity::{Entity, Metadata, Pin, Redeploy, RolloutControl, Skip};
+use domain::Timestamp;
+use domain::entity::{
+    Approval, Entity, Metadata, Pin, Record, Redeploy, RolloutAction, RolloutControl, Skip,
+};
 use domain::id::{ApprovalId, PinId, RedeployId, RolloutControlId, SkipId};
 
 use crate::caller::Caller;
@@ -14,8 +17,13 @@ pub(crate) const DELIVERY: &str = "ctrlplane/delivery";
 pub(crate) const REASON: &str = "ctrlplane/reason";
 
 /// The entity as the caller declares it, with what is ours as it was or as it is now. Nobody can approve in another's
-/// name, or hide that a version is their own.
-pub(crate) fn declared(caller: &Caller, before: Option<&Entity>, mut after: Entity) -> Entity {
+/// name or at another time, or hide that a version is their own.
+pub(crate) fn declared(
+    caller: &Caller,
+    before: Option<&Entity>,
+    mut after: Entity,
+    now: Timestamp,
+) -> Entity {
     match &mut after {
         Entity::Version(version) => {
             let metadata = &mut version.meta.metadata;
@@ -29,13 +37,8 @@ pub(crate) fn declared(caller: &Caller, before: Option<&Entity>, mut after: Enti
         Entity::Approval(approval) => {
             let spec = &mut approval.spec;
             spec.user.clone_from(&caller.name);
+            spec.at = now;
             approval.meta.id = ApprovalId::of(spec.version, spec.environment, &spec.user).0;
-            if let Some(Entity::Approval(before)) = before {
-                let said = (&before.spec.user, before.spec.status, &before.spec.reason);
-                if said == (&spec.user, spec.status, &spec.reason) {
-                    spec.at = before.spec.at;
-                }
-            }
         }
         Entity::Skip(skip) => {
             skip.meta.id = SkipId::of(&skip.spec).0;
@@ -81,6 +84,22 @@ pub(crate) fn declared(caller: &Caller, before: Option<&Entity>, mut after: Enti
     after
 }
 
+/// A yes or no that its person says again is the one of before and keeps its instant, unless that has expired: then it is
+/// another one.
+pub(crate) fn same_word(
+    before: Option<&Entity>,
+    mut after: Entity,
+    has_expired: impl FnOnce(&Record<Approval>) -> bool,
+) -> Entity {
+    if let (Some(Entity::Approval(before)), Entity::Approval(after)) = (before, &mut after) {
+        let again = Approval { at: before.spec.at, ..after.spec.clone() };
+        if again == before.spec && !has_expired(before) {
+            after.spec = again;
+        }
+    }
+    after
+}
+
 /// A file that does not say when, applied again: it is the wish of before, not another one.
 pub(crate) fn same_wish(before: Option<&Entity>, mut after: Entity) -> Entity {
     if let (Some(Entity::Redeploy(before)), Entity::Redeploy(after)) = (before, &mut after) {
@@ -98,6 +117,28 @@ pub(crate) fn same_wish(before: Option<&Entity>, mut after: Entity) -> Entity {
     after
 }
 
+/// A request that is sent again: what it wishes stands already. A wish to redeploy is the same until its job is over
+/// (`is_open` tells). A pause is a state. A resume is not: failures from before it count no more, so each has its instant.
+pub(crate) fn same_request(
+    before: Option<&Entity>,
+    after: Entity,
+    is_open: impl FnOnce(&Redeploy) -> bool,
+) -> Entity {
+    match (before, &after) {
+        (Some(Entity::Redeploy(wish)), Entity::Redeploy(again))
+            if wish.spec.by == again.spec.by && is_open(&wish.spec) =>
+        {
+            same_wish(before, after)
+        }
+        (Some(Entity::RolloutControl(_)), Entity::RolloutControl(again))
+            if again.spec.action == RolloutAction::Pause =>
+        {
+            same_wish(before, after)
+        }
+        _ => after,
+    }
+}
+
 fn keep(metadata: &mut Metadata, was: Option<&Metadata>, key: &str) {
     match was.and_then(|was| was.get(key)) {
         Some(value) => metadata.insert(key.to_owned(), value.clone()),
@@ -109,14 +150,22 @@ fn keep(metadata: &mut Metadata, was: Option<&Metadata>, key: &str) {
 mod tests {
     use super::*;
     use crate::auth::Role;
-    use domain::Timestamp;
-    use domain::entity::{Approval, ApprovalStatus, Meta, Record, RolloutAction, Version, VersionStatus};
+    use domain::entity::{ApprovalStatus, Meta, Version, VersionStatus};
     use domain::id::{DeploymentId, EnvironmentId, PolicyId, ResourceId, VersionId};
     use domain::target::TargetKey;
     use uuid::Uuid;
 
     fn caller(name: &str) -> Caller {
         Caller { name: name.into(), role: Role::Admin, workspace: None }
+    }
+
+    fn now() -> Timestamp {
+        "2026-03-01T00:00:00Z".parse().unwrap()
+    }
+
+    /// As [`super::declared`], now.
+    fn declared(caller: &Caller, before: Option<&Entity>, after: Entity) -> Entity {
+        super::declared(caller, before, after, now())
     }
 
     fn meta(metadata: &[(&str, &str)]) -> Meta {
@@ -288,12 +337,45 @@ mod tests {
     }
 
     #[test]
-    fn an_approval_is_the_word_of_the_key_and_saying_it_again_is_no_change() {
+    fn an_approval_is_the_word_of_the_key_at_the_time_it_is_said() {
         let said = declared(&caller("ann"), None, approval("bob", "2026-01-01T00:00:00Z"));
         let Entity::Approval(record) = &said else { panic!("an approval stays one") };
-        assert_eq!(record.spec.user, "ann");
+        assert_eq!((record.spec.user.as_str(), record.spec.at), ("ann", now()));
         assert_eq!(record.meta.id, ApprovalId::of(record.spec.version, record.spec.environment, "ann").0);
-        let again = declared(&caller("ann"), Some(&said), approval("ann", "2026-02-01T00:00:00Z"));
-        assert_eq!(again, said);
+    }
+
+    #[test]
+    fn a_word_said_again_keeps_its_instant_until_it_has_expired() {
+        let (first, again) =
+            (approval("ann", "2026-01-01T00:00:00Z"), approval("ann", "2026-02-01T00:00:00Z"));
+        assert_eq!(same_word(Some(&first), again.clone(), |_| false), first);
+        assert_eq!(same_word(Some(&first), again.clone(), |_| true), again);
+        assert_eq!(same_word(None, again.clone(), |_| panic!("nothing was said")), again);
+        let Entity::Approval(mut no) = again else { panic!("an approval") };
+        no.spec.status = ApprovalStatus::Rejected;
+        let no = Entity::Approval(no);
+        assert_eq!(same_word(Some(&first), no.clone(), |_| panic!("it is another word")), no);
+    }
+
+    #[test]
+    fn a_request_sent_again_is_no_second_wish_while_the_first_is_open() {
+        let (early, late) = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z");
+        let (wish, again) = (redeploy("ann", early), redeploy("ann", late));
+        assert_eq!(same_request(Some(&wish), again.clone(), |_| true), wish);
+        assert_eq!(same_request(Some(&wish), again.clone(), |_| false), again);
+        let others = redeploy("bob", late);
+        assert_eq!(same_request(Some(&wish), others.clone(), |_| true), others);
+
+        let of = |action, at| control("ann", action, at);
+        for (first, again, same) in [
+            (RolloutAction::Pause, RolloutAction::Pause, true),
+            (RolloutAction::Resume, RolloutAction::Pause, false),
+            (RolloutAction::Pause, RolloutAction::Resume, false),
+            (RolloutAction::Resume, RolloutAction::Resume, false),
+        ] {
+            let (first, again) = (of(first, early), of(again, late));
+            let settled = same_request(Some(&first), again.clone(), |_| panic!("no redeployment"));
+            assert_eq!(settled, if same { first } else { again });
+        }
     }
 }

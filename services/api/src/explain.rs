@@ -1,8 +1,9 @@
 //! Why: a target by its names, and the chain of causes behind its last job, each link by id.
 
-use domain::decision::TargetDecision;
+use domain::decision::{JobOnTarget, RuleVerdict, TargetDecision};
 use domain::entity::Kind;
 use domain::id::VersionId;
+use domain::job::{JobEvent, JobFact, JobState, evolve};
 use domain::target::TargetKey;
 use domain::token::Slug;
 use serde_json::{Value, json};
@@ -25,7 +26,8 @@ pub(crate) fn target(catalog: &Lookup, workspace: &Slug, target: &TargetKey) -> 
 }
 
 /// The links from what came in to the run on the platform: delivery, version, decision, job, external run. Only links
-/// that are there; without a job the chain ends at the decision.
+/// that are there; without a job the chain ends at the decision. The decision is the one that asked for the job, as the
+/// job's first fact tells it, and not what was decided since.
 pub(crate) async fn chain(
     app: &App,
     workspace: &Slug,
@@ -37,21 +39,54 @@ pub(crate) async fn chain(
     if let Some(version) = version {
         chain.extend(origin(&app.catalog, workspace, version));
     }
-    chain.push(json!({ "step": "decision", "at": decision.decided_at, "cause": decision.cause, "summary": decision.summary }));
-    let Some(job) = job else { return Ok(chain) };
-    let known = app.bus.jobs().load(workspace, job.job).await?;
+    let Some(job) = job else {
+        chain.push(json!({
+            "step": "decision", "at": decision.decided_at, "cause": decision.cause, "summary": decision.summary,
+            "catalogRevision": decision.catalog_revision, "rules": version.and_then(|version| rules(decision, version)),
+        }));
+        return Ok(chain);
+    };
+    let events = app.bus.jobs().events(workspace, job.job).await?;
+    chain.push(request(decision, job, events.first().map(|(_, event)| event)));
+    let state = events.iter().fold(None, |state, (_, event)| Some(evolve(state, event)));
     chain.push(json!({
-        "step": "job", "id": job.job, "attempt": job.attempt, "version": job.tag,
-        "status": known.as_ref().map_or(job.status, |known| known.state.status()),
-        "at": known.as_ref().map_or(job.at, |known| known.state.created_at),
-        "agent": known.as_ref().and_then(|known| known.state.assigned.as_ref()).map(|assigned| &assigned.dispatch.agent_name),
+        "step": "job", "id": job.job, "attempt": job.attempt, "version": job.tag, "release": job.release,
+        "status": state.as_ref().map_or(job.status, JobState::status),
+        "at": state.as_ref().map_or(job.at, |state| state.created_at),
+        "agent": state.as_ref().and_then(|state| state.assigned.as_ref()).map(|assigned| &assigned.dispatch.agent_name),
     }));
-    if let Some(state) = known.map(|known| known.state)
-        && let Some(run) = &state.external
-    {
-        chain.push(json!({ "step": "externalRun", "run": run, "links": state.links }));
+    if let Some(JobState { external: Some(run), links, .. }) = &state {
+        chain.push(json!({ "step": "externalRun", "run": run, "links": links }));
     }
     Ok(chain)
+}
+
+/// The decision that asked for the job: when, because of what, on which revision of the catalog. Its summary and what the
+/// rules said to the version are known as long as the target was not decided on anew.
+fn request(decision: &TargetDecision, job: &JobOnTarget, first: Option<&JobEvent>) -> Value {
+    let is_this = job.at == decision.decided_at && decision.active.as_ref() == Some(job);
+    let mut request = json!({ "step": "decision", "job": job.job });
+    if is_this {
+        request["at"] = json!(decision.decided_at);
+        request["cause"] = json!(decision.cause);
+        request["catalogRevision"] = json!(decision.catalog_revision);
+        request["summary"] = json!(decision.summary);
+        request["rules"] = json!(rules(decision, job.version));
+    }
+    if let Some(event) = first
+        && let JobFact::Requested { catalog_revision } = event.fact
+    {
+        request["at"] = json!(event.at);
+        request["cause"] = json!(event.cause);
+        request["catalogRevision"] = json!(catalog_revision);
+        request["traceparent"] = json!(event.traceparent);
+    }
+    request
+}
+
+fn rules(decision: &TargetDecision, version: VersionId) -> Option<&[RuleVerdict]> {
+    let considered = decision.considered.iter().find(|considered| considered.version == version)?;
+    Some(&considered.rules)
 }
 
 fn origin(catalog: &Lookup, workspace: &Slug, version: VersionId) -> Vec<Value> {

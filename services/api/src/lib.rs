@@ -19,6 +19,7 @@ mod problem;
 mod references;
 mod request;
 mod routes;
+mod said;
 mod settings;
 mod shape;
 mod sse;

@@ -173,7 +173,8 @@ impl Action {
     }
 }
 
-/// Keeps the time of creation, and all times when nothing else changed.
+/// Keeps the time of creation, and all times when nothing else changed. A skip that is over begins anew: since when its
+/// rule counts as satisfied is its creation.
 fn settle_times(before: Option<&Entity>, after: &mut Entity, now: Timestamp) -> Action {
     let Some(before) = before else {
         after.meta_mut().updated_at = now;
@@ -185,7 +186,13 @@ fn settle_times(before: Option<&Entity>, after: &mut Entity, now: Timestamp) -> 
     if before == after {
         return Action::Unchanged;
     }
-    after.meta_mut().updated_at = now;
+    let meta = after.meta_mut();
+    meta.updated_at = now;
+    if let Entity::Skip(skip) = before
+        && skip.spec.expires_at.is_some_and(|expires_at| expires_at <= now)
+    {
+        meta.created_at = now;
+    }
     Action::Updated
 }
 
@@ -193,7 +200,8 @@ fn settle_times(before: Option<&Entity>, after: &mut Entity, now: Timestamp) -> 
 mod tests {
     use super::*;
     use chrono::TimeDelta;
-    use domain::entity::{Meta, Record, System};
+    use domain::entity::{Meta, Record, Skip, System};
+    use domain::id::{PolicyId, VersionId};
     use std::collections::BTreeMap;
 
     fn system(at: Timestamp, description: &str) -> Entity {
@@ -225,5 +233,31 @@ mod tests {
         let mut fresh = system(born, "one");
         assert_eq!(settle_times(None, &mut fresh, now), Action::Created);
         assert_eq!((fresh.meta().created_at, fresh.meta().updated_at), (born, now));
+    }
+
+    #[test]
+    fn a_skip_that_is_over_begins_anew() {
+        let born: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let skip = |at: Timestamp, expires_at: Timestamp| {
+            let Entity::System(Record { meta, .. }) = system(at, "") else { panic!("a system") };
+            let spec = Skip {
+                policy: PolicyId(meta.id),
+                rule: "anyApproval".into(),
+                rule_index: None,
+                version: VersionId(meta.id),
+                environment: None,
+                resource: None,
+                expires_at: Some(expires_at),
+                reason: "hotfix".into(),
+                created_by: "ann".into(),
+            };
+            Entity::Skip(Record { meta, spec })
+        };
+        let hour = TimeDelta::hours(1);
+        for (now, began) in [(born + hour / 2, born), (born + hour, born + hour)] {
+            let mut longer = skip(now, now + hour);
+            assert_eq!(settle_times(Some(&skip(born, born + hour)), &mut longer, now), Action::Updated);
+            assert_eq!((longer.meta().created_at, longer.meta().updated_at), (began, now));
+        }
     }
 }

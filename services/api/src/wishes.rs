@@ -15,20 +15,24 @@ use crate::context::App;
 use crate::documents;
 use crate::problem::{Fault, Problem};
 use crate::references::{names_no_rule, references};
+use crate::said;
 use crate::store::{Mode, Written};
 
 /// Ten years: who wishes something for longer wishes it for good.
 const SECONDS_MAX: u64 = 315_360_000;
 
-/// Makes the catalog say what the caller declares.
+/// Makes the catalog say what the caller declares. A request that is sent again changes nothing.
 pub(crate) async fn declare(app: &App, caller: &Caller, entity: Entity) -> Result<Written, Problem> {
-    let declared = changes::declared(caller, None, entity);
+    let declared = changes::declared(caller, None, entity, clock::now());
     documents::check(&declared)?;
     check_references(app, &declared).await?;
     let written = app
         .store
         .write(caller, &declared.key(), Mode::Write, |before| {
-            Ok(changes::declared(caller, before, declared.clone()))
+            let after = changes::declared(caller, before, declared.clone(), clock::now());
+            Ok(changes::same_request(before, after, |wish| {
+                said::is_open(wish, app.decisions.get(&declared.meta().workspace, &wish.target).as_deref())
+            }))
         })
         .await?;
     app.store.seen(written.revision).await;

@@ -1,16 +1,21 @@
 //! What a freeze does to a job: it is not dispatched, holds no slot, and is looked at again whenever a freeze comes, goes,
 //! begins or ends. A freeze that was confirmed before a job is looked at is known here when it is.
 
+use crate::frozen::Noted;
 use crate::handler::{Dispatcher, note};
-use bus::{Base, Failure, Recorded, clock, crash_point};
+use bus::{Base, BusError, Failure, Recorded, clock, crash_point};
 use domain::Timestamp;
 use domain::catalog::WorkspaceCatalog;
 use domain::freeze;
 use domain::id::JobId;
 use domain::job::{HeldWhy, JobFact, JobRef, Phase};
 use domain::token::Slug;
+use futures::StreamExt as _;
 use std::collections::BTreeSet;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
+
+/// So many frozen jobs are looked at at once: each look is a few round trips.
+const LOOKS_AT_ONCE: usize = 32;
 
 /// How much of the freezes a dispatch has seen.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,12 +26,25 @@ pub(crate) struct Seen {
     pub(crate) begins_at: Option<Timestamp>,
 }
 
-/// Why the job is held, if a freeze holds it. What cannot be told holds it, too. Verifications start nothing.
-pub(crate) fn holds(workspace: &WorkspaceCatalog, job: &JobRef) -> Option<HeldWhy> {
+/// What freezes say of a job at one instant: one that begins is either on or to come, and never neither.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// Why it is held, if a freeze holds it.
+    pub(crate) held: Option<HeldWhy>,
+    /// When the next one begins by time alone.
+    pub(crate) begins_at: Option<Timestamp>,
+}
+
+/// Looks at the freezes now. What cannot be told holds the job, too. Verifications start nothing.
+pub(crate) fn look(workspace: &WorkspaceCatalog, job: &JobRef, now: Timestamp) -> Look {
+    Look { held: holds(workspace, job, now), begins_at: freeze::next_begin(workspace, now) }
+}
+
+fn holds(workspace: &WorkspaceCatalog, job: &JobRef, now: Timestamp) -> Option<HeldWhy> {
     if !job.purpose.is_deploy() {
         return None;
     }
-    match freeze::of_target(workspace, &job.target, clock::now()) {
+    match freeze::of_target(workspace, &job.target, now) {
         Ok(None) => None,
         Ok(Some(frozen)) => {
             let reason = format!("{} ({})", frozen.reason, frozen.name);
@@ -49,8 +67,18 @@ impl Dispatcher {
 
     /// Holds a job. It is noted before the fact, so that no thaw can miss it. Answers who got a slot by that, and the job
     /// itself where it thawed meanwhile.
-    pub(crate) async fn freeze(&self, job: &JobRef, base: Base, why: HeldWhy) -> Result<Vec<JobId>, Failure> {
-        self.queue.freeze(&job.workspace, job.id, held_since(&base, &why)).await?;
+    pub(crate) async fn freeze(
+        &self,
+        job: &JobRef,
+        base: Base,
+        why: HeldWhy,
+        now: Timestamp,
+    ) -> Result<Vec<JobId>, Failure> {
+        if is_held_so(&base, &why) {
+            self.frozen.keep(&job.workspace, job.id, now).await?;
+        } else {
+            self.frozen.put(&job.workspace, job.id, now).await?;
+        }
         crash_point("dispatcher.frozen.before");
         let recorded = self.bus.jobs().record(job, JobFact::Held { why }, base, None).await?;
         crash_point("dispatcher.frozen.after");
@@ -58,8 +86,8 @@ impl Dispatcher {
         match recorded {
             Recorded::Appended { .. } | Recorded::AlreadySo(_) => {
                 let mut got = self.release(job).await?;
-                // A thaw that came between the look and the fact found nothing held.
-                if self.is_thawed(job) {
+                // A thaw that came between the look and the fact found nothing held. So this is another look.
+                if self.is_thawed(job, clock::now()) {
                     got.push(job.id);
                 }
                 Ok(got)
@@ -68,29 +96,42 @@ impl Dispatcher {
         }
     }
 
-    /// Looks again at every job of the workspace that a freeze holds. Jobs that no freeze can hold any more leave the list.
+    /// Looks again at every job of the workspace that a freeze holds, several at once. Jobs that no freeze can hold any more
+    /// leave the list. One that cannot be looked at keeps no other from it; the failure is told in the end, if trying
+    /// again may help. A history that cannot be read is another matter: what is wrong with it is a dead letter, and the job
+    /// stays in the list until somebody mends it.
     pub(crate) async fn look_at_frozen(&self, workspace: &Slug) -> Result<(), Failure> {
-        let (mut over, mut failed) = (Vec::new(), None);
-        for noted in self.queue.frozen(workspace).await?.jobs {
-            match self.look_again(workspace, noted.job).await {
-                Ok(true) => {}
-                Ok(false) => over.push(noted),
-                // The others are looked at all the same.
-                Err(failure) => {
-                    warn!(job = %noted.job, %failure, "a frozen job could not be looked at");
+        let mut failed = None;
+        let looks = futures::stream::iter(self.frozen.of(workspace).await?)
+            .map(|noted| async move { (noted.job, self.look_or_forget(workspace, noted).await) });
+        let mut looks = std::pin::pin!(looks.buffer_unordered(LOOKS_AT_ONCE));
+        while let Some((job, looked)) = looks.next().await {
+            match looked {
+                Ok(()) => {}
+                Err(failure @ (Failure::Retry(_) | Failure::Later { .. })) => {
+                    warn!(%job, %failure, "a frozen job could not be looked at");
                     failed = Some(failure);
                 }
+                Err(failure @ Failure::Reject(_)) => {
+                    metrics::counter!("dispatcher_frozen_jobs_unreadable_total").increment(1);
+                    error!(%job, %failure, "a frozen job cannot be looked at until somebody mends it");
+                }
             }
-        }
-        if !over.is_empty() {
-            self.queue.thaw(workspace, &over).await?;
         }
         failed.map_or(Ok(()), Err)
     }
 
+    async fn look_or_forget(&self, workspace: &Slug, noted: Noted) -> Result<(), Failure> {
+        if !self.look_again(workspace, noted.job).await? {
+            self.frozen.forget(workspace, noted).await?;
+        }
+        Ok(())
+    }
+
     /// Whether a freeze may hold it yet.
     async fn look_again(&self, workspace: &Slug, id: JobId) -> Result<bool, Failure> {
-        let Some(known) = self.bus.jobs().load(workspace, id).await? else { return Ok(false) };
+        let known = self.bus.jobs().load(workspace, id).await.map_err(sorted)?;
+        let Some(known) = known else { return Ok(false) };
         match &known.state.phase {
             Phase::Requested | Phase::Held { .. } | Phase::Dispatched => {}
             Phase::Triggering { .. }
@@ -115,10 +156,10 @@ impl Dispatcher {
         (passed, next)
     }
 
-    fn is_thawed(&self, job: &JobRef) -> bool {
+    fn is_thawed(&self, job: &JobRef, now: Timestamp) -> bool {
         let catalog = self.catalog.read();
         let thawed =
-            catalog.workspace(&job.workspace).is_none_or(|workspace| holds(workspace, job).is_none());
+            catalog.workspace(&job.workspace).is_none_or(|workspace| holds(workspace, job, now).is_none());
         if thawed {
             info!(job = %job.id, "thawed meanwhile");
         }
@@ -126,20 +167,77 @@ impl Dispatcher {
     }
 }
 
-/// As of when a job is noted: now, unless its history says the same already.
-fn held_since(base: &Base, why: &HeldWhy) -> Timestamp {
+/// Trying again helps only where it may pass.
+fn sorted(error: BusError) -> Failure {
+    if error.is_transient() { error.into() } else { Failure::Reject(error.to_string()) }
+}
+
+/// Whether its history says the same already.
+fn is_held_so(base: &Base, why: &HeldWhy) -> bool {
     match base {
-        Base::Known(known) => match &known.state.phase {
-            Phase::Held { why: known_why } if known_why == why => known.state.phase_since,
-            Phase::Requested
-            | Phase::Held { .. }
-            | Phase::Dispatched
-            | Phase::Triggering { .. }
-            | Phase::Unknown { .. }
-            | Phase::Running { .. }
-            | Phase::Cancelling(_)
-            | Phase::Finished { .. } => clock::now(),
-        },
-        Base::New | Base::After(_) | Base::Look => clock::now(),
+        Base::Known(known) => {
+            matches!(&known.state.phase, Phase::Held { why: known_why } if known_why == why)
+        }
+        Base::New | Base::After(_) | Base::Look => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+    use domain::catalog::Catalog;
+    use domain::entity::{CatalogKey, Kind};
+    use domain::id::{DeploymentId, EnvironmentId, FreezeId, JobId, ReleaseId, ResourceId, VersionId};
+    use domain::target::TargetKey;
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    fn acme() -> Slug {
+        "acme".parse().unwrap()
+    }
+
+    fn put(catalog: &mut Catalog, kind: Kind, id: Uuid, spec: &Value) {
+        let at = "2026-03-01T12:00:00Z";
+        let meta = json!({ "id": id, "workspace": "acme", "name": "n", "createdAt": at, "updatedAt": at });
+        let entity = json!({ "kind": kind.name(), "spec": spec, "meta": meta });
+        let key = CatalogKey { workspace: acme(), kind, id }.to_string();
+        let revision = catalog.revision() + 1;
+        assert_eq!(catalog.apply(&key, Some(entity.to_string().as_bytes()), revision).broken, None);
+    }
+
+    #[test]
+    fn a_freeze_that_begins_is_on_or_to_come_at_every_instant() {
+        let begins: Timestamp = "2026-03-01T13:00:00Z".parse().unwrap();
+        let (deployment, environment, resource) = (
+            DeploymentId::of(&acme(), "web"),
+            EnvironmentId::of(&acme(), "production"),
+            ResourceId::of(&acme(), "eu-1"),
+        );
+        let mut catalog = Catalog::default();
+        put(&mut catalog, Kind::Deployment, deployment.0, &json!({ "slug": "web", "systems": [] }));
+        let selects = json!({ "systems": [], "resourceSelector": "true" });
+        put(&mut catalog, Kind::Environment, environment.0, &selects);
+        put(&mut catalog, Kind::Resource, resource.0, &json!({ "identifier": "eu-1" }));
+        let freeze = json!({ "selector": "true", "reason": "night", "owner": "ann", "from": begins });
+        put(&mut catalog, Kind::Freeze, FreezeId::of(&acme(), "night").0, &freeze);
+        let job = JobRef {
+            workspace: acme(),
+            id: JobId(Uuid::nil()),
+            target: TargetKey { deployment, environment, resource },
+            version: VersionId(Uuid::nil()),
+            tag: "v1".into(),
+            release: ReleaseId(Uuid::nil()),
+            attempt: 1,
+            deployment: "web".parse().unwrap(),
+            environment: "production".parse().unwrap(),
+            purpose: Default::default(),
+        };
+        let workspace = catalog.workspace(&acme()).unwrap();
+        let nanosecond = TimeDelta::nanoseconds(1);
+        for (now, on) in [(begins - nanosecond, false), (begins, true), (begins + nanosecond, true)] {
+            let Look { held, begins_at } = look(workspace, &job, now);
+            assert_eq!((held.is_some(), begins_at), (on, (!on).then_some(begins)), "{now}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What the dispatcher makes of each fact: requested jobs go out, wishes to end are passed on, ended jobs free their slots.
 
-use crate::freeze::{Seen, holds};
+use crate::freeze::{Look, Seen, look};
+use crate::frozen::FrozenJobs;
 use crate::queue::Queue;
 use crate::slots::Asked;
 use crate::thaw::Changed;
@@ -30,6 +31,7 @@ pub(crate) struct Dispatcher {
     pub(crate) bus: Bus,
     pub(crate) catalog: Arc<CatalogFold>,
     pub(crate) queue: Queue,
+    pub(crate) frozen: FrozenJobs,
     pub(crate) freezes: Freezes,
     /// Where a freeze came or went.
     pub(crate) freezes_changed: Changed,
@@ -100,7 +102,9 @@ impl Dispatcher {
         rerun_of: Option<ExternalRef>,
     ) -> Result<Vec<JobId>, Failure> {
         let changed_at = self.see_freezes(job).await?;
-        let Chosen { dispatch, limit, frozen, begins_at } = match self.choose(job) {
+        // One instant for everything that is asked of the job here.
+        let now = clock::now();
+        let Chosen { dispatch, limit, freezes } = match self.choose(job, now) {
             Ok(chosen) => chosen,
             Err(refusal) => {
                 let fact = JobFact::ended(refusal.status, refusal.reason, refusal.message);
@@ -111,20 +115,20 @@ impl Dispatcher {
                 return Ok(Vec::new());
             }
         };
-        if let Some(why) = frozen {
-            return self.freeze(job, base, why).await;
+        if let Some(why) = freezes.held {
+            return self.freeze(job, base, why, now).await;
         }
         let agent = dispatch.agent;
         if let Some(limit) = limit
-            && let Asked::Waits { ahead } = self.queue.ask(&job.workspace, agent, job.id, limit).await?
+            && let Asked::Waits { ahead } = self.queue.ask(&job.workspace, agent, job.id, limit, now).await?
         {
             let why = HeldWhy::Concurrency { agent, limit: count(limit), ahead };
             return self.hold(job, base, agent, why).await;
         }
-        self.send(job, dispatch, base, rerun_of, Seen { changed_at, begins_at }).await
+        self.send(job, dispatch, base, rerun_of, Seen { changed_at, begins_at: freezes.begins_at }).await
     }
 
-    fn choose(&self, job: &JobRef) -> Result<Chosen, domain::dispatch::Undispatchable> {
+    fn choose(&self, job: &JobRef, now: Timestamp) -> Result<Chosen, domain::dispatch::Undispatchable> {
         let catalog = self.catalog.read();
         let workspace = catalog
             .workspace(&job.workspace)
@@ -135,12 +139,7 @@ impl Dispatcher {
             Purpose::Deploy => workspace.job_agent(dispatch.agent).and_then(limit_of),
             Purpose::Verify { .. } => None,
         };
-        Ok(Chosen {
-            limit,
-            dispatch,
-            frozen: holds(workspace, job),
-            begins_at: domain::freeze::next_begin(workspace, clock::now()),
-        })
+        Ok(Chosen { limit, dispatch, freezes: look(workspace, job, now) })
     }
 
     async fn hold(
@@ -303,37 +302,12 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// The slow, regular truth: slots of ended jobs are freed, whoever holds a slot is on his way, and whoever is frozen
-    /// is so by right.
-    pub(crate) async fn sweep(&self) -> Result<(), Failure> {
-        for workspace in self.workspaces() {
-            self.look_at_frozen(&workspace).await?;
-            for (agent, limit) in self.agents(&workspace) {
-                let slots = self.queue.read(&workspace, agent).await?;
-                let mut over = Vec::new();
-                for slot in slots.held.iter().chain(&slots.waiting) {
-                    let known = self.bus.jobs().load(&workspace, slot.job).await?;
-                    if known.is_none_or(|known| known.state.is_finished()) {
-                        over.push(slot.job);
-                    }
-                }
-                if slots.held.is_empty() && slots.waiting.is_empty() {
-                    continue;
-                }
-                self.queue.release(&workspace, agent, &over, limit).await?;
-                let held = self.queue.read(&workspace, agent).await?.held;
-                self.see_to_all(&workspace, held.into_iter().map(|slot| slot.job).collect()).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// Every workspace.
     pub(crate) fn workspaces(&self) -> BTreeSet<Slug> {
         self.catalog.read().workspaces().map(|workspace| workspace.slug().clone()).collect()
     }
 
-    fn agents(&self, workspace: &Slug) -> Vec<(JobAgentId, Option<usize>)> {
+    pub(crate) fn agents(&self, workspace: &Slug) -> Vec<(JobAgentId, Option<usize>)> {
         let catalog = self.catalog.read();
         let Some(workspace) = catalog.workspace(workspace) else { return Vec::new() };
         workspace.job_agents().map(|agent| (JobAgentId(agent.meta.id), limit_of(agent))).collect()
@@ -375,8 +349,7 @@ impl Dispatcher {
 struct Chosen {
     dispatch: Dispatch,
     limit: Option<usize>,
-    frozen: Option<HeldWhy>,
-    begins_at: Option<Timestamp>,
+    freezes: Look,
 }
 
 fn limit_of(agent: &Record<JobAgent>) -> Option<usize> {

@@ -10,6 +10,7 @@ mod slots;
 mod sweep;
 mod thaw;
 
+use crate::frozen::FrozenJobs;
 use crate::handler::Dispatcher as Handler;
 use crate::queue::Queue;
 use crate::thaw::Changed;
@@ -61,6 +62,7 @@ impl Service for Dispatcher {
         let catalog = Arc::new(CatalogFold::default());
         let handler = Arc::new(Handler {
             queue: Queue::new(bus.bucket(&topology::SLOTS)),
+            frozen: FrozenJobs::new(bus.bucket(&topology::SLOTS)),
             freezes: Freezes::new(&bus),
             freezes_changed: Changed::default(),
             catalog: catalog.clone(),

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::connect::Bus;
 use crate::direct;
-use crate::error::{BusError, CasError, PublishError};
+use crate::error::{BusError, CasError, PublishError, chain};
 use crate::publish::inject_trace;
 use crate::topology::BucketSpec;
 
@@ -48,6 +48,47 @@ impl Bucket {
         Ok(last
             .filter(|stored| !is_deletion(&stored.headers))
             .map(|stored| Entry { value: stored.payload, revision: stored.sequence }))
+    }
+
+    /// The keys of the filter that have a value now, each with it, in the order of their last writes. Reads them one by
+    /// one; what is written meanwhile is not among them.
+    ///
+    /// # Errors
+    /// When the bus does not answer.
+    pub async fn list(&self, filter: &str) -> Result<Vec<(String, Entry)>, BusError> {
+        let filter = self.spec.subject(filter);
+        let (mut found, mut from, mut end) = (Vec::new(), 1, None);
+        while let Some(stored) = direct::next(&self.bus, &self.stream, &filter, from).await? {
+            let end = match end {
+                Some(end) => end,
+                None => *end.insert(self.bus.stream_info(&self.stream).await?.state.last_sequence),
+            };
+            if stored.sequence > end {
+                break;
+            }
+            from = stored.sequence + 1;
+            if is_deletion(&stored.headers) {
+                continue;
+            }
+            let prefix = self.spec.subject("");
+            let key = stored.subject.strip_prefix(&prefix).unwrap_or(&stored.subject).to_owned();
+            found.push((key, Entry { value: stored.payload, revision: stored.sequence }));
+        }
+        Ok(found)
+    }
+
+    /// Forgets the value of the key that has this revision, and leaves no mark of a deletion: for keys that do not come
+    /// back. A key that was written since keeps what was written.
+    ///
+    /// # Errors
+    /// When the bus does not confirm it.
+    pub async fn erase(&self, key: &str, revision: u64) -> Result<(), BusError> {
+        let doing = || format!("erase {}", self.place(key));
+        let stream = self.bus.jetstream().get_stream_no_info(&self.stream).await;
+        let stream = stream.map_err(|error| BusError::refused(doing(), chain(&error)))?;
+        let purge = stream.purge().filter(self.spec.subject(key)).sequence(revision + 1);
+        purge.await.map_err(|error| BusError::unavailable(doing(), chain(&error)))?;
+        Ok(())
     }
 
     /// Writes a key that has no value, and tells its revision.

@@ -20,6 +20,7 @@ const TRY_WITHIN: Duration = Duration::from_secs(2);
 /// A stored message.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
+    pub(crate) subject: String,
     pub(crate) sequence: u64,
     pub(crate) headers: HeaderMap,
     pub(crate) payload: Bytes,
@@ -84,8 +85,8 @@ fn read(api: &str, message: async_nats::Message) -> Result<Option<Stored>, BusEr
             return Err(BusError::refused(api, why));
         }
     }
-    let StreamMessage { sequence, headers, payload, time, .. } = StreamMessage::try_from(message)
+    let StreamMessage { subject, sequence, headers, payload, time, .. } = StreamMessage::try_from(message)
         .map_err(|error| BusError::Corrupt { what: api.to_owned(), why: chain(&error) })?;
     let published_at = clock::of_nanos(time.unix_timestamp_nanos());
-    Ok(Some(Stored { sequence, headers, payload, published_at }))
+    Ok(Some(Stored { subject: subject.to_string(), sequence, headers, payload, published_at }))
 }

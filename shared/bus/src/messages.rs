@@ -54,7 +54,7 @@ impl Bus {
 
 impl StoredMessage {
     fn of(stored: direct::Stored) -> Self {
-        let direct::Stored { sequence, headers, payload, published_at } = stored;
+        let direct::Stored { subject: _, sequence, headers, payload, published_at } = stored;
         let message_id = headers.get(NATS_MESSAGE_ID).map(|id| id.as_str().to_owned());
         Self { sequence, message_id, headers, payload, published_at }
     }

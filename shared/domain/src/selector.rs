@@ -192,4 +192,54 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_variable_with_fields_is_no_text_and_the_field_that_is_meant_is_named() {
+        let variables = [
+            "deployment",
+            "environment",
+            "event",
+            "from",
+            "jobAgent",
+            "resource",
+            "result",
+            "to",
+            "user",
+            "version",
+            "workspace",
+        ];
+        for variable in variables {
+            let meant = match variable {
+                "version" => "version.tag".to_owned(),
+                "event" => "event.ref".to_owned(),
+                "result" => "result.value".to_owned(),
+                other => format!("{other}.name"),
+            };
+            for wrong in [
+                format!("{variable} == \"production\""),
+                format!("\"production\" == {variable}"),
+                format!("true && ({variable} != \"production\")"),
+                format!("{variable} in [\"production\", \"staging\"]"),
+                format!("!({variable} in [\"production\"])"),
+                format!("{variable} < \"production\""),
+                format!("{variable}.startsWith(\"prod\")"),
+                format!("{variable}.matches(\"^prod\")"),
+                format!("[\"production\"].exists(x, x == {variable})"),
+            ] {
+                let said = Selector::compile(&wrong, &[variable]).unwrap_err().to_string();
+                assert!(said.contains(&format!("e.g. `{meant}`")), "{wrong}: {said}");
+            }
+            for right in [
+                format!("{meant} == \"production\""),
+                format!("{meant} in [\"production\"] && {meant}.startsWith(\"prod\")"),
+                format!("\"name\" in {variable} && size({variable}) > 0"),
+                // A loop's variable of that name is something else.
+                format!("[\"a\"].exists({variable}, {variable} == \"a\")"),
+            ] {
+                assert!(Selector::compile(&right, &[variable]).is_ok(), "{right}");
+            }
+        }
+        let said = Selector::compile("user.role == 'sre'", &["user"]).unwrap_err().to_string();
+        assert_eq!(said, "there is no `user.role`; there is `user.name`");
+    }
 }

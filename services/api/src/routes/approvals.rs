@@ -16,6 +16,7 @@ use crate::changes;
 use crate::context::App;
 use crate::problem::{Fault, Problem};
 use crate::request::{Body, Segments};
+use crate::said;
 use crate::store::Mode;
 
 /// One request names at most so many environments.
@@ -30,7 +31,8 @@ pub(super) struct Word {
     reason: Option<String>,
 }
 
-/// `PUT /deployment-versions/{v}/user-approval-records`: for the named environments only.
+/// `PUT /deployment-versions/{v}/user-approval-records`: for the named environments only. A yes that has expired may be
+/// said again.
 pub(super) async fn record(
     State(app): State<App>,
     caller: Caller,
@@ -73,7 +75,9 @@ pub(super) async fn record(
         let written = app
             .store
             .write(&caller, &approval.key(), Mode::Write, |before| {
-                Ok(changes::declared(&caller, before, approval.clone()))
+                let now = clock::now();
+                let after = changes::declared(&caller, before, approval.clone(), now);
+                Ok(changes::same_word(before, after, |yes| said::has_expired(&app.catalog, yes, now)))
             })
             .await?;
         first.get_or_insert(id);

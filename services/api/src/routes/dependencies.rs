@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use bus::clock;
 use domain::entity::{Entity, Kind, Record, Version, VersionDependency};
 use domain::id::DeploymentId;
 use domain::selector::Selector;
@@ -155,7 +156,7 @@ async fn change(
             desire(&mut version)?;
             let version = Entity::Version(version);
             documents::check(&version)?;
-            Ok(changes::declared(caller, before, version))
+            Ok(changes::declared(caller, before, version, clock::now()))
         })
         .await?;
     app.store.seen(written.revision).await;

@@ -107,11 +107,15 @@ async fn declare(
         let written = wishes::declare(app, caller, Entity::Redeploy(Record { meta, spec })).await?;
         let mut line = explain::target(&app.catalog, workspace, target);
         line["id"] = json!(written.after.meta().id);
+        // A request that was sent again is the wish of before.
+        if let Entity::Redeploy(wish) = &written.after {
+            line["at"] = json!(wish.spec.at);
+        }
         redeployed.push(line);
     }
     let message = match redeployed.len() {
         1 => "1 release target is deployed again".to_owned(),
         count => format!("{count} release targets are deployed again"),
     };
-    Ok((StatusCode::ACCEPTED, Json(json!({ "at": now, "targets": redeployed, "message": message }))))
+    Ok((StatusCode::ACCEPTED, Json(json!({ "targets": redeployed, "message": message }))))
 }

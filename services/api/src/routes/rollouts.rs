@@ -91,7 +91,7 @@ pub(super) async fn reject(
             version.meta.metadata.insert(REASON.to_owned(), veto.reason.clone());
             let version = Entity::Version(version);
             documents::check(&version)?;
-            Ok(changes::declared(&caller, before, version))
+            Ok(changes::declared(&caller, before, version, clock::now()))
         })
         .await?;
     app.store.seen(written.revision).await;

@@ -111,7 +111,7 @@ pub(super) async fn create(
             if before.is_some() && !upsert {
                 return Err(Problem::conflict("there is a version of this tag; ?upsert=true replaces it"));
             }
-            Ok(changes::declared(&caller, before, declared.clone()))
+            Ok(changes::declared(&caller, before, declared.clone(), now))
         })
         .await?;
     app.store.seen(written.revision).await;
@@ -175,7 +175,7 @@ pub(super) async fn change(
             }
             let version = Entity::Version(version);
             documents::check(&version)?;
-            Ok(changes::declared(&caller, Some(before), version))
+            Ok(changes::declared(&caller, Some(before), version, clock::now()))
         })
         .await?;
     app.store.seen(written.revision).await;

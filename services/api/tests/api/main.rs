@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test has a clock and an environment")]
 
 mod applying;
+mod approvals;
 mod auth;
 mod backtest;
 mod dead_letters;

@@ -20,6 +20,12 @@ async fn saying_it_again_is_another_wish_and_an_environment_is_all_of_its_target
     let request = world.request(reqwest::Method::POST, &path).header("x-api-key", "otto");
     assert_eq!(request.send().await.unwrap().status(), StatusCode::ACCEPTED, "a body is not needed");
     let first = world.get("vera", REDEPLOYS).await.json;
+    assert_eq!(world.post("otto", &path, json!({})).await.status, StatusCode::ACCEPTED);
+    assert_eq!(
+        world.get("vera", REDEPLOYS).await.json,
+        first,
+        "nobody took it up yet: sent again, it is the same"
+    );
     let again = world.post("anna", &path, json!({ "version": "2.0", "reason": "once more" })).await;
     assert_eq!(again.status, StatusCode::ACCEPTED, "{again:?}");
     let second = world.get("vera", REDEPLOYS).await.json;

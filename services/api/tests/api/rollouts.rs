@@ -23,7 +23,11 @@ async fn the_last_word_on_a_rollout_counts() {
     assert_eq!(world.post("vera", &path, word("pause")).await.status, StatusCode::FORBIDDEN);
     let paused = world.post("otto", &path, word("pause")).await;
     assert_eq!(paused.status, StatusCode::ACCEPTED, "{paused:?}");
+    let again = world.post("anna", &path, word("pause")).await;
+    assert_eq!(again.json, paused.json, "it is paused already");
     let resumed = world.post("anna", &path, word("resume")).await;
+    let once_more = world.post("anna", &path, word("resume")).await;
+    assert_ne!(once_more.json["at"], resumed.json["at"], "failures from before the last one count no more");
     assert_eq!((&resumed.json["id"], &resumed.json["by"]), (&paused.json["id"], &json!("anna")));
     assert_eq!((&paused.json["action"], &resumed.json["action"]), (&json!("pause"), &json!("resume")));
 
@@ -62,6 +66,10 @@ async fn a_version_is_rejected_everywhere_with_its_reason_until_it_is_ready_agai
         (&json!("rejected"), &json!("leaks"))
     );
     assert_eq!(rejected.json["metadata"]["createdBy"], json!("otto"), "what else is said of it stays");
+    let again = world.post("otto", &path, json!({ "reason": "leaks" })).await;
+    assert_eq!(again.json, rejected.json, "it is rejected already");
+    let why = world.post("otto", &path, json!({ "reason": "leaks more" })).await;
+    assert_eq!(why.json["metadata"]["ctrlplane/reason"], json!("leaks more"));
     let ready = world.ask("otto", Method::PATCH, VERSION, Some(json!({ "status": "ready" }))).await;
     assert_eq!(ready.json["metadata"]["ctrlplane/reason"], json!(null), "{ready:?}");
     world.end().await;

@@ -1,14 +1,16 @@
 //! Release targets: what was decided, by which rules, and the chain of causes behind the last job.
 
 use crate::harness::{World, acme, job, until};
-use bus::topology::TARGETS;
+use bus::Base;
+use bus::topology::{CATALOG, TARGETS};
 use domain::decision::{
     ConsideredVersion, JobOnTarget, RuleVerdict, TargetDecision, TargetState, Verdict, VersionOnTarget,
 };
-use domain::job::JobStatus;
+use domain::entity::{Entity, Meta, Record};
+use domain::job::{ExternalRef, JobFact, JobStatus, Links, TerminalStatus};
 use domain::subject::target_key;
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn decision() -> TargetDecision {
     let job = job(1);
@@ -105,6 +107,12 @@ async fn a_target_says_what_was_decided_and_why() {
     let steps: Vec<&str> = chain.iter().map(|link| link["step"].as_str().unwrap()).collect();
     assert_eq!(steps, ["version", "decision", "job"]);
     assert_eq!((&chain[0]["by"], &chain[2]["id"]), (&json!("otto"), &json!(job.id)));
+    assert_eq!((&chain[1]["summary"], &chain[1]["job"]), (&json!("1.0.1 is on its way"), &json!(job.id)));
+    assert_eq!(
+        chain[1]["rules"],
+        json!(decision.considered[0].rules),
+        "it is the decision that asked for the job"
+    );
 
     for (path, status) in [
         (format!("{targets}/x/explain"), StatusCode::NOT_FOUND),
@@ -114,5 +122,86 @@ async fn a_target_says_what_was_decided_and_why() {
     ] {
         assert_eq!(world.get("vera", &path).await.status, status, "{path}");
     }
+    world.end().await;
+}
+
+/// From the event to the run, by ids; and back to the decision that asked for the job, whatever was decided since.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_job_leads_back_to_what_caused_it() {
+    let world = World::with_shop().await;
+    let job = job(1);
+    // A version as a trigger makes it of a delivery.
+    let at = "2026-01-01T00:00:00Z".parse().expect("an instant");
+    let meta = Meta {
+        id: job.version.0,
+        workspace: acme(),
+        name: "The basket".into(),
+        metadata: [("ctrlplane/delivery", "d-1"), ("createdBy", "otto")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+        created_at: at,
+        updated_at: at,
+    };
+    let spec =
+        serde_json::from_value(json!({ "deployment": job.target.deployment, "tag": job.tag })).unwrap();
+    let version = Entity::Version(Record { meta, spec });
+    world.bus.bucket(&CATALOG).create_json(&version.key().to_string(), &version).await.unwrap();
+
+    let requested = JobFact::Requested { catalog_revision: 7 };
+    let cause = "approval 42 changed (revision 7)".to_owned();
+    world.bus.jobs().record(&job, requested, Base::New, Some(cause.clone())).await.unwrap();
+    let dispatch = json!({ "agent": job.release, "agentName": "github", "platform": "github-app", "config": {},
+        "context": {}, "deadlines": { "queueSeconds": 60, "runSeconds": 60 } });
+    world.record(&job, JobFact::Dispatched(serde_json::from_value(dispatch).unwrap())).await;
+    world.record(&job, JobFact::TriggerStarted { fence: 1 }).await;
+    let external = ExternalRef {
+        platform: "github-app".parse().unwrap(),
+        host: "api.github.com".into(),
+        scope: "acme/shop".into(),
+        id: "30".into(),
+        attempt: 1,
+        url: None,
+    };
+    let links: Links = [("run".to_owned(), "https://github.com/acme/shop/actions/runs/30".to_owned())].into();
+    world.record(&job, JobFact::Triggered { external, links }).await;
+    world.record(&job, JobFact::ended(TerminalStatus::Successful, None, "it ran")).await;
+
+    // The target was decided on since, because of something else.
+    let mut decision = decision();
+    let active = decision.active.take().unwrap();
+    decision.last = Some(JobOnTarget { status: JobStatus::Successful, ..active });
+    decision.decided_at = "2026-01-02T00:00:00Z".parse().unwrap();
+    (decision.cause, decision.catalog_revision) = (Some("a freeze".into()), 99);
+    let key = target_key(&acme(), &decision.target);
+    world.bus.bucket(&TARGETS).create_json(&key, &decision).await.unwrap();
+
+    let path = format!("/api/v1/workspaces/acme/release-targets/{}/explain", decision.target);
+    let told = until("the decision and the version are known", || async {
+        let told = world.get("vera", &path).await;
+        (told.status == StatusCode::OK && told.json["chain"][0]["step"] == "delivery").then_some(told)
+    })
+    .await;
+    assert_eq!(
+        (&told.json["decision"]["cause"], &told.json["decision"]["catalogRevision"]),
+        (&json!("a freeze"), &json!(99))
+    );
+    let facts = world.bus.jobs().events(&acme(), job.id).await.unwrap();
+    let chain: Vec<Value> = told.json["chain"].as_array().unwrap().clone();
+    let steps: Vec<&str> = chain.iter().map(|link| link["step"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["delivery", "version", "decision", "job", "externalRun"]);
+    let [delivery, version, asked, ran, run] = chain.as_slice() else { panic!("{chain:?}") };
+    assert_eq!(delivery["id"], "d-1");
+    assert_eq!((&version["id"], &version["by"]), (&json!(job.version), &json!("otto")));
+    assert_eq!(
+        (&asked["job"], &asked["cause"], &asked["catalogRevision"], &asked["at"]),
+        (&json!(job.id), &json!(cause), &json!(7), &json!(facts[0].1.at)),
+        "the one that asked for the job, and not the newest"
+    );
+    assert!(asked.get("rules").is_none() && asked.get("summary").is_none(), "what was said then is not kept");
+    assert_eq!(
+        (&ran["id"], &ran["status"], &ran["agent"]),
+        (&json!(job.id), &json!("successful"), &json!("github"))
+    );
+    assert_eq!((&run["run"]["id"], &run["run"]["scope"]), (&json!("30"), &json!("acme/shop")));
     world.end().await;
 }

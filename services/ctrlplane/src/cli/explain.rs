@@ -193,7 +193,7 @@ fn link(step: &Value) -> String {
                 .unwrap_or_default();
             format!("version {}{by}{at}", text("/name"))
         }
-        "decision" => format!("decision{at}: {}", text("/summary")),
+        "decision" => decision(step, &at),
         "job" => format!(
             "job {} attempt {} of {}, {}{at}",
             text("/id"),
@@ -208,6 +208,25 @@ fn link(step: &Value) -> String {
         }
         other => format!("{other} {}", text("/id")),
     }
+}
+
+/// The decision that asked for the job: when, on which state of the catalog, because of what, and what the rules said
+/// where that is known yet.
+fn decision(step: &Value, at: &str) -> String {
+    let some = |pointer: &str, before: &str| {
+        let text = one_line(&text_at(step, pointer));
+        if text.is_empty() { text } else { format!("{before}{text}") }
+    };
+    let rules = step["rules"].as_array().into_iter().flatten();
+    let said: Vec<String> = rules
+        .map(|rule| {
+            let of = |pointer: &str| one_line(&text_at(rule, pointer));
+            format!("{} {}", of("/rule"), of("/verdict/is"))
+        })
+        .collect();
+    let said = if said.is_empty() { String::new() } else { format!(" ({})", said.join(", ")) };
+    let on = some("/catalogRevision", ", catalog revision ");
+    format!("decision{at}{on}{}{}{said}", some("/cause", ", because of "), some("/summary", ": "))
 }
 
 #[cfg(test)]
@@ -244,6 +263,10 @@ mod tests {
             "chain": [
                 { "step": "delivery", "id": "d-1" },
                 { "step": "version", "id": id, "name": "v2", "by": "trigger push", "at": at },
+                { "step": "decision", "job": id, "at": at, "catalogRevision": 7, "cause": "approval 42 changed", "summary": "v2 is on its way",
+                  "rules": [{ "rule": "anyApproval", "verdict": { "is": "allow" } }] },
+                { "step": "decision", "job": id, "at": at, "cause": "its time came" },
+                { "step": "job", "id": id, "attempt": 1, "version": "v2", "status": "successful", "at": at },
                 { "step": "externalRun", "run": { "id": "30", "scope": "acme/shop" }, "links": { "run": "https://x/30" } },
             ],
         });
@@ -275,6 +298,9 @@ Verifications of what runs
 How it came
   delivery d-1
   → version v2 by trigger push at 2026-01-01T00:00:00Z
+  → decision at 2026-01-01T00:00:00Z, catalog revision 7, because of approval 42 changed: v2 is on its way (anyApproval allow)
+  → decision at 2026-01-01T00:00:00Z, because of its time came
+  → job 29a51467-f7cc-52a4-900d-eddf4607415f attempt 1 of v2, successful at 2026-01-01T00:00:00Z
   → run 30 of acme/shop  https://x/30
 ";
         assert_eq!(tree, expected);

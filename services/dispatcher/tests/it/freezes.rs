@@ -8,6 +8,7 @@ use domain::id::{JobId, PolicyId};
 use domain::job::{
     CancelReason, ExternalRef, HeldWhy, JobFact, Links, Phase, Purpose, Reason, TerminalStatus,
 };
+use domain::subject;
 use serde_json::json;
 use std::time::Duration;
 use uuid::Uuid;
@@ -232,8 +233,7 @@ async fn what_thawed_while_nobody_ran_goes_on_at_the_start() {
     rig.record(&held, JobFact::TriggerStarted { fence: 1 }).await;
     rig.freeze("sale", production()).await;
     until("the list is empty", async || {
-        let list = rig.bus.bucket(&SLOTS).get_json::<serde_json::Value>("acme.frozen").await.unwrap();
-        list.is_some_and(|(list, _)| list == json!({ "jobs": [] })).then_some(())
+        rig.bus.bucket(&SLOTS).list("acme.frozen.*").await.unwrap().is_empty().then_some(())
     })
     .await;
     replica.stop().await;
@@ -309,5 +309,71 @@ async fn a_freeze_that_cannot_be_evaluated_or_read_freezes() {
     rig.freezes.note(&acme(), revision).await.unwrap();
     rig.dispatched(&held).await;
     rig.dispatched(&other).await;
+    replica.stop().await;
+}
+
+/// A history that cannot be read, and a list with a key and a value that say nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_job_that_cannot_be_read_keeps_no_other_frozen() {
+    let rig = Rig::start().await;
+    let replica = rig.replica().await;
+    rig.freeze("sale", production()).await;
+    let mut jobs = Vec::new();
+    for number in 1..=5 {
+        let job = rig.request(number, "production").await;
+        rig.frozen(&job, "sale").await;
+        jobs.push(job);
+    }
+    let broken = jobs.remove(0);
+    rig.bus
+        .publish_json(subject::job(&acme(), broken.id), &json!({ "type": "gibberish" }), None)
+        .await
+        .unwrap();
+    let slots = rig.bus.bucket(&SLOTS);
+    slots.put("acme.frozen.nobody", "{}".into()).await.unwrap();
+    slots.put(&format!("acme.frozen.{}", jobs[0].id), "gibberish".into()).await.unwrap();
+    until("what is wrong with it is a dead letter", async || {
+        let dead = bus::dead::list(&rig.bus, 0, 10).await.unwrap();
+        dead.iter().any(|letter| letter.subject == subject::job(&acme(), broken.id)).then_some(())
+    })
+    .await;
+
+    rig.thaw("sale").await;
+    for job in &jobs {
+        rig.dispatched(job).await;
+    }
+    let listed = rig.bus.bucket(&SLOTS).list(&format!("acme.frozen.{}", broken.id)).await.unwrap();
+    assert_eq!(listed.len(), 1, "it stays noted until somebody mends it");
+    assert!(rig.commands(&broken).await.is_empty());
+    // The next ones are served as well, and so is the next freeze.
+    rig.freeze("sale", production()).await;
+    let next = rig.request(6, "production").await;
+    rig.frozen(&next, "sale").await;
+    rig.thaw("sale").await;
+    rig.dispatched(&next).await;
+    replica.stop().await;
+}
+
+/// Each job is a key: one that is noted does not write the others again.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_frozen_job_is_noted_by_itself() {
+    let rig = Rig::start().await;
+    let replica = rig.replica().await;
+    rig.freeze("sale", production()).await;
+    let slots = rig.bus.bucket(&SLOTS);
+    let first = rig.request(1, "production").await;
+    rig.frozen(&first, "sale").await;
+    let noted = slots.list("acme.frozen.*").await.unwrap();
+    let second = rig.request(2, "production").await;
+    rig.frozen(&second, "sale").await;
+    // Another freeze ends, and both are looked at again: they are held for the same reason.
+    rig.freeze("night", json!({ "selector": "environment.name == 'staging'" })).await;
+    rig.thaw("night").await;
+    let third = rig.request(3, "production").await;
+    rig.frozen(&third, "sale").await;
+    let all = slots.list("acme.frozen.*").await.unwrap();
+    let keys: Vec<&str> = all.iter().map(|(key, _)| key.as_str()).collect();
+    let expected = [&first, &second, &third].map(|job| format!("acme.frozen.{}", job.id));
+    assert_eq!((keys, &all[..1]), (expected.iter().map(String::as_str).collect(), &noted[..]));
     replica.stop().await;
 }

@@ -124,7 +124,7 @@ pub static TARGETS: BucketSpec = BucketSpec { name: "targets", history: 1, max_a
 /// Delivery ids that came in; outlives the three days in which a sender may deliver again.
 pub static DELIVERIES: BucketSpec =
     BucketSpec { name: "deliveries", history: 1, max_age: DAY.saturating_mul(4) };
-/// Which jobs hold which slots of an agent.
+/// Which jobs hold which slots of an agent, and which ones freezes hold.
 pub static SLOTS: BucketSpec = BucketSpec { name: "slots", history: 1, max_age: FOR_EVER };
 /// When a freeze of a workspace last changed, as a revision of the catalog.
 pub static FREEZES: BucketSpec = BucketSpec { name: "freezes", history: 1, max_age: FOR_EVER };

@@ -159,7 +159,7 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Write(Stream(&COMMANDS), "ctrlplane.command.>"),
             Read(Bucket(&SLOTS)),
             Write(Bucket(&SLOTS), ">"),
-            Follow(Bucket(&SLOTS)),
+            Remove(Bucket(&SLOTS)),
             Read(Bucket(&FREEZES)),
         ],
         Service::AgentGithubActions => {

@@ -74,7 +74,13 @@ fn subjects(access: &Access) -> Vec<String> {
                 format!("$O.{}.{what}", objects.name),
             ],
         },
-        Access::Remove(place) => vec![format!("$JS.API.STREAM.MSG.DELETE.{}", stored_in(*place))],
+        Access::Remove(place) => match place {
+            Place::Stream(stream) => vec![format!("$JS.API.STREAM.MSG.DELETE.{}", stream.name)],
+            // Single messages of a bucket cannot be deleted: its keys are purged.
+            Place::Bucket(_) | Place::Objects(_) => {
+                vec![format!("$JS.API.STREAM.PURGE.{}", stored_in(*place))]
+            }
+        },
     }
 }
 

@@ -26,6 +26,36 @@ async fn a_key_is_created_once_until_it_is_deleted() {
 }
 
 #[tokio::test]
+async fn what_is_erased_leaves_no_mark_and_what_was_written_since_stays() {
+    let rig = Rig::start().await;
+    let bucket = rig.bus.bucket(&SLOTS);
+    assert_eq!(bucket.list("a.*").await.unwrap(), []);
+    let mut revisions = Vec::new();
+    for key in ["a.1", "b.1", "a.2", "a.3", "a.4"] {
+        revisions.push(bucket.put(key, key.to_owned().into()).await.unwrap());
+    }
+    let again = bucket.put("a.2", "anew".into()).await.unwrap();
+    bucket.delete("a.4").await.unwrap();
+    bucket.erase("a.1", revisions[0]).await.unwrap();
+    bucket.erase("a.1", revisions[0]).await.unwrap();
+    bucket.erase("a.2", revisions[2]).await.unwrap();
+    let listed: Vec<(String, String, u64)> = bucket
+        .list("a.*")
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(key, entry)| (key, String::from_utf8(entry.value.to_vec()).unwrap(), entry.revision))
+        .collect();
+    assert_eq!(
+        listed,
+        [("a.3".into(), "a.3".into(), revisions[3]), ("a.2".into(), "anew".into(), again)],
+        "in the order of their last writes"
+    );
+    let stream = rig.bus.jetstream().get_stream(SLOTS.stream()).await.unwrap();
+    assert_eq!(stream.cached_info().state.messages, 4, "b.1, a.3, a.2, and the mark of a.4");
+}
+
+#[tokio::test]
 async fn of_many_writers_with_one_revision_one_wins() {
     let rig = Rig::start().await;
     let bucket = rig.bus.bucket(&SLOTS);

@@ -111,7 +111,7 @@ macro_rules! as_rule {
     };
 }
 
-as_rule!(retry: Retry, rollback: Rollback);
+as_rule!(any_approval: AnyApproval, retry: Retry, rollback: Rollback);
 
 /// N distinct people approve a version for an environment; one rejection by an allowed approver vetoes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -382,6 +382,10 @@ spec:
         minimumSuccessPercentage: 101
         maximumAgeHours: 0
     - versionSelector: { selector: version.tag }
+    - anyApproval: { minApprovals: 1, approvers: user == "ann" }
+    - anyApproval: { minApprovals: 1, approvers: 'user in ["ann", "bob"]' }
+    - environmentProgression: { dependsOnEnvironmentSelector: environment == "production" }
+    - versionSelector: { selector: version == "v1" || resource.startsWith("eu") }
 "#,
         &[
             "5 spec.selector:",
@@ -391,6 +395,10 @@ spec:
             "12 spec.rules[1].environmentProgression.dependsOnEnvironmentSelector: there is no variable `resource`",
             "13 spec.rules[1].environmentProgression.minimumSuccessPercentage: a percentage is 0 to 100, not 101",
             "14 spec.rules[1].environmentProgression.maximumAgeHours: must be at least 1",
+            "16 spec.rules[3].anyApproval.approvers: `user` has fields: compare one of them, e.g. `user.name`",
+            "17 spec.rules[4].anyApproval.approvers: `user` has fields: compare one of them, e.g. `user.name`",
+            "18 spec.rules[5].environmentProgression.dependsOnEnvironmentSelector: `environment` has fields: compare one of them, e.g. `environment.name`",
+            "19 spec.rules[6].versionSelector.selector: `version` has fields: compare one of them, e.g. `version.tag`",
         ],
     );
 }
@@ -828,6 +836,12 @@ spec: { target: { deployment: web, resource: a, environment: b }, at: now }
 ---
 kind: RolloutControl
 spec: { deployment: web, version: a, environment: b, action: stop }
+---
+kind: RolloutControl
+spec: { deployment: web, version: a, environment: b, action: resume, at: "2026-01-02T03:04:06Z" }
+---
+kind: Redeploy
+spec: { deployment: web, environment: b, resource: a, at: "2026-01-02T03:04:06Z" }
 "#,
         &[
             "3 spec.expiresAt: it has expired at 2026-01-02T03:04:05+00:00 already (give it",
@@ -845,6 +859,8 @@ spec: { deployment: web, version: a, environment: b, action: stop }
             "22 spec.environment: `environment` is missing",
             "25 spec.at: …",
             "28 spec.action: `stop` is none of what it can be (there are pause, resume)",
+            "31 spec.at: 2026-01-02T03:04:06+00:00 is yet to come (take it out",
+            "34 spec.at: 2026-01-02T03:04:06+00:00 is yet to come (take it out",
         ],
     );
 }

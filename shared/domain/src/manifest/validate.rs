@@ -49,8 +49,8 @@ pub fn validate(entity: &Entity) -> Vec<Problem> {
         Entity::RelationshipRule(record) => found.relationship_rule(&record.spec),
         Entity::Skip(record) => found.skip(&record.meta, &record.spec),
         Entity::Pin(record) => found.pin(&record.spec),
-        Entity::Redeploy(record) => found.redeploy(&record.spec),
-        Entity::RolloutControl(record) => found.rollout_control(&record.spec),
+        Entity::Redeploy(record) => found.redeploy(&record.meta, &record.spec),
+        Entity::RolloutControl(record) => found.rollout_control(&record.meta, &record.spec),
     }
     found.0
 }

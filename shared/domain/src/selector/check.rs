@@ -49,23 +49,29 @@ const FUNCTIONS: [&str; 36] = [
     "optional.ofNonZeroValue",
 ];
 
-/// The operators of equality, as the parser names them.
-const EQUALITIES: [&str; 2] = ["_==_", "_!=_"];
+/// The operators that compare their operands, as the parser names them.
+const COMPARISONS: [&str; 6] = ["_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"];
 
-/// Variables that have fields.
-const MAPS: [&str; 11] = [
-    "deployment",
-    "environment",
-    "event",
-    "from",
-    "jobAgent",
-    "resource",
-    "result",
-    "to",
-    "user",
-    "version",
-    "workspace",
+/// The operator that looks for its first operand in its second.
+const IN: &str = "@in";
+
+/// Variables that have fields, and a field that people mean.
+const MAPS: [(&str, &str); 11] = [
+    ("deployment", "name"),
+    ("environment", "name"),
+    ("event", "ref"),
+    ("from", "name"),
+    ("jobAgent", "name"),
+    ("resource", "name"),
+    ("result", "value"),
+    ("to", "name"),
+    ("user", "name"),
+    ("version", "tag"),
+    ("workspace", "name"),
 ];
+
+/// All that is known of a person.
+const USER: (&str, &str) = ("user", "name");
 
 /// Names that are there without being variables: types, and the namespace of optional values.
 const TYPES: [&str; 11] =
@@ -91,11 +97,20 @@ impl<'a> Walk<'a> {
         match &expression.expr {
             Expr::Unspecified | Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => self.variable(name),
-            Expr::Select(select) => self.expression(&select.operand),
+            Expr::Select(select) => {
+                self.of_a_person(&select.operand, &select.field)?;
+                self.expression(&select.operand)
+            }
             Expr::Call(call) => {
                 function(&call.func_name)?;
-                if EQUALITIES.contains(&call.func_name.as_str()) {
-                    call.args.iter().try_for_each(|part| self.not_a_whole(part))?;
+                match call.func_name.as_str() {
+                    name if COMPARISONS.contains(&name) => {
+                        call.args.iter().try_for_each(|part| self.not_a_whole(part))?;
+                    }
+                    // `'x' in resource` asks for a field.
+                    IN => call.args.iter().take(1).try_for_each(|part| self.not_a_whole(part))?,
+                    "size" => {}
+                    _ => call.target.iter().try_for_each(|target| self.not_a_whole(target))?,
                 }
                 call.target
                     .iter()
@@ -125,13 +140,26 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A map is never equal to a text: `user != 'bob'` would be true of everybody.
+    /// A map is never equal to a text, in no list of texts, and begins with none: `user != 'bob'` would be true of everybody.
     fn not_a_whole(&self, part: &IdedExpr) -> Result<(), SelectorError> {
         let Expr::Ident(name) = &part.expr else { return Ok(()) };
-        if self.bound.contains(&name.as_str()) || !MAPS.contains(&name.as_str()) {
+        if self.bound.contains(&name.as_str()) {
             return Ok(());
         }
-        Err(SelectorError(format!("`{name}` has fields: compare one of them, e.g. `{name}.name`")))
+        let Some((_, field)) = MAPS.iter().find(|(map, _)| map == name) else { return Ok(()) };
+        Err(SelectorError(format!("`{name}` has fields: compare one of them, e.g. `{name}.{field}`")))
+    }
+
+    fn of_a_person(&self, operand: &IdedExpr, field: &str) -> Result<(), SelectorError> {
+        let (user, name) = USER;
+        if let Expr::Ident(of) = &operand.expr
+            && of == user
+            && field != name
+            && !self.bound.contains(&user)
+        {
+            return Err(SelectorError(format!("there is no `{user}.{field}`; there is `{user}.{name}`")));
+        }
+        Ok(())
     }
 
     fn entry(&mut self, entry: &'a EntryExpr) -> Result<(), SelectorError> {

@@ -2,6 +2,7 @@
 
 use super::Found;
 use super::rules::TARGET_VARIABLES;
+use crate::Timestamp;
 use crate::entity::{Freeze, Meta, Pin, PolicyRule, Redeploy, RolloutControl, Skip};
 use crate::near::did_you_mean;
 
@@ -47,14 +48,24 @@ impl Found {
         self.text("spec.createdBy", &spec.created_by);
     }
 
-    pub(super) fn redeploy(&mut self, spec: &Redeploy) {
+    /// A wish from the future would count for what happens until then.
+    fn not_from_the_future(&mut self, meta: &Meta, at: Timestamp) {
+        if at > meta.created_at {
+            let message = format!("{} is yet to come", at.to_rfc3339());
+            self.say("spec.at", message, Some("take it out of the file: it is now where absent"));
+        }
+    }
+
+    pub(super) fn redeploy(&mut self, meta: &Meta, spec: &Redeploy) {
+        self.not_from_the_future(meta, spec.at);
         self.text("spec.by", &spec.by);
         if let Some(reason) = &spec.reason {
             self.reason("spec.reason", reason);
         }
     }
 
-    pub(super) fn rollout_control(&mut self, spec: &RolloutControl) {
+    pub(super) fn rollout_control(&mut self, meta: &Meta, spec: &RolloutControl) {
+        self.not_from_the_future(meta, spec.at);
         self.text("spec.by", &spec.by);
         if let Some(reason) = &spec.reason {
             self.reason("spec.reason", reason);
