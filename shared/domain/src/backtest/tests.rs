@@ -510,7 +510,10 @@ fn what_is_too_much_is_cut_before_an_instant_and_never_within_one() {
         let mut shorter = story.clone();
         shorter.jobs.retain(|fact| fact.at < cut.at);
         shorter.catalog.retain(|change| change.at < cut.at);
-        assert_eq!(report.jobs, shorter.report("09:00:00", &[&gate]).jobs);
+        let until = cut.at - chrono::TimeDelta::nanoseconds(1);
+        let question = Question { until, ..question("09:00:00", &[&gate]) };
+        let past = Past::of(shorter.catalog, shorter.jobs.clone(), KEPT);
+        assert_eq!(report.jobs, backtest(past, &question, &mut || true).jobs);
         assert_eq!(report.looked_at.facts, shorter.jobs.len() as u64);
     }
     let bytes = Limits { bytes: 8_000, ..Limits::default() };

@@ -62,7 +62,11 @@ pub(crate) fn policy() -> impl Strategy<Value = PolicyPlan> {
 }
 
 pub(crate) fn rule() -> BoxedStrategy<PolicyRule> {
-    prop_oneof![4 => gate(), 2 => retry(), 2 => rollback(), 2 => Just(verification())].boxed()
+    prop_oneof![4 => gate(), 6 => afterwards()].boxed()
+}
+
+pub(crate) fn afterwards() -> BoxedStrategy<PolicyRule> {
+    prop_oneof![retry(), rollback(), Just(verification())].boxed()
 }
 
 pub(crate) fn gate() -> BoxedStrategy<PolicyRule> {
