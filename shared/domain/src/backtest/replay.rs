@@ -390,10 +390,10 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// That many days, begun ones included.
+/// That many days, begun ones included: at least the one of the instant itself.
 fn days(length: TimeDelta) -> u64 {
-    let seconds = u64::try_from(length.num_seconds()).unwrap_or(0);
-    seconds.div_ceil(24 * 60 * 60)
+    let millis = u64::try_from(length.num_milliseconds()).unwrap_or(0);
+    millis.div_ceil(24 * 60 * 60 * 1000).max(1)
 }
 
 /// When time alone has let everything pass. A rollout that has not begun only waits for the others.
