@@ -25,7 +25,7 @@ pub(crate) fn plan(steps: usize) -> impl Strategy<Value = Plan> {
         prop::bool::weighted(0.2),
         prop::collection::vec(resource, 1..6),
         prop::collection::vec(policy(), 0..6),
-        prop::collection::vec(prop_oneof![9 => step().prop_map(|step| vec![step]), 1 => round()], 4..steps),
+        prop::collection::vec(prop_oneof![19 => step().prop_map(|step| vec![step]), 1 => round()], 4..steps),
     )
         .prop_map(|(begins_at, supersede, api_apart, resources, policies, steps)| Plan {
             begins_at,
