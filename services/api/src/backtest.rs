@@ -1,14 +1,15 @@
 //! Back-tests: the history of a workspace is read from the bus and replayed through proposed policies. Nothing is
 //! written.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use bus::topology::{CATALOG, JOBS};
-use bus::{Bus, Change, FollowSource, ReplayError, clock, replay};
+use bus::{Bus, Change, FollowSource, clock, replay};
 use domain::Timestamp;
-use domain::backtest::{CatalogMoment, Interrupted, JobMoment, Past, Question, Report, backtest};
+use domain::backtest::{CatalogMoment, Limits, Past, Question, Reading, Report, backtest};
 use domain::entity::{Entity, Policy, Record};
 use domain::token::Slug;
 use serde::Deserialize;
@@ -21,10 +22,8 @@ use crate::problem::{Fault, Problem};
 
 /// Who says what files leave open: no policy is told by it.
 const NOBODY: &str = "nobody";
-/// Of catalog and facts together no more is read: it is all in memory at once.
-const MESSAGES_MAX: usize = 2_000_000;
-/// A back-test that takes longer is given up; clients wait a little longer than that.
-const WITHIN: Duration = Duration::from_secs(100);
+/// What it takes in is all in memory at once. Clients wait a little longer than it may take.
+const LIMITS: Limits = Limits { facts: 1_000_000, changes: 1_000_000, bytes: 512 << 20, seconds: 100 };
 
 /// What is to be tried.
 #[derive(Debug, Deserialize)]
@@ -37,7 +36,7 @@ pub(crate) struct Request {
 
 /// Tries the proposed policies on the history of the workspace. One at a time in a process.
 pub(crate) async fn run(app: &App, workspace: Slug, request: Request) -> Result<Report, Problem> {
-    let deadline = Instant::now() + WITHIN;
+    let deadline = Instant::now() + Duration::from_secs(LIMITS.seconds);
     let now = clock::now();
     let since = since(&request.since, now)?;
     let permit = Arc::clone(&app.backtests).try_acquire_owned().map_err(|_none_left| {
@@ -50,15 +49,16 @@ pub(crate) async fn run(app: &App, workspace: Slug, request: Request) -> Result<
         tokio::task::spawn_blocking(move || proposed(&files, &workspace))
     };
     let policies = reading.await.map_err(|panicked| Problem::internal(&panicked))??;
-    let past = timeout_at(deadline, read(&app.bus, &workspace)).await.map_err(|_elapsed| too_long())??;
+    let reading = Reading::of(since, now, LIMITS);
+    let reading = timeout_at(deadline, read(&app.bus, &workspace, reading));
+    let past = reading.await.map_err(|_elapsed| too_long())??;
     let question = Question { workspace, policies, since, until: now };
     let replaying = tokio::task::spawn_blocking(move || {
         // Nobody can stop this thread: it is the only one until it is done, whoever still waits for it.
         let _permit = permit;
         backtest(past, &question, &mut || Instant::now() < deadline)
     });
-    let report = replaying.await.map_err(|panicked| Problem::internal(&panicked))?;
-    report.map_err(|Interrupted| too_long())
+    replaying.await.map_err(|panicked| Problem::internal(&panicked))
 }
 
 /// An instant, or that many seconds ago.
@@ -134,53 +134,37 @@ fn refused(faults: Vec<Fault>) -> Problem {
     Problem::invalid(format!("{errors}; nothing was tried")).with(faults)
 }
 
-/// Everything that is kept of the workspace. Facts first: the catalog that led to them is there when it is read.
-async fn read(bus: &Bus, workspace: &Slug) -> Result<Past, Problem> {
-    let mut jobs = Vec::new();
+/// What is kept of the workspace, as far as it is wanted. Facts first: the catalog that led to them is there when it is
+/// read.
+async fn read(bus: &Bus, workspace: &Slug, mut reading: Reading) -> Result<Past, Problem> {
     let source = FollowSource::Stream(&JOBS, Some(format!("ctrlplane.job.{workspace}.>")));
     let on = |change: Change| match change {
-        Change::Put { key, sequence, payload, published_at: at, .. } => {
-            match serde_json::from_slice(&payload) {
-                Ok(event) => jobs.push(JobMoment { at, sequence, event }),
-                Err(error) => {
-                    tracing::warn!(subject = key, sequence, %error, "a fact that cannot be read is left out");
-                }
-            }
+        Change::Put { key, sequence, payload, published_at, .. } => {
+            reading.fact(published_at, sequence, &key, &payload)
         }
         // Facts are never deleted, they grow old.
-        Change::Delete { .. } | Change::CaughtUp { .. } => {}
+        Change::Delete { .. } | Change::CaughtUp { .. } => ControlFlow::Continue(()),
     };
-    replay(bus, source, MESSAGES_MAX, on).await.map_err(unread)?;
-    let mut catalog = Vec::new();
+    replay(bus, source, on).await?;
     let source = FollowSource::Bucket(&CATALOG, Some(format!("{workspace}.>")));
-    let on = |change: Change| match change {
-        Change::Put { key, sequence: revision, payload, published_at: at, .. } => {
-            catalog.push(CatalogMoment { at, revision, key, value: Some(payload.to_vec()) });
-        }
-        Change::Delete { key, sequence: revision, published_at: at } => {
-            catalog.push(CatalogMoment { at, revision, key, value: None });
-        }
-        Change::CaughtUp { .. } => {}
+    let on = |change: Change| {
+        let (at, revision, key, value) = match change {
+            Change::Put { key, sequence, payload, published_at, .. } => {
+                (published_at, sequence, key, Some(payload.to_vec()))
+            }
+            Change::Delete { key, sequence, published_at } => (published_at, sequence, key, None),
+            Change::CaughtUp { .. } => return ControlFlow::Continue(()),
+        };
+        reading.change(CatalogMoment { at, revision, key, value })
     };
-    replay(bus, source, MESSAGES_MAX.saturating_sub(jobs.len()), on).await.map_err(unread)?;
+    replay(bus, source, on).await?;
     let kept = usize::try_from(CATALOG.history).unwrap_or(usize::MAX);
-    Ok(Past::of(catalog, jobs, kept))
-}
-
-fn unread(error: ReplayError) -> Problem {
-    match error {
-        ReplayError::TooMany { .. } => {
-            let detail =
-                format!("the workspace has more history than a back-test takes: {MESSAGES_MAX} messages");
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
-        }
-        ReplayError::Bus(error) => error.into(),
-    }
+    Ok(reading.finish(kept))
 }
 
 fn too_long() -> Problem {
-    let detail = format!("the back-test was not done within {} seconds and was given up", WITHIN.as_secs());
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    let detail = format!("the bus did not tell the history within {} seconds", LIMITS.seconds);
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
 #[cfg(test)]

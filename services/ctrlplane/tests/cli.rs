@@ -233,7 +233,10 @@ async fn a_policy_is_tried_on_the_past_before_it_counts() {
     assert_eq!((&report["totals"]["stopped"], &report["policies"][0]), (&1.into(), &"quiet".into()));
     let harmless = write(dir, "harmless.yaml", &policy("versionSelector: { selector: 'true' }"));
     let (table, _) = world.run(&format!("policy backtest -f {harmless} --since 1h"), 0).await;
-    assert_eq!(table, "1 job: 1 allowed, 0 delayed, 0 overtaken, 0 stopped\n");
+    let (judged, looked_at) = table.split_once('\n').expect("two lines");
+    assert_eq!(judged, "1 job: 1 allowed, 0 delayed, 0 overtaken, 0 stopped");
+    assert!(looked_at.starts_with("looked at 1 fact of 1 target from 1 day, and "), "{table}");
+    assert_eq!(looked_at.lines().count(), 1, "all was read and nothing was cut: {table}");
     let (policies, _) = world.run("get policies -o name", 0).await;
     assert_eq!(policies, "policy/production-gate\n", "nothing was written");
 

@@ -38,5 +38,5 @@ pub use job_log::{Base, JobLog, Known, Recorded};
 pub use messages::StoredMessage;
 pub use objects::Objects;
 pub use publish::Published;
-pub use replay::{ReplayError, replay};
+pub use replay::replay;
 pub use trigger::{PAYLOAD_BYTES_MAX, TriggerEvent};

@@ -1,10 +1,11 @@
 //! Proposed policies on a real past: read from the bus with the api's own permissions, and without a trace.
 
 use crate::harness::World;
-use bus::topology::{AUDIT, JOBS, StreamSpec};
 use domain::job::{JobFact, TerminalStatus};
+use futures::TryStreamExt;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 const BACKTEST: &str = "/api/v1/workspaces/acme/policies/backtest";
 
@@ -16,12 +17,25 @@ fn gate(rule: &str) -> String {
     )
 }
 
-/// How many messages catalog, facts and audit have ever had.
-async fn traces(world: &World) -> [u64; 3] {
-    let stream = world.bus.jetstream().get_stream("KV_catalog").await.expect("there");
-    let (audit, jobs): (&StreamSpec, &StreamSpec) = (&AUDIT, &JOBS);
-    let (audit, jobs) = (world.bus.last_sequence(audit).await, world.bus.last_sequence(jobs).await);
-    [stream.cached_info().state.last_sequence, audit.expect("there"), jobs.expect("there")]
+/// Every stream and bucket with how many messages it has and has ever had, and every key of Redis with its value.
+async fn traces(world: &World) -> BTreeMap<String, String> {
+    let mut streams = world.bus.jetstream().streams();
+    let mut traces = BTreeMap::new();
+    while let Some(stream) = streams.try_next().await.expect("told") {
+        let state = (stream.state.last_sequence, stream.state.messages, stream.state.bytes);
+        traces.insert(stream.config.name, format!("{state:?}"));
+    }
+    for known in ["KV_catalog", "KV_targets", "JOBS", "COMMANDS", "EVALUATE", "STATUS", "AUDIT", "DEAD"] {
+        assert!(traces.contains_key(known), "{known} is no stream: {traces:?}");
+    }
+    let redis = redis::Client::open(world.servers.redis.url()).expect("a client");
+    let mut redis = redis.get_multiplexed_async_connection().await.expect("connected");
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut redis).await.expect("told");
+    for key in keys {
+        let value: Vec<u8> = redis::cmd("DUMP").arg(&key).query_async(&mut redis).await.expect("told");
+        traces.insert(format!("redis {key}"), format!("{value:?}"));
+    }
+    traces
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,6 +64,14 @@ async fn a_policy_is_tried_on_what_happened_and_leaves_no_trace() {
     let harmless = json!({ "manifests": gate("versionSelector: { selector: 'true' }"), "since": 3600 });
     let tried = world.post("vera", BACKTEST, harmless).await;
     assert_eq!((&tried.json["totals"]["allowed"], &tried.json["totals"]["jobs"]), (&json!(1), &json!(1)));
+    let looked_at = &tried.json["lookedAt"];
+    for (what, count) in [("facts", 2), ("targets", 1), ("days", 1)] {
+        assert_eq!(looked_at[what], count, "{what} of {looked_at}");
+    }
+    assert!(looked_at["changes"].as_u64().is_some_and(|changes| changes > 5), "{looked_at}");
+    assert!(looked_at["cut"].is_null() && looked_at["limits"]["facts"].is_u64(), "{looked_at}");
+    assert_eq!(looked_at["unreadable"], json!({ "facts": 0, "changes": 0, "first": [] }));
+    assert_eq!(traces(&world).await, before, "nothing was written");
 
     // A word that comes later lets it go later.
     let approve = format!(
@@ -59,12 +81,18 @@ async fn a_policy_is_tried_on_what_happened_and_leaves_no_trace() {
     let said = json!({ "environmentIds": [job.target.environment], "status": "approved" });
     let said = world.ask("anna", Method::PUT, &approve, Some(said)).await;
     assert!(said.status.is_success(), "{said:?}");
+    // What nobody can read is told.
+    let subject = format!("ctrlplane.job.acme.{}", uuid::Uuid::nil());
+    let broken = world.bus.jetstream().publish(subject.clone(), "{}".into()).await.expect("sent");
+    broken.await.expect("stored");
+    let before = traces(&world).await;
     let tried = world.post("vera", BACKTEST, body).await;
     let told = &tried.json["jobs"][0];
+    let unreadable = &tried.json["lookedAt"]["unreadable"];
+    assert_eq!((&unreadable["facts"], &unreadable["first"][0]["key"]), (&json!(1), &json!(subject)));
     assert_eq!((&told["outcome"], &tried.json["totals"]["delayed"]), (&json!("delayed"), &json!(1)));
     assert!(told["bySeconds"].is_number() && told["until"].is_string(), "{told}");
-    let [catalog, audit, jobs] = before;
-    assert_eq!(traces(&world).await, [catalog + 1, audit + 1, jobs], "only the approval was written");
+    assert_eq!(traces(&world).await, before, "nothing was written");
     world.end().await;
 }
 

@@ -1,6 +1,6 @@
 //! `ctrlplane policy backtest`: what proposed policies would have changed of what happened.
 
-use domain::backtest::{JudgedJob, Outcome, Report, Totals};
+use domain::backtest::{CutBy, JudgedJob, LookedAt, Outcome, Report, Totals};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -30,7 +30,8 @@ pub(super) async fn run(session: &Session, args: &BacktestArgs) -> Result<(), Fa
     match session.format {
         Format::Name => output::print(&changed.map(|job| format!("{}\n", job.job)).collect::<String>()),
         Format::Table | Format::Json | Format::Yaml => {
-            output::print(&format!("{}{}\n", table(changed), totals(&report.totals)))
+            let (table, totals) = (table(changed), totals(&report.totals));
+            output::print(&format!("{table}{totals}\n{}\n", looked_at(&report.looked_at)))
         }
     }
 }
@@ -72,9 +73,9 @@ fn outcome(outcome: &Outcome) -> String {
 
 fn totals(totals: &Totals) -> String {
     let Totals { jobs, allowed, delayed, overtaken, stopped, waiting, unknown, .. } = totals;
-    let noun = if *jobs == 1 { "job" } else { "jobs" };
     let mut text = format!(
-        "{jobs} {noun}: {allowed} allowed, {delayed} delayed, {overtaken} overtaken, {stopped} stopped"
+        "{}: {allowed} allowed, {delayed} delayed, {overtaken} overtaken, {stopped} stopped",
+        count(*jobs, "job")
     );
     for (count, what) in [(waiting, "waiting"), (unknown, "unknown")] {
         if *count > 0 {
@@ -88,6 +89,41 @@ fn totals(totals: &Totals) -> String {
     text
 }
 
+/// What it is about, and what it leaves out.
+fn looked_at(looked_at: &LookedAt) -> String {
+    let LookedAt { facts, targets, days, changes, unreadable, cut, limits, .. } = looked_at;
+    let mut text = format!(
+        "looked at {} of {} from {}, and {} of the catalog",
+        count(*facts, "fact"),
+        count(*targets, "target"),
+        count(*days, "day"),
+        count(*changes, "change")
+    );
+    if unreadable.facts + unreadable.changes > 0 {
+        let (facts, changes) = (count(unreadable.facts, "fact"), count(unreadable.changes, "change"));
+        text.push_str(&format!("\nwhat could not be read: {facts}, {changes} of the catalog"));
+        for message in &unreadable.first {
+            text.push_str(&format!("\n  {} at {}: {}", message.key, message.sequence, message.why));
+        }
+    }
+    if let Some(cut) = cut {
+        let why = match cut.by {
+            CutBy::Facts => format!("there are more than {}", count(limits.facts, "fact")),
+            CutBy::Changes => {
+                format!("there are more than {} of the catalog", count(limits.changes, "change"))
+            }
+            CutBy::Bytes => format!("there are more than {}", count(limits.bytes, "byte")),
+            CutBy::Time => format!("it took {}", count(limits.seconds, "second")),
+        };
+        text.push_str(&format!("\ncut at {}: {why}; a later --since needs less", stamp(cut.at)));
+    }
+    text
+}
+
+fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// A length of time to the second: `1d2h3m4s`, without what is zero.
 fn length(seconds: i64) -> String {
     let parts =
@@ -99,12 +135,37 @@ fn length(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::backtest::{Cut, Limits, Unreadable, UnreadableMessage};
 
     #[test]
     fn lengths_are_told_to_the_second() {
         for (seconds, text) in [(0, "0s"), (59, "59s"), (14_398, "3h59m58s"), (90_000, "1d1h")] {
             assert_eq!(length(seconds), text);
         }
+    }
+
+    #[test]
+    fn what_was_left_out_is_told() {
+        let at = "2026-03-02T10:00:00Z".parse().unwrap();
+        let first =
+            UnreadableMessage { key: "ctrlplane.job.acme.j".into(), sequence: 7, at, why: "no".into() };
+        let some = LookedAt {
+            facts: 1,
+            targets: 2,
+            days: 30,
+            changes: 4,
+            unreadable: Unreadable { facts: 1, changes: 0, first: vec![first] },
+            cut: Some(Cut { at, by: CutBy::Facts }),
+            limits: Limits { facts: 9, ..Limits::default() },
+            ..LookedAt::default()
+        };
+        let text = looked_at(&some);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "looked at 1 fact of 2 targets from 30 days, and 4 changes of the catalog");
+        assert_eq!(lines[1], "what could not be read: 1 fact, 0 changes of the catalog");
+        assert_eq!(lines[2], "  ctrlplane.job.acme.j at 7: no");
+        let cut = format!("cut at {}: there are more than 9 facts; a later --since needs less", stamp(at));
+        assert_eq!(lines[3..], [cut]);
     }
 
     #[test]

@@ -2,11 +2,15 @@
 //! stopped or delayed, and for how long; nothing is written anywhere.
 
 mod past;
+mod reading;
 mod replay;
 mod report;
 #[cfg(test)]
 mod tests;
 
 pub use past::{CatalogMoment, JobMoment, Past};
-pub use replay::{Interrupted, Question, backtest};
-pub use report::{HeldBy, JudgedJob, Outcome, Report, Totals};
+pub use reading::{Limits, Reading};
+pub use replay::{Question, backtest};
+pub use report::{
+    Cut, CutBy, HeldBy, JudgedJob, LookedAt, Outcome, Report, Totals, Unreadable, UnreadableMessage,
+};

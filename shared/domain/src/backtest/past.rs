@@ -1,5 +1,7 @@
 //! What happened in one workspace, in the order in which it was stored.
 
+use super::reading::Limits;
+use super::report::{Cut, Unreadable};
 use crate::Timestamp;
 use crate::entity::{CatalogKey, Entity};
 use crate::job::JobEvent;
@@ -33,6 +35,19 @@ pub struct JobMoment {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Past {
     moments: Vec<(Timestamp, Moment)>,
+    pub(super) extent: Extent,
+}
+
+/// How much of what happened it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Extent {
+    /// When the oldest fact that is kept was stored.
+    pub(super) oldest_fact: Option<Timestamp>,
+    /// How many facts are left out because a later one of the job says what they said.
+    pub(super) folded: u64,
+    pub(super) unreadable: Unreadable,
+    pub(super) cut: Option<Cut>,
+    pub(super) limits: Limits,
 }
 
 /// One thing that happened.
@@ -49,6 +64,7 @@ impl Past {
     /// to have been there since its creation.
     pub fn of(catalog: Vec<CatalogMoment>, jobs: Vec<JobMoment>, revisions_kept: usize) -> Self {
         let begins = beginnings(&catalog, revisions_kept);
+        let oldest_fact = jobs.iter().map(|fact| fact.at).min();
         let changes = catalog.into_iter().map(|change| {
             let CatalogMoment { at, revision, key, value } = change;
             let at = begins.get(&revision).map_or(at, |created| at.min(*created));
@@ -58,7 +74,16 @@ impl Past {
             jobs.into_iter().map(|fact| (fact.at, 1, fact.sequence, Moment::Job(Box::new(fact.event))));
         let mut all: Vec<_> = changes.chain(facts).collect();
         all.sort_by_key(|(at, source, sequence, _)| (*at, *source, *sequence));
-        Self { moments: all.into_iter().map(|(at, _, _, moment)| (at, moment)).collect() }
+        let moments = all.into_iter().map(|(at, _, _, moment)| (at, moment)).collect();
+        Self { moments, extent: Extent { oldest_fact, ..Extent::default() } }
+    }
+
+    /// The past up to where it is cut, and what is to be told of it.
+    pub(super) fn within(mut self, extent: Extent) -> Self {
+        if let Some(cut) = &extent.cut {
+            self.moments.retain(|(at, _)| *at < cut.at);
+        }
+        Self { extent, ..self }
     }
 
     /// The creation of the entity as its kept values tell it, at the earliest.
@@ -71,8 +96,8 @@ impl Past {
         values.filter_map(created).min()
     }
 
-    pub(super) fn into_moments(self) -> Vec<(Timestamp, Moment)> {
-        self.moments
+    pub(super) fn into_parts(self) -> (Vec<(Timestamp, Moment)>, Extent) {
+        (self.moments, self.extent)
     }
 }
 

@@ -4,15 +4,16 @@
 //! (a soak, a cooldown, the next target of a rollout) is judged as it would have been. No decision is remembered:
 //! rollouts place their targets anew.
 
-use super::past::{Moment, Past};
-use super::report::{JudgedJob, Outcome, Report, Totals};
+use super::past::{Extent, Moment, Past};
+use super::report::{Cut, CutBy, JudgedJob, LookedAt, Outcome, Report, Totals};
 use crate::Timestamp;
 use crate::catalog::{Affected, Catalog, WorkspaceCatalog};
 use crate::decision::{RuleVerdict, Verdict};
-use crate::entity::{CatalogKey, Entity, Policy, Record};
+use crate::entity::{CatalogKey, Entity, GradualRollout, Policy, Record};
 use crate::evaluate::{DeploymentView, FactChange, Facts};
 use crate::id::{JobId, PolicyId, VersionId};
 use crate::job::{JobEvent, JobFact, JobRef, Purpose};
+use crate::target::TargetKey;
 use crate::token::Slug;
 use chrono::TimeDelta;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -30,31 +31,29 @@ pub struct Question {
     pub until: Timestamp,
 }
 
-/// Somebody had no more time for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the back-test was not finished in time")]
-pub struct Interrupted;
-
-/// Replays the past through the proposed policies, for as long as `keep_going` says so.
-///
-/// # Errors
-/// When `keep_going` said no.
-pub fn backtest(
-    past: Past,
-    question: &Question,
-    keep_going: &mut dyn FnMut() -> bool,
-) -> Result<Report, Interrupted> {
+/// Replays the past through the proposed policies, for as long as `keep_going` says so: then it is cut. It is asked
+/// between instants; what happens at one of them, with all that follows from it then, is replayed as a whole.
+pub fn backtest(past: Past, question: &Question, keep_going: &mut dyn FnMut() -> bool) -> Report {
     let mut replay = Replay::of(past, question);
-    while keep_going() {
-        if !replay.step() {
-            return Ok(replay.report());
+    while let Some(now) = replay.next() {
+        if !keep_going() {
+            replay.extent.cut = Some(Cut { at: now, by: CutBy::Time });
+            break;
+        }
+        while replay.next() == Some(now) {
+            replay.step(now);
         }
     }
-    Err(Interrupted)
+    replay.report()
 }
 
 struct Replay<'a> {
     question: &'a Question,
+    /// The last instant of history.
+    last: Timestamp,
+    extent: Extent,
+    looked_at: LookedAt,
+    targets: HashSet<TargetKey>,
     proposed: BTreeSet<PolicyId>,
     /// The keys of the proposed policies: what was really stored there does not count.
     keys: BTreeSet<String>,
@@ -108,11 +107,18 @@ impl<'a> Replay<'a> {
             proposed.insert(PolicyId(key.id));
             keys.insert(key.to_string());
         }
-        let moments = past.into_moments().into_iter().filter(|(at, _)| *at <= question.until);
+        let (moments, extent) = past.into_parts();
+        let before = |cut: Cut| cut.at - TimeDelta::nanoseconds(1);
+        let last = extent.cut.map_or(question.until, |cut| before(cut).min(question.until));
+        let moments = moments.into_iter().filter(|(at, _)| *at <= last);
         let queue: BTreeMap<_, _> =
             moments.zip(0..).map(|((at, moment), order)| ((at, order), Coming::Real(moment))).collect();
         Self {
             question,
+            last,
+            extent,
+            looked_at: LookedAt::default(),
+            targets: HashSet::new(),
             proposed,
             keys,
             catalog,
@@ -130,31 +136,44 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// The next thing that happens; `false`: nothing does any more.
-    fn step(&mut self) -> bool {
-        let wake = self.wakes.first().map(|(at, _)| *at).filter(|at| *at <= self.question.until);
-        let next = self.queue.first_key_value().map(|((at, _), _)| *at);
-        if let Some(now) = wake.filter(|wake| next.is_none_or(|next| *wake <= next)) {
+    /// When the next thing happens; `None`: nothing does any more.
+    fn next(&self) -> Option<Timestamp> {
+        let wake = self.wakes.first().map(|(at, _)| *at);
+        let coming = self.queue.first_key_value().map(|((at, _), _)| *at);
+        wake.into_iter().chain(coming).min().filter(|at| *at <= self.last)
+    }
+
+    /// Makes the next thing happen, which is due now.
+    fn step(&mut self, now: Timestamp) {
+        if self.wakes.first().is_some_and(|(at, _)| *at == now) {
             let due = self.wakes.iter().take_while(|(at, _)| *at == now).map(|(_, place)| *place).collect();
             self.ask_again(due, now);
-            return true;
+            return;
         }
-        let Some(((now, _), coming)) = self.queue.pop_first() else { return false };
+        let Some((_, coming)) = self.queue.pop_first() else { return };
         match coming {
             Coming::Real(Moment::Catalog { revision, key, value }) => {
+                self.looked_at.changes += 1;
                 self.changed(&key, value.as_deref(), revision, now);
             }
-            Coming::Real(Moment::Job(event)) => self.happened(event, now),
+            Coming::Real(Moment::Job(event)) => {
+                self.looked_at.facts += 1;
+                self.targets.insert(event.job.target);
+                self.happened(event, now);
+            }
             Coming::Late(event) => self.tell(&event, now),
         }
-        true
     }
 
     fn changed(&mut self, key: &str, value: Option<&[u8]>, revision: u64, now: Timestamp) {
         if self.keys.contains(key) {
             return;
         }
-        let affected = self.catalog.apply(key, value, revision).affected;
+        let applied = self.catalog.apply(key, value, revision);
+        if let Some(why) = applied.broken {
+            self.extent.unreadable.change(now, revision, key, why);
+        }
+        let affected = applied.affected;
         let concerned = self.holding(|held| match &affected {
             Affected::Deployments(deployments) => deployments.contains(&held.target.deployment),
             Affected::Workspace => true,
@@ -209,7 +228,7 @@ impl<'a> Replay<'a> {
     fn later(&mut self, mut event: Box<JobEvent>, stored: Timestamp, delay: TimeDelta) {
         event.at += delay;
         let at = stored + delay;
-        if at <= self.question.until {
+        if at <= self.last {
             self.queue.insert((at, self.queued), Coming::Late(event));
             self.queued += 1;
         }
@@ -348,14 +367,33 @@ impl<'a> Replay<'a> {
                 held.until.map_or(Outcome::Stopped, |until| Outcome::Waiting { until });
         }
         let Question { policies, since, until, .. } = self.question;
+        let Extent { oldest_fact, folded, unreadable, cut, limits } = self.extent;
+        let until = cut.map_or(*until, |cut| cut.at);
+        let LookedAt { facts, changes, .. } = self.looked_at;
         Report {
             since: *since,
-            until: *until,
+            until,
+            looked_at: LookedAt {
+                facts: facts + folded,
+                targets: self.targets.len() as u64,
+                days: oldest_fact.map_or(0, |oldest| days(until - oldest)),
+                oldest_fact,
+                changes,
+                unreadable,
+                cut,
+                limits,
+            },
             policies: policies.iter().map(|policy| policy.meta.name.clone()).collect(),
             totals: Totals::of(&self.judged),
             jobs: self.judged,
         }
     }
+}
+
+/// That many days, begun ones included: at least the one of the instant itself.
+fn days(length: TimeDelta) -> u64 {
+    let millis = u64::try_from(length.num_milliseconds()).unwrap_or(0);
+    millis.div_ceil(24 * 60 * 60 * 1000).max(1)
 }
 
 /// When time alone has let everything pass. A rollout that has not begun only waits for the others.
@@ -374,7 +412,7 @@ fn passes(obstacles: &[RuleVerdict]) -> Option<Timestamp> {
 }
 
 fn is_rollout(said: &RuleVerdict) -> bool {
-    said.rule == "gradualRollout"
+    said.rule == GradualRollout::RULE
 }
 
 /// Orders versions, the newer the greater.

@@ -1,5 +1,6 @@
 //! What a back-test tells.
 
+use super::reading::Limits;
 use crate::Timestamp;
 use crate::decision::RuleVerdict;
 use crate::id::JobId;
@@ -11,14 +12,89 @@ use serde::{Deserialize, Serialize};
 pub struct Report {
     /// From when on jobs are judged.
     pub since: Timestamp,
-    /// Where history ends.
+    /// Where history ends: now, or where it is cut.
     pub until: Timestamp,
+    /// How much of what happened this is about.
+    pub looked_at: LookedAt,
     /// The names of the proposed policies.
     pub policies: Vec<String>,
     /// Every job that was asked for in that time, in this order.
     pub jobs: Vec<JudgedJob>,
     /// How many of each outcome.
     pub totals: Totals,
+}
+
+/// How much of what happened was looked at, and what was not.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LookedAt {
+    /// So many facts of jobs, also from before `since`: they say how things stood then.
+    pub facts: u64,
+    /// Of so many release targets.
+    pub targets: u64,
+    /// From so many days, begun ones included: from the oldest fact to the end of history.
+    pub days: u64,
+    /// When the oldest fact that is kept was stored. Before it nothing is known.
+    pub oldest_fact: Option<Timestamp>,
+    /// So many changes of the catalog.
+    pub changes: u64,
+    /// What could not be read.
+    pub unreadable: Unreadable,
+    /// Where history was cut, if it was: nothing from there on was looked at. Everything before was, in whole instants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
+    /// How much is looked at, at most.
+    pub limits: Limits,
+}
+
+/// What could not be read. The fact of a job is then missing; an entity is there and blocks what depends on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unreadable {
+    /// So many facts of jobs.
+    pub facts: u64,
+    /// So many changes of the catalog.
+    pub changes: u64,
+    /// The first of them. At most five.
+    pub first: Vec<UnreadableMessage>,
+}
+
+/// A message that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnreadableMessage {
+    /// The subject of a fact, the key of an entity.
+    pub key: String,
+    /// Its sequence or revision.
+    pub sequence: u64,
+    /// When it was stored.
+    pub at: Timestamp,
+    /// Why.
+    pub why: String,
+}
+
+/// Where history was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cut {
+    /// The first instant that was not looked at.
+    pub at: Timestamp,
+    /// Which limit it was.
+    pub by: CutBy,
+}
+
+/// A limit of a back-test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CutBy {
+    /// There are more facts.
+    Facts,
+    /// There are more changes of the catalog.
+    Changes,
+    /// They are too large.
+    Bytes,
+    /// It took too long.
+    Time,
 }
 
 /// One job and what would have become of it.

@@ -1,6 +1,8 @@
 //! Pasts told as stories of one day, and what policies would have made of them.
 
-use super::{CatalogMoment, JobMoment, Outcome, Past, Question, Report, backtest};
+use super::{
+    CatalogMoment, Cut, CutBy, JobMoment, Limits, Outcome, Past, Question, Reading, Report, backtest,
+};
 use crate::Timestamp;
 use crate::entity::Entity;
 use crate::id::{DeploymentId, EnvironmentId, JobId, ReleaseId, ResourceId, VersionId, derive};
@@ -114,20 +116,36 @@ impl Story {
     }
 
     fn report(&self, since: &str, policies: &[&str]) -> Report {
-        let policies = policies.iter().flat_map(|yaml| entities("23:00:00", yaml));
-        let policies = policies.map(|entity| {
-            let Entity::Policy(policy) = entity else { panic!("not a policy: {entity:?}") };
-            policy
-        });
-        let question = Question {
-            workspace: acme(),
-            policies: policies.collect(),
-            since: at(since),
-            until: at("23:00:00"),
-        };
         let past = Past::of(self.catalog.clone(), self.jobs.clone(), KEPT);
-        backtest(past, &question, &mut || true).unwrap()
+        backtest(past, &question(since, policies), &mut || true)
     }
+
+    /// The same, as it is read message by message, within limits.
+    fn report_within(&self, since: &str, limits: Limits, policies: &[&str]) -> Report {
+        let question = question(since, policies);
+        let mut reading = Reading::of(question.since, question.until, limits);
+        for fact in &self.jobs {
+            let payload = serde_json::to_vec(&fact.event).unwrap();
+            if reading.fact(fact.at, fact.sequence, "ctrlplane.job.acme.j", &payload).is_break() {
+                break;
+            }
+        }
+        for change in &self.catalog {
+            if reading.change(change.clone()).is_break() {
+                break;
+            }
+        }
+        backtest(reading.finish(KEPT), &question, &mut || true)
+    }
+}
+
+fn question(since: &str, policies: &[&str]) -> Question {
+    let policies = policies.iter().flat_map(|yaml| entities("23:00:00", yaml));
+    let policies = policies.map(|entity| {
+        let Entity::Policy(policy) = entity else { panic!("not a policy: {entity:?}") };
+        policy
+    });
+    Question { workspace: acme(), policies: policies.collect(), since: at(since), until: at("23:00:00") }
 }
 
 /// `v2 production-0 delayed by 60s: window` for each job, in order.
@@ -391,16 +409,163 @@ fn the_same_past_gives_the_same_report_in_whatever_order_it_is_given() {
     assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
 }
 
+/// One production target gets three versions under an approval, a soak of staging and a window from 14:00 to 15:00:
+///
+/// - v2: staging done 10:05, soaked 10:35; approved 10:40; the window opens 14:00. Asked for 10:06:00: 3:54:00 late.
+/// - v3: staging done 14:10, soaked 14:40; approved 14:20; the window is open until 15:00. Asked for 14:11:00: 29:00 late.
+/// - v4: staging done 16:05, soaked 16:35; nobody approves it. Asked for 16:06:00: stopped.
 #[test]
-fn it_stops_when_nobody_waits_any_more() {
-    let story = Story::of_a_shop();
-    let question =
-        Question { workspace: acme(), policies: Vec::new(), since: at("00:00:00"), until: at("23:00:00") };
-    let past = Past::of(story.catalog, story.jobs, KEPT);
-    let mut left = 3;
-    let mut keep_going = || {
-        left -= 1;
-        left > 0
-    };
-    assert!(backtest(past, &question, &mut keep_going).is_err());
+fn the_figures_are_those_that_one_computes_by_hand() {
+    let mut story = Story::of_a_shop();
+    for (tag, created, staged, done, asked, approved) in [
+        ("v2", "10:00:00", "10:00:01", "10:05:00", "10:06:00", Some("10:40:00")),
+        ("v3", "14:00:30", "14:01:00", "14:10:00", "14:11:00", Some("14:20:00")),
+        ("v4", "16:00:00", "16:00:01", "16:05:00", "16:06:00", None),
+    ] {
+        story.version(created, tag);
+        story.deploy(staged, done, tag, "staging-0");
+        story.tell(asked, &job(tag, "production-0"), JobFact::Requested { catalog_revision: 1 });
+        if let Some(approved) = approved {
+            story.yes(approved, tag);
+        }
+    }
+    let gates = policy(&format!(
+        "{WINDOW} }}, {{ anyApproval: {{ minApprovals: 1 }} }}, {{ environmentProgression: {{ \
+         dependsOnEnvironmentSelector: environment.name == 'staging', minimumSoakTimeMinutes: 30 }}"
+    ));
+    let report = story.report_within("09:00:00", Limits::default(), &[&gates]);
+    assert_eq!(
+        told(&report),
+        [
+            "v2 staging-0 allowed",
+            "v2 production-0 delayed by 14040s: deploymentWindow, anyApproval, environmentProgression",
+            "v3 staging-0 allowed",
+            "v3 production-0 delayed by 1740s: anyApproval, environmentProgression",
+            "v4 staging-0 allowed",
+            "v4 production-0 stopped: deploymentWindow, anyApproval, environmentProgression"
+        ]
+    );
+    let totals = &report.totals;
+    assert_eq!((totals.jobs, totals.allowed, totals.delayed, totals.stopped), (6, 3, 2, 1));
+    assert_eq!((totals.delayed_seconds, totals.longest_delay_seconds), (14_040 + 1_740, 14_040));
+    let looked_at = &report.looked_at;
+    // Three jobs of v1 with two facts each; then two in staging and one in production of each version.
+    assert_eq!((looked_at.facts, looked_at.targets, looked_at.days), (6 + 9, 3, 1));
+    assert_eq!((looked_at.oldest_fact, looked_at.cut), (Some(at("02:00:00")), None));
+    assert_eq!(looked_at.changes, story.catalog.len() as u64);
+}
+
+/// Nine jobs of three versions, some of one instant.
+fn busy_day() -> Story {
+    let mut story = Story::of_a_shop();
+    for (tag, begin, end) in [("v2", "10:00", "10:09"), ("v3", "13:59", "14:10"), ("v4", "15:10", "15:20")] {
+        story.version(&format!("{begin}:00"), tag);
+        for resource in ["staging-0", "production-0", "production-1"] {
+            story.tell(
+                &format!("{begin}:01"),
+                &job(tag, resource),
+                JobFact::Requested { catalog_revision: 1 },
+            );
+        }
+        for resource in ["staging-0", "production-0", "production-1"] {
+            let done = JobFact::ended(TerminalStatus::Successful, None, "done");
+            story.tell(&format!("{end}:00"), &job(tag, resource), done);
+        }
+    }
+    story
+}
+
+#[test]
+fn of_jobs_from_before_the_last_fact_says_it_all() {
+    let story = busy_day();
+    let gates = [policy(WINDOW), named("all", "true", "versionCooldown: { intervalSeconds: 600 }")];
+    let gates: Vec<&str> = gates.iter().map(String::as_str).collect();
+    for since in ["00:00:00", "10:05:00", "13:59:01", "15:15:00"] {
+        let (whole, read) =
+            (story.report(since, &gates), story.report_within(since, Limits::default(), &gates));
+        assert_eq!(whole, read, "{since}");
+    }
+    // Nine facts of before are three of them and the last of each job of v1: a limit of facts counts these only.
+    let three_jobs = Limits { facts: 9, ..Limits::default() };
+    assert_eq!(story.report_within("13:59:00", three_jobs, &gates).looked_at.cut.unwrap().at, at("14:10:00"));
+    assert_eq!(story.report_within("00:00:00", three_jobs, &gates).looked_at.cut.unwrap().at, at("10:09:00"));
+}
+
+#[test]
+fn what_is_too_much_is_cut_before_an_instant_and_never_within_one() {
+    let story = busy_day();
+    let gate = policy(WINDOW);
+    let all = story.report("09:00:00", &[&gate]);
+    for (limits, by) in [
+        // The second of the three facts of 13:59:01 is one too many.
+        (Limits { facts: 10, ..Limits::default() }, CutBy::Facts),
+        (Limits { changes: story.catalog.len() as u64 - 2, ..Limits::default() }, CutBy::Changes),
+    ] {
+        let report = story.report_within("09:00:00", limits, &[&gate]);
+        let Some(cut) = report.looked_at.cut else { panic!("it is not cut: {report:?}") };
+        assert_eq!((cut.by, report.until), (by, cut.at));
+        assert_eq!(report.looked_at.limits, limits);
+        assert_eq!(report.jobs.len(), 3, "{report:?}");
+        // The same as if history had ended there.
+        let mut shorter = story.clone();
+        shorter.jobs.retain(|fact| fact.at < cut.at);
+        shorter.catalog.retain(|change| change.at < cut.at);
+        let until = cut.at - chrono::TimeDelta::nanoseconds(1);
+        let question = Question { until, ..question("09:00:00", &[&gate]) };
+        let past = Past::of(shorter.catalog, shorter.jobs.clone(), KEPT);
+        assert_eq!(report.jobs, backtest(past, &question, &mut || true).jobs);
+        assert_eq!(report.looked_at.facts, shorter.jobs.len() as u64);
+    }
+    let bytes = Limits { bytes: 8_000, ..Limits::default() };
+    let report = story.report_within("09:00:00", bytes, &[&gate]);
+    assert!(report.looked_at.cut.is_some_and(|cut| cut.by == CutBy::Bytes), "{report:?}");
+    assert_eq!(story.report_within("09:00:00", Limits::default(), &[&gate]).jobs, all.jobs);
+}
+
+#[test]
+fn what_cannot_be_read_is_counted_and_told() {
+    let mut story = busy_day();
+    let broken = format!("acme.approval.{}", JobId::of(ReleaseId(derive(&["x"])), 1));
+    story.change("09:30:00", broken.clone(), Some(b"{".to_vec()));
+    let question = question("09:00:00", &[&policy("anyApproval: { minApprovals: 1 }")]);
+    let mut reading = Reading::of(question.since, question.until, Limits::default());
+    for sequence in 1..=7 {
+        assert!(reading.fact(at("09:00:00"), sequence, "ctrlplane.job.acme.j", b"{}").is_continue());
+    }
+    story.catalog.sort_by_key(|change| change.at);
+    for change in &story.catalog {
+        assert!(reading.change(change.clone()).is_continue());
+    }
+    let unreadable = backtest(reading.finish(KEPT), &question, &mut || true).looked_at.unreadable;
+    assert_eq!((unreadable.facts, unreadable.changes), (7, 1));
+    let first: Vec<u64> = unreadable.first.iter().map(|message| message.sequence).collect();
+    assert_eq!(first, [1, 2, 3, 4, 5], "the first are told one by one");
+    assert!(unreadable.first.iter().all(|message| !message.why.is_empty()));
+}
+
+#[test]
+fn it_is_cut_between_instants_when_there_is_no_time_left() {
+    let story = busy_day();
+    let question = question("09:00:00", &[&policy(WINDOW)]);
+    let past = || Past::of(story.catalog.clone(), story.jobs.clone(), KEPT);
+    let whole = backtest(past(), &question, &mut || true);
+    let mut seen = Vec::new();
+    for steps in 0.. {
+        let mut left = steps;
+        let mut keep_going = || {
+            left -= 1;
+            left >= 0
+        };
+        let report = backtest(past(), &question, &mut keep_going);
+        let Some(Cut { at, by }) = report.looked_at.cut else {
+            assert_eq!(report, whole);
+            break;
+        };
+        assert_eq!((by, report.until), (CutBy::Time, at));
+        // All three that were asked for at one instant, or none of them.
+        assert_eq!(report.jobs.len() % 3, 0, "{report:?}");
+        assert!(report.jobs.iter().all(|job| job.requested_at < at));
+        seen.push(report.jobs.len());
+    }
+    assert!(seen.is_sorted() && seen.contains(&3) && seen.contains(&6), "{seen:?}");
 }

@@ -15,7 +15,7 @@ pub use delivery::{
     VersionStatus,
 };
 pub use policy::{
-    AnyApproval, DeploymentDependency, EnvironmentProgression, Policy, PolicyRule, VersionSelector,
+    AnyApproval, DeploymentDependency, EnvironmentProgression, Policy, PolicyRule, VersionSelector, built_in,
 };
 pub use recovery::{
     BackoffStrategy, DatadogMetric, HttpMetric, Metric, MetricProvider, PrometheusMetric, Retry, Rollback,

@@ -27,6 +27,20 @@ pub struct Policy {
     pub rules: Vec<PolicyRule>,
 }
 
+/// The gates that hold without any policy, by the names that decisions give them. Nobody skips them.
+pub mod built_in {
+    /// What the version needs must run on the resource.
+    pub const VERSION_DEPENDENCY: &str = "versionDependency";
+    /// Every variable must have a value.
+    pub const VARIABLES: &str = "variables";
+    /// Nothing new starts while a freeze is on.
+    pub const FREEZE: &str = "freeze";
+    /// Where a version is pinned, no other may go.
+    pub const PIN: &str = "pin";
+    /// All of them.
+    pub const ALL: [&str; 4] = [VERSION_DEPENDENCY, VARIABLES, FREEZE, PIN];
+}
+
 macro_rules! rules {
     ($($(#[$doc:meta])* $name:ident = $word:literal),+ $(,)?) => {
         /// One rule. In manifests a map with one key: the rule's name.
@@ -43,6 +57,11 @@ macro_rules! rules {
                 match self { $(PolicyRule::$name(_) => $word),+ }
             }
         }
+
+        $(impl $name {
+            /// The rule's name as manifests and explanations write it.
+            pub const RULE: &'static str = $word;
+        })+
     };
 }
 
@@ -72,14 +91,16 @@ rules! {
 impl PolicyRule {
     /// The names of the rules that are gates.
     pub const GATES: &'static [&'static str] = &[
-        "anyApproval",
-        "environmentProgression",
-        "gradualRollout",
-        "deploymentWindow",
-        "versionCooldown",
-        "versionSelector",
-        "deploymentDependency",
+        AnyApproval::RULE,
+        EnvironmentProgression::RULE,
+        GradualRollout::RULE,
+        DeploymentWindow::RULE,
+        VersionCooldown::RULE,
+        VersionSelector::RULE,
+        DeploymentDependency::RULE,
     ];
+    /// The names of the rules that say what happens afterwards.
+    pub const AFTERWARDS: &'static [&'static str] = &[Retry::RULE, Rollback::RULE, Verification::RULE];
 
     /// Whether it says if a version may go. The others say what happens afterwards, and cannot be skipped.
     pub fn is_gate(&self) -> bool {

@@ -5,9 +5,6 @@ mod rules;
 mod variables;
 mod verification;
 
-#[cfg(test)]
-pub(super) use control::AFTERWARDS;
-
 use super::{Problem, secrets};
 use crate::dispatch::{AGENT_ONLY_KEYS, AGENT_SELECTOR_VARIABLES, CONTEXT_NAMES};
 use crate::entity::{

@@ -5,14 +5,21 @@ use crate::model::scene::Remembered;
 use crate::subject;
 use crate::worlds::Plan;
 use crate::worlds::account::{World, rollouts, workspace};
-use crate::worlds::strategies::{gate, plan, policy, rule};
+use crate::worlds::strategies::{afterwards, gate, plan, policy, rule};
 use domain::catalog::Catalog;
-use domain::decision::{ConsideredVersion, RuleVerdict, Verdict};
-use domain::entity::{Entity, Freeze, Pin, Policy, PolicyRule, Record, Skip};
+use domain::decision::{ConsideredVersion, RuleVerdict, Verdict, VerificationResult};
+use domain::entity::{
+    AnyApproval, DeploymentDependency, DeploymentVariable, DeploymentWindow, Entity, EnvironmentProgression,
+    Freeze, GradualRollout, Pin, Policy, PolicyRule, Record, Retry, Rollback, Skip, Verification,
+    VersionCooldown, VersionDependency, built_in,
+};
 use domain::evaluate::{Facts, Outcome, same_decision};
 use domain::id::{FreezeId, PinId, PolicyId, SkipId};
 use domain::target::TargetKey;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use std::collections::BTreeSet;
 
 fn config() -> ProptestConfig {
     let all = ProptestConfig::default();
@@ -63,7 +70,7 @@ proptest! {
     fn one_more_gate_never_allows_more(plan in plan(40), gate in gate()) {
         at_the_end(&plan, |world, target| {
             let before = world.decide(target);
-            put_gate(world, gate.clone());
+            put_rule(world, gate.clone());
             no_more(&before, &world.decide(target))
         })?;
     }
@@ -82,9 +89,101 @@ proptest! {
     }
 
     #[test]
+    fn a_dependency_of_a_version_or_a_variable_without_a_value_never_allows_more(
+        plan in plan(40), needs in any::<bool>()
+    ) {
+        at_the_end(&plan, |world, target| {
+            let before = world.decide(target);
+            if needs { put_dependencies(world, target) } else { put_variable(world, target) }
+            let after = world.decide(target);
+            no_more(&before, &after)?;
+            let name = if needs { built_in::VERSION_DEPENDENCY } else { built_in::VARIABLES };
+            let asked = |told: &ConsideredVersion| told.rules.iter().any(|rule| rule.rule == name);
+            match after.decision.considered.iter().find(|told| !asked(told) && !comes_back(told)) {
+                Some(told) => Err(format!("{name} says nothing to {told:?}")),
+                None => Ok(()),
+            }
+        })?;
+    }
+
+    #[test]
+    fn a_rule_for_after_a_job_lets_nothing_pass_but_what_ran_before(plan in plan(40), rule in afterwards()) {
+        at_the_end(&plan, |world, target| {
+            let before = world.decide(target);
+            put_rule(world, rule.clone());
+            let mut after = world.decide(target);
+            // A rollback brings back what ran here, gates or not. One more retry may put a rollback off.
+            after.decision.considered.retain(|told| !comes_back(told));
+            let mut was = before.clone();
+            if rule.retry().is_some() {
+                was.decision.considered.retain(|told| verdicts_of(told, Rollback::RULE).next().is_none());
+            }
+            no_more(&was, &after)?;
+            no_sooner(&before, &after, &rule)
+        })?;
+    }
+
+    #[test]
     fn a_skip_of_one_rule_leaves_the_others(plan in plan(40), nth in 0usize..99) {
         at_the_end(&plan, |world, target| skip_one(world, target, nth))?;
     }
+}
+
+/// Laws about rules that no world has hold for nothing.
+#[test]
+fn every_rule_has_its_say_in_the_worlds() {
+    const WORLDS_MAX: usize = 400;
+    // What rules say: their names, and in one word what. A verification says nothing to a version: it measures.
+    let gates_and_more = PolicyRule::NAMES.iter().copied().filter(|name| *name != Verification::RULE);
+    let all = gates_and_more.chain([built_in::VERSION_DEPENDENCY, built_in::FREEZE, built_in::PIN]);
+    let mut missing: BTreeSet<(String, &str)> =
+        all.flat_map(|name| [(name.to_owned(), "allow"), (name.to_owned(), "no")]).collect();
+    let timed = [
+        EnvironmentProgression::RULE,
+        GradualRollout::RULE,
+        DeploymentWindow::RULE,
+        VersionCooldown::RULE,
+        Retry::RULE,
+        built_in::FREEZE,
+    ];
+    missing.extend(timed.map(|name| (name.to_owned(), "wait until")));
+    missing.insert(("a skipped rule".to_owned(), "allow"));
+    missing.extend(
+        ["running", "passed", "failed", "inconclusive"].map(|what| ("verification".to_owned(), what)),
+    );
+    let (mut runner, worlds) = (TestRunner::deterministic(), plan(60));
+    for _ in 0..WORLDS_MAX {
+        let plan = worlds.new_tree(&mut runner).unwrap().current();
+        let look = |world: &mut World, target: &TargetKey| {
+            let outcome = world.decide(target);
+            for rule in outcome.decision.considered.iter().flat_map(|told| &told.rules) {
+                let what = if rule.verdict.allows() { "allow" } else { "no" };
+                missing.remove(&(rule.rule.clone(), what));
+                if matches!(rule.verdict, Verdict::Wait { until: Some(_) }) {
+                    missing.remove(&(rule.rule.clone(), "wait until"));
+                }
+                if rule.skipped_by.is_some() {
+                    missing.remove(&("a skipped rule".to_owned(), what));
+                }
+            }
+            for known in &outcome.decision.verifications {
+                let what = match known.result {
+                    VerificationResult::Running => "running",
+                    VerificationResult::Passed => "passed",
+                    VerificationResult::Inconclusive => "inconclusive",
+                    VerificationResult::Failed => "failed",
+                };
+                missing.remove(&("verification".to_owned(), what));
+            }
+            world.keep(target, outcome, Remembered::default());
+            Ok(())
+        };
+        live(&plan, look).unwrap();
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("what no rule ever says in {WORLDS_MAX} worlds: {missing:?}");
 }
 
 /// Lives through a world without looking closely, then holds something against each of its targets.
@@ -114,6 +213,7 @@ fn lawful_look(world: &mut World, target: &TargetKey) -> Result<(), String> {
     let outcome = world.decide(target);
     let name = world.name(target);
     tell_look(world, &name, &outcome);
+    same(&outcome, &world.decide(target)).map_err(|why| format!("the same, asked twice, says {why}"))?;
     reasons(&outcome)?;
     waits(world, &outcome)?;
     if let Some(before) = world.decided.get(target) {
@@ -168,18 +268,54 @@ fn waits(world: &World, outcome: &Outcome) -> Result<(), String> {
             }
         }
     }
+    let chosen = decision.considered.iter().find(|told| Some(told.version) == desired);
+    let retries: Vec<_> = chosen.into_iter().flat_map(|told| verdicts_of(told, Retry::RULE)).collect();
+    let again_at = retries.iter().filter_map(|rule| match rule.verdict {
+        Verdict::Wait { until } => Some(until),
+        Verdict::Allow | Verdict::Deny => None,
+    });
+    let denied = retries.iter().any(|rule| rule.verdict == Verdict::Deny);
+    match again_at.max().filter(|_| !denied) {
+        Some(None) => Err("a retry waits for nothing".to_owned()),
+        Some(Some(at)) if decision.next_look.is_none_or(|next| next > at) => {
+            Err(format!("nobody is woken for the retry at {at}"))
+        }
+        Some(Some(_)) | None => Ok(()),
+    }
+}
+
+fn verdicts_of<'a>(told: &'a ConsideredVersion, name: &str) -> impl Iterator<Item = &'a RuleVerdict> {
+    told.rules.iter().filter(move |rule| rule.rule == name)
+}
+
+/// Whether a rollback brings it back.
+fn comes_back(told: &ConsideredVersion) -> bool {
+    verdicts_of(told, Rollback::RULE).any(|rule| rule.verdict.allows())
+}
+
+/// "Where several policies have the rule, all must allow": one more asks for no job that was not asked for.
+fn no_sooner(before: &Outcome, after: &Outcome, rule: &PolicyRule) -> Result<(), String> {
+    let governed = before
+        .decision
+        .considered
+        .iter()
+        .any(|told| verdicts_of(told, Retry::RULE).any(|rule| rule.policy.is_some()));
+    let as_held = before.decision.held == after.decision.held;
+    if rule.retry().is_some() && governed && as_held && before.request.is_none() && after.request.is_some() {
+        return Err(format!("it is tried sooner:\n{before:?}\n{after:?}"));
+    }
     Ok(())
 }
 
 fn waits_for_events(rule: &str) -> bool {
     let rules = [
-        "anyApproval",
-        "environmentProgression",
-        "gradualRollout",
-        "deploymentDependency",
-        "versionDependency",
-        "versionCooldown",
-        "freeze",
+        AnyApproval::RULE,
+        EnvironmentProgression::RULE,
+        GradualRollout::RULE,
+        DeploymentDependency::RULE,
+        VersionCooldown::RULE,
+        built_in::VERSION_DEPENDENCY,
+        built_in::FREEZE,
     ];
     rules.contains(&rule)
 }
@@ -227,9 +363,42 @@ fn put_policy(world: &mut World, spec: Policy) {
     world.put(Entity::Policy(Record { meta, spec }));
 }
 
-fn put_gate(world: &mut World, gate: PolicyRule) {
+fn put_rule(world: &mut World, rule: PolicyRule) {
     let selector = "true".to_owned();
-    put_policy(world, Policy { description: None, selector, priority: 0, enabled: true, rules: vec![gate] });
+    put_policy(world, Policy { description: None, selector, priority: 0, enabled: true, rules: vec![rule] });
+}
+
+/// Every version of the deployment needs one thing more on the resource.
+fn put_dependencies(world: &mut World, target: &TargetKey) {
+    let other = [0, 1].map(crate::worlds::account::deployment).into_iter().find(|d| *d != target.deployment);
+    let needs =
+        VersionDependency { deployment: other.unwrap(), version_selector: "version.tag == 'v2'".to_owned() };
+    let versions = world.entities.values().filter_map(|entity| match entity {
+        Entity::Version(version) if version.spec.deployment == target.deployment => Some(version.clone()),
+        _ => None,
+    });
+    let versions: Vec<_> = versions.collect();
+    for mut version in versions {
+        version.spec.dependencies.push(needs.clone());
+        world.put(Entity::Version(version));
+    }
+}
+
+/// The deployment declares a variable that has a value nowhere.
+fn put_variable(world: &mut World, target: &TargetKey) {
+    let deployment = world.entities.values().find_map(|entity| match entity {
+        Entity::Deployment(known) if known.meta.id == target.deployment.0 => Some(known.clone()),
+        _ => None,
+    });
+    let mut deployment = deployment.unwrap();
+    let key = "lacking".to_owned();
+    deployment.spec.variables.push(DeploymentVariable {
+        key,
+        description: None,
+        default: None,
+        values: vec![],
+    });
+    world.put(Entity::Deployment(deployment));
 }
 
 fn put_freeze(world: &mut World) {
@@ -258,9 +427,6 @@ fn put_pin(world: &mut World, target: &TargetKey, nth: usize) {
     }
 }
 
-/// What cannot be skipped.
-const AFTER_A_JOB: [&str; 3] = ["retry", "rollback", "verification"];
-
 /// Skips the n-th rule of the n-th version that is considered.
 fn skip_one(world: &mut World, target: &TargetKey, nth: usize) -> Result<(), String> {
     let before = world.decide(target);
@@ -270,7 +436,7 @@ fn skip_one(world: &mut World, target: &TargetKey, nth: usize) -> Result<(), Str
         .rules
         .iter()
         .filter(|rule| rule.policy.is_some() && PolicyRule::NAMES.contains(&rule.rule.as_str()))
-        .filter(|rule| !AFTER_A_JOB.contains(&rule.rule.as_str()))
+        .filter(|rule| !PolicyRule::AFTERWARDS.contains(&rule.rule.as_str()))
         .collect();
     let Some(gate) = gates.get(nth % gates.len().max(1)) else { return Ok(()) };
     if gate.skipped_by.is_some() {
@@ -299,9 +465,9 @@ fn skip_one(world: &mut World, target: &TargetKey, nth: usize) -> Result<(), Str
         return Err(format!("skipped, but {skipped:?}"));
     }
     // A rollout starts when the last of the others is met: it alone may say otherwise.
-    let others = version.rules.iter().filter(|rule| rule.rule != "gradualRollout");
+    let others = version.rules.iter().filter(|rule| rule.rule != GradualRollout::RULE);
     for other in others.filter(|rule| (rule.policy, rule.rule_index) != (gate.policy, gate.rule_index)) {
-        if AFTER_A_JOB.contains(&other.rule.as_str()) {
+        if PolicyRule::AFTERWARDS.contains(&other.rule.as_str()) {
             continue;
         }
         let now = verdict(now, other);

@@ -3,13 +3,8 @@
 use super::Found;
 use super::rules::TARGET_VARIABLES;
 use crate::Timestamp;
-use crate::entity::{Freeze, Meta, Pin, PolicyRule, Redeploy, RolloutControl, Skip};
+use crate::entity::{Freeze, Meta, Pin, PolicyRule, Redeploy, RolloutControl, Skip, built_in};
 use crate::near::did_you_mean;
-
-/// The rules that say what happens afterwards: they hold nothing up, so there is nothing to skip.
-pub(in crate::manifest) const AFTERWARDS: [&str; 3] = ["retry", "rollback", "verification"];
-/// What holds versions up without any policy. Nobody skips it.
-const BUILT_IN: [&str; 4] = ["versionDependency", "variables", "freeze", "pin"];
 
 impl Found {
     pub(super) fn skip(&mut self, meta: &Meta, spec: &Skip) {
@@ -17,7 +12,8 @@ impl Found {
         let rule = spec.rule.as_str();
         if !gates().any(|gate| gate == rule) {
             let all = format!("what can be skipped is {}", gates().collect::<Vec<_>>().join(", "));
-            let (message, hint) = if AFTERWARDS.contains(&rule) || BUILT_IN.contains(&rule) {
+            // What happens afterwards holds nothing up: there is nothing to skip.
+            let (message, hint) = if PolicyRule::AFTERWARDS.contains(&rule) || built_in::ALL.contains(&rule) {
                 (format!("`{rule}` cannot be skipped"), all)
             } else {
                 (format!("there is no rule `{rule}`"), did_you_mean(rule, gates()).unwrap_or(all))

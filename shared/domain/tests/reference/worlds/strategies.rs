@@ -25,7 +25,7 @@ pub(crate) fn plan(steps: usize) -> impl Strategy<Value = Plan> {
         prop::bool::weighted(0.2),
         prop::collection::vec(resource, 1..6),
         prop::collection::vec(policy(), 0..6),
-        prop::collection::vec(step(), 4..steps),
+        prop::collection::vec(prop_oneof![19 => step().prop_map(|step| vec![step]), 1 => round()], 4..steps),
     )
         .prop_map(|(begins_at, supersede, api_apart, resources, policies, steps)| Plan {
             begins_at,
@@ -33,7 +33,7 @@ pub(crate) fn plan(steps: usize) -> impl Strategy<Value = Plan> {
             api_apart,
             resources,
             policies,
-            steps,
+            steps: steps.concat(),
         })
 }
 
@@ -62,7 +62,11 @@ pub(crate) fn policy() -> impl Strategy<Value = PolicyPlan> {
 }
 
 pub(crate) fn rule() -> BoxedStrategy<PolicyRule> {
-    prop_oneof![4 => gate(), 2 => retry(), 2 => rollback(), 2 => Just(verification())].boxed()
+    prop_oneof![4 => gate(), 6 => afterwards()].boxed()
+}
+
+pub(crate) fn afterwards() -> BoxedStrategy<PolicyRule> {
+    prop_oneof![retry(), rollback(), Just(verification())].boxed()
 }
 
 pub(crate) fn gate() -> BoxedStrategy<PolicyRule> {
@@ -273,6 +277,23 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         5 => Just(Step::EndAll),
         1 => n.prop_map(|job| Step::Again { job }),
     ]
+}
+
+/// A version goes as far as it may, and then the next one, well or badly: where this happens to a target, there is
+/// something to roll back to and to rest from.
+fn round() -> impl Strategy<Value = Vec<Step>> {
+    let badly = || end().prop_map(|end| vec![end, Step::LookAll]);
+    (0usize..2, prop::bool::weighted(0.5), prop::collection::vec(badly(), 0..3)).prop_map(
+        |(deployment, well, badly)| {
+            let version = || Step::Version { deployment, depends: false };
+            let mut steps = vec![version(), Step::LookAll];
+            if well {
+                steps.extend([Step::EndAll, Step::LookAll, version(), Step::LookAll]);
+            }
+            steps.extend(badly.concat());
+            steps
+        },
+    )
 }
 
 fn status() -> impl Strategy<Value = Step> {
