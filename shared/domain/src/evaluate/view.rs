@@ -44,11 +44,14 @@ pub struct DeploymentView<'a> {
     pub(super) selection_problems: Vec<SelectionProblem>,
     variables: Resolver<'a>,
     /// The last release that was asked for: several rules ask for it, one after the other.
-    release: RefCell<Option<((TargetKey, VersionId), Result<ReleaseId, String>)>>,
+    release: RefCell<Option<KnownRelease>>,
     pub(super) freezes: Vec<&'a Record<Freeze>>,
     /// Most workspaces have none: then no target's key need be made.
     has_redeploys: bool,
 }
+
+/// The release a version makes on a target, or why it makes none.
+type KnownRelease = (TargetKey, VersionId, Result<ReleaseId, String>);
 
 /// One target with what it consists of.
 pub(super) struct Place<'a> {
@@ -121,8 +124,8 @@ impl<'a> DeploymentView<'a> {
 
     /// The release a version makes on the target.
     pub(super) fn release_of(&self, key: &TargetKey, version: VersionId) -> Result<ReleaseId, String> {
-        if let Some((of, release)) = &*self.release.borrow()
-            && *of == (*key, version)
+        if let Some((target, of, release)) = &*self.release.borrow()
+            && (target, *of) == (key, version)
         {
             return release.clone();
         }
@@ -130,7 +133,7 @@ impl<'a> DeploymentView<'a> {
             Ok(variables) => Ok(release_id(key, version, variables)),
             Err(why) => Err(why.to_string()),
         });
-        *self.release.borrow_mut() = Some(((*key, version), release.clone()));
+        *self.release.borrow_mut() = Some((*key, version, release.clone()));
         release
     }
 
