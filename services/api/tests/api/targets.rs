@@ -65,6 +65,8 @@ fn decision() -> TargetDecision {
         earlier: Default::default(),
         held: Default::default(),
         redeployed: Default::default(),
+        waits_for: Default::default(),
+        places: Default::default(),
         verifications: Default::default(),
     }
 }
