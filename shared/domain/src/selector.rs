@@ -10,6 +10,7 @@ use cel::context::VariableResolver;
 use cel::{Context, Env, Program, Value as Cel};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 /// Longest accepted expression, in bytes: the parser recurses, and CEL has no evaluation budget.
@@ -21,6 +22,7 @@ pub struct Selector {
     source: Arc<str>,
     program: Arc<Program>,
     used: Arc<BTreeSet<String>>,
+    number: u64,
 }
 
 /// Why a selector cannot be compiled or evaluated; a sentence for people.
@@ -71,7 +73,20 @@ impl Selector {
             SelectorError(format!("`{source}` is no expression: {}", messages.join("; ")))
         })?;
         let used = check::names(program.expression(), variables)?;
-        Ok(Self { source: source.into(), program: Arc::new(program), used: Arc::new(used) })
+        // What is compiled again gets another number, so that an answer kept under it is never another text's.
+        static COMPILED: AtomicU64 = AtomicU64::new(0);
+        let number = COMPILED.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { source: source.into(), program: Arc::new(program), used: Arc::new(used), number })
+    }
+
+    /// Names it and its copies, as long as this process lives.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether what it says depends on this variable and no other.
+    pub(crate) fn is_only_about(&self, variable: &str) -> bool {
+        self.used.len() == 1 && self.used.contains(variable)
     }
 
     /// What was compiled.

@@ -7,6 +7,9 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// The length of a uuid in its usual form.
+const UUID: usize = 36;
+
 /// Deployment × environment × resource, within one workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -35,7 +38,6 @@ impl std::str::FromStr for TargetKey {
     type Err = TargetKeyError;
 
     fn from_str(text: &str) -> Result<Self, TargetKeyError> {
-        const UUID: usize = 36;
         let part = |n: usize| text.get(n * (UUID + 1)..n * (UUID + 1) + UUID).ok_or(TargetKeyError);
         let whole = text.len() == 3 * UUID + 2
             && [UUID, 2 * UUID + 1].iter().all(|at| text.as_bytes().get(*at) == Some(&b'-'));
@@ -56,12 +58,32 @@ pub type Variables = BTreeMap<String, Value>;
 /// The release of a version with its variables on a target: same content, same release.
 pub fn release_id(target: &TargetKey, version: VersionId, variables: &Variables) -> ReleaseId {
     let variables = serde_json::to_string(variables).expect("a map of JSON values is JSON");
-    ReleaseId(derive(&["release", &target.to_string(), &version.to_string(), &variables]))
+    let mut place = String::with_capacity(3 * UUID + 2);
+    for (n, id) in [target.resource.0, target.environment.0, target.deployment.0].iter().enumerate() {
+        if n > 0 {
+            place.push('-');
+        }
+        place.push_str(id.hyphenated().encode_lower(&mut [0; UUID]));
+    }
+    let mut buffer = [0; UUID];
+    let version = version.0.hyphenated().encode_lower(&mut buffer);
+    ReleaseId(derive(&["release", &place, version, &variables]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_release_is_named_by_target_version_and_variables() {
+        let id = |name: &str| derive(&[name]);
+        let (deployment, environment) = (DeploymentId(id("d")), EnvironmentId(id("e")));
+        let target = TargetKey { deployment, environment, resource: ResourceId(id("r")) };
+        let version = VersionId(id("v"));
+        let expected = derive(&["release", &target.to_string(), &version.to_string(), r#"{"a":1}"#]);
+        let variables = Variables::from([("a".to_owned(), Value::from(1))]);
+        assert_eq!(release_id(&target, version, &variables), ReleaseId(expected));
+    }
 
     #[test]
     fn a_key_reads_back_what_it_prints() {

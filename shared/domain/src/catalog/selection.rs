@@ -6,7 +6,11 @@ use crate::entity::{Deployment, Environment, Record, Resource};
 use crate::id::{EnvironmentId, ResourceId};
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
+
+/// How many answers are kept of a resource.
+const SAID_MAX: usize = 32;
 
 /// A selector that could not be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +27,14 @@ pub struct SelectionProblem {
 #[derive(Default)]
 pub(super) struct Selection {
     environments: BTreeMap<EnvironmentId, Selected>,
-    resources: BTreeMap<ResourceId, Result<ScopeValue, SelectorError>>,
+    resources: BTreeMap<ResourceId, Seen>,
+}
+
+/// A resource as selectors see it, and what some said of it: both end when it is written again.
+struct Seen {
+    value: Result<ScopeValue, SelectorError>,
+    /// By the selectors' numbers.
+    said: Mutex<Vec<(u64, bool)>>,
 }
 
 struct Selected {
@@ -43,8 +54,8 @@ impl Selection {
             resources: BTreeSet::new(),
             untold: BTreeMap::new(),
         };
-        for (resource, value) in &self.resources {
-            selected.consider(*resource, value);
+        for (resource, seen) in &self.resources {
+            selected.consider(*resource, &seen.value);
         }
         self.environments.insert(id, selected);
     }
@@ -59,7 +70,7 @@ impl Selection {
         for selected in self.environments.values_mut() {
             selected.consider(id, &value);
         }
-        self.resources.insert(id, value);
+        self.resources.insert(id, Seen { value, said: Mutex::default() });
     }
 
     pub(super) fn remove_resource(&mut self, id: ResourceId) {
@@ -71,7 +82,27 @@ impl Selection {
 
     /// A resource as selectors see it.
     pub(super) fn value(&self, resource: ResourceId) -> Option<&Result<ScopeValue, SelectorError>> {
-        self.resources.get(&resource)
+        self.resources.get(&resource).map(|seen| &seen.value)
+    }
+
+    /// Asks a selector that is only about the resource; a yes or no is kept as long as the resource stays as it is.
+    pub(super) fn ask(
+        &self,
+        resource: ResourceId,
+        selector: &Selector,
+        ask: impl FnOnce() -> Result<bool, SelectorError>,
+    ) -> Result<bool, SelectorError> {
+        let Some(seen) = self.resources.get(&resource) else { return ask() };
+        let mut said = seen.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = said.iter().find(|(number, _)| *number == selector.number()) {
+            return Ok(*known);
+        }
+        let answer = ask()?;
+        if said.len() >= SAID_MAX {
+            said.clear();
+        }
+        said.push((selector.number(), answer));
+        Ok(answer)
     }
 
     /// The environments a resource is in, or of which that cannot be told.
@@ -106,7 +137,7 @@ impl Selection {
         let mut resources = Vec::new();
         let mut found = selected.problem(environment_id);
         for id in &selected.resources {
-            let Some(Ok(value)) = self.resources.get(id) else { continue };
+            let Some(Ok(value)) = self.value(*id) else { continue };
             let scope =
                 Scope::default().with("environment", environment.clone()).with("resource", value.clone());
             match selector.matches(&scope) {

@@ -13,7 +13,7 @@ use crate::id::{
     DeploymentId, EnvironmentId, FreezeId, JobAgentId, PinId, PolicyId, RedeployId, RelationshipRuleId,
     ResourceId, RolloutControlId, SkipId, SystemId, TriggerId, VariableSetId, VersionId, WorkspaceId,
 };
-use crate::selector::{Scope, ScopeValue, SelectorError, value_of};
+use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
 use crate::target::TargetKey;
 use crate::token::Slug;
 use crate::trigger_rule::Rule;
@@ -124,6 +124,16 @@ impl WorkspaceCatalog {
     /// A resource as selectors see it, converted when it was written.
     pub(crate) fn resource_value(&self, id: ResourceId) -> Option<&Result<ScopeValue, SelectorError>> {
         self.selection.value(id)
+    }
+
+    /// What a selector that is only about resources says of one, asked once as long as the resource stays as it is.
+    pub(crate) fn ask_of_resource(
+        &self,
+        id: ResourceId,
+        selector: &Selector,
+        ask: impl FnOnce() -> Result<bool, SelectorError>,
+    ) -> Result<bool, SelectorError> {
+        self.selection.ask(id, selector, ask)
     }
 
     /// What was compiled of its texts.

@@ -7,10 +7,10 @@ use crate::catalog::{
 use crate::entity::{Deployment, Environment, Record, Resource, Version};
 use crate::id::ResourceId;
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 use serde_json::json;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use uuid::Uuid;
 
@@ -29,8 +29,8 @@ type Text = (usize, usize, usize);
 /// Selectors and the values they were asked of.
 pub(super) struct Asker<'a> {
     ws: &'a WorkspaceCatalog,
-    selectors: RefCell<HashMap<Text, Rc<Result<Selector, SelectorError>>>>,
-    values: RefCell<HashMap<Uuid, Result<ScopeValue, SelectorError>>>,
+    selectors: RefCell<FxHashMap<Text, Rc<Result<Selector, SelectorError>>>>,
+    values: RefCell<FxHashMap<Uuid, Result<ScopeValue, SelectorError>>>,
 }
 
 /// What a target consists of.
@@ -48,7 +48,17 @@ impl<'a> Asker<'a> {
 
     /// Whether a selector of targets selects this one.
     pub(super) fn of_place(&self, selector: &'a str, parts: Parts<'_>) -> Result<bool, String> {
-        self.ask(selector, PLACE, |selector| self.place(selector, parts))
+        let answer = match &*self.compiled(selector, PLACE) {
+            Ok(selector) => {
+                let ask = || selector.matches(&self.place(selector, parts)?);
+                match selector.is_only_about(RESOURCE) {
+                    true => self.ws.ask_of_resource(ResourceId(parts.resource.meta.id), selector, ask),
+                    false => ask(),
+                }
+            }
+            Err(error) => Err(error.clone()),
+        };
+        answer.map_err(|error| error.to_string())
     }
 
     /// Whether what a selector of targets says is the same for all targets of an environment.

@@ -7,19 +7,20 @@ use crate::Timestamp;
 use crate::id::{JobId, ResourceId, VersionId};
 use crate::job::{JobEvent, JobFact, JobRef, JobStatus, Purpose, Reason, TerminalStatus};
 use crate::target::TargetKey;
-use std::collections::{BTreeSet, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 use std::hash::Hash;
 
 /// How every job stands.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    jobs: HashMap<JobId, JobStanding>,
+    jobs: FxHashMap<JobId, JobStanding>,
     /// Jobs that bring releases.
-    of_target: HashMap<TargetKey, BTreeSet<JobId>>,
-    of_version: HashMap<VersionId, BTreeSet<JobId>>,
+    of_target: FxHashMap<TargetKey, BTreeSet<JobId>>,
+    of_version: FxHashMap<VersionId, BTreeSet<JobId>>,
     /// Jobs that verify what another one brought.
-    verifying: HashMap<JobId, BTreeSet<JobId>>,
-    on_resource: HashMap<ResourceId, BTreeSet<TargetKey>>,
+    verifying: FxHashMap<JobId, BTreeSet<JobId>>,
+    on_resource: FxHashMap<ResourceId, BTreeSet<TargetKey>>,
     sequence: u64,
 }
 
@@ -238,7 +239,7 @@ fn standing_after(fact: &JobFact) -> Standing {
     }
 }
 
-fn remove_from<K: Hash + Eq, V: Ord>(index: &mut HashMap<K, BTreeSet<V>>, key: &K, value: &V) {
+fn remove_from<K: Hash + Eq, V: Ord>(index: &mut FxHashMap<K, BTreeSet<V>>, key: &K, value: &V) {
     if let Some(values) = index.get_mut(key) {
         values.remove(value);
         if values.is_empty() {

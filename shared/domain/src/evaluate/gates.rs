@@ -20,7 +20,8 @@ use crate::entity::{
 };
 use crate::id::{DeploymentId, EnvironmentId, PolicyId, RolloutControlId, VersionId};
 use crate::target::TargetKey;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// The maker of a version, among its metadata.
@@ -32,7 +33,7 @@ pub(super) type Asked = (PolicyId, usize, VersionId, EnvironmentId);
 /// The rollout of a version over the targets of an environment.
 pub(super) struct Rollout<'a> {
     /// The place of each target, from 0.
-    positions: HashMap<TargetKey, usize>,
+    positions: FxHashMap<TargetKey, usize>,
     /// The turns of the targets on which it failed: their offsets in seconds, and their places.
     failed: Vec<(u64, u32)>,
     /// A person's word on it.
@@ -124,13 +125,20 @@ impl<'a> DeploymentView<'a> {
     pub(super) fn deployment_window(
         &self,
         policy: &'a Record<Policy>,
+        index: usize,
         rule: &'a DeploymentWindow,
         has_run: bool,
     ) -> Ruling {
-        match self.ws.compiled().calendar(rule, policy.meta.created_at) {
+        let asked = (PolicyId(policy.meta.id), index, has_run);
+        if let Some(known) = self.windows.borrow().get(&asked) {
+            return known.clone();
+        }
+        let ruling = match self.ws.compiled().calendar(rule, policy.meta.created_at) {
             Ok(calendar) => deployment_window::judge(rule, &calendar.at(self.now), has_run),
             Err(error) => Ruling::deny(format!("the window cannot be evaluated: {error}")),
-        }
+        };
+        self.windows.borrow_mut().insert(asked, ruling.clone());
+        ruling
     }
 
     pub(super) fn deployment_dependency(&self, rule: &'a DeploymentDependency, place: &Place<'a>) -> Ruling {

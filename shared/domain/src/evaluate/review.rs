@@ -192,7 +192,7 @@ pub(super) fn rulings<'a>(
                     if has_run && skip(policy, index).is_none() {
                         windows.push((policy, rule));
                     }
-                    view.deployment_window(policy, rule, has_run)
+                    view.deployment_window(policy, index, rule, has_run)
                 }
                 PolicyRule::VersionCooldown(rule) => {
                     let (active, last) = (history.on_its_way(), history.last_deploy());

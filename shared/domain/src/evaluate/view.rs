@@ -19,8 +19,9 @@ use crate::id::{DeploymentId, EnvironmentId, PolicyId, RedeployId, ReleaseId, Ve
 use crate::target::{TargetKey, release_id};
 use crate::token::Slug;
 use crate::variables::Resolver;
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use uuid::Uuid;
 
@@ -36,9 +37,11 @@ pub struct DeploymentView<'a> {
     versions: Vec<&'a Record<Version>>,
     pub(super) targets: BTreeMap<EnvironmentId, BTreeSet<TargetKey>>,
     pub(super) asker: Asker<'a>,
-    pub(super) remembered: RefCell<HashMap<Asked, Ruling>>,
-    pub(super) rollouts: RefCell<HashMap<Asked, Rc<Rollout<'a>>>>,
-    selected: RefCell<HashMap<(PolicyId, EnvironmentId), Result<bool, String>>>,
+    pub(super) remembered: RefCell<FxHashMap<Asked, Ruling>>,
+    /// What windows say, to targets on which something has run and to others.
+    pub(super) windows: RefCell<FxHashMap<(PolicyId, usize, bool), Ruling>>,
+    pub(super) rollouts: RefCell<FxHashMap<Asked, Rc<Rollout<'a>>>>,
+    selected: RefCell<FxHashMap<(PolicyId, EnvironmentId), Result<bool, String>>>,
     policies: Vec<&'a Record<Policy>>,
     /// Why it cannot be told what is selected.
     pub(super) selection_problems: Vec<SelectionProblem>,
@@ -89,6 +92,7 @@ impl<'a> DeploymentView<'a> {
             targets,
             asker: Asker::of(ws),
             remembered: RefCell::default(),
+            windows: RefCell::default(),
             rollouts: RefCell::default(),
             selected: RefCell::default(),
             policies,
