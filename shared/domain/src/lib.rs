@@ -27,6 +27,7 @@ pub mod trigger;
 pub mod trigger_rule;
 pub mod variables;
 pub mod verification;
+pub mod webhook;
 pub mod window;
 
 /// A moment in UTC; RFC 3339 on the wire.
