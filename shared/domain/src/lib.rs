@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod backtest;
+pub mod budget;
 pub mod catalog;
 pub mod command;
 pub mod decision;

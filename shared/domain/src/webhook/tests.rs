@@ -68,7 +68,11 @@ fn while_nobody_answers_one_is_asked_for_and_then_all() {
     take_in(&mut account, vec![attempt(1, "a", 1, 0), attempt(2, "b", 2, 503), attempt(3, "c", 3, 0)]);
     assert_eq!(asked(&mut account, 10), ["a"]);
     take_in(&mut account, vec![repeat(4, "a", 11, 0)]);
-    assert_eq!(asked(&mut account, 12), ["a"], "again at the next look: it finds out whether somebody is back");
+    assert_eq!(
+        asked(&mut account, 12),
+        ["a"],
+        "again at the next look: it finds out whether somebody is back"
+    );
     take_in(&mut account, vec![repeat(5, "a", 13, 202)]);
     assert_eq!(asked(&mut account, 14), ["b", "c"]);
     assert_eq!(asked(&mut account, 15), [""; 0], "they are on their way");
@@ -128,8 +132,7 @@ fn a_webhook_is_relied_on_while_nothing_is_missing_and_what_we_read_comes() {
     assert_eq!(account.health(at(10)), Health::Failing);
     take_in(&mut account, vec![repeat(4, "b", 8, 202)]);
     assert_eq!(account.health(at(10)), Health::Arriving);
-    account.trouble =
-        Some(Trouble { kind: TroubleKind::Refused, message: "403".to_owned(), since: at(9) });
+    account.trouble = Some(Trouble { kind: TroubleKind::Refused, message: "403".to_owned(), since: at(9) });
     assert_eq!(account.health(at(10)), Health::Unknown);
 }
 
