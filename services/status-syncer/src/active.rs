@@ -3,7 +3,7 @@
 
 use crate::breaker::{LostBreaker, Ruling};
 use crate::folded::drop_context;
-use crate::pace::{self, Webhooks};
+use crate::pace::{self, News, Webhooks};
 use crate::settings::{Deadlines, Sweep};
 use bus::Known;
 use domain::Timestamp;
@@ -20,7 +20,8 @@ pub(crate) struct Actives {
     jobs: HashMap<JobId, Active>,
     due: BTreeSet<(Timestamp, JobId)>,
     unknown: BTreeSet<JobId>,
-    webhooks: HashMap<Slug, Timestamp>,
+    /// When news of each platform last came.
+    news: HashMap<Slug, News>,
     /// What platforms' logs say of webhooks, by their keys in the bucket.
     accounts: HashMap<String, Account>,
     lost: LostBreaker,
@@ -201,9 +202,9 @@ impl Actives {
     ) -> Option<Look> {
         let state = active.state.as_ref()?;
         let dispatch = &state.assigned.as_ref()?.dispatch;
-        let heard = self.webhooks.get(&dispatch.platform).copied();
+        let news = self.news.get(&dispatch.platform).copied().unwrap_or_default();
         let health = health.get(&dispatch.agent).copied().unwrap_or(Health::Unknown);
-        let webhooks = Webhooks::judge(health, heard, now, settings);
+        let webhooks = Webhooks::judge(health, news, now, settings);
         let interval = pace::interval(&state.phase, webhooks, settings)?;
         let confirmed = state.confirmed_at.map_or(state.phase_since, |at| at.max(state.phase_since));
         let slot = (interval, pace::slot(state.job.id, now, interval));
@@ -264,15 +265,15 @@ impl Actives {
             | JobFact::CancelSent { .. }
             | JobFact::RetryRequested { .. } => return,
         };
-        match source {
-            Source::Webhook => {}
-            Source::Read | Source::Ctrlplane => return,
-        }
         let state = self.jobs.get(&event.job.id).and_then(|active| active.state.as_ref());
         let assigned = state.and_then(|state| state.assigned.as_ref()).map(|a| a.dispatch.platform.clone());
         if let Some(platform) = assigned.or_else(|| external.as_ref().map(|run| run.platform.clone())) {
-            let last = self.webhooks.entry(platform).or_insert(event.at);
-            *last = event.at.max(*last);
+            let news = self.news.entry(platform).or_default();
+            match source {
+                Source::Webhook => news.heard = news.heard.max(Some(event.at)),
+                Source::Read => news.looked_up = news.looked_up.max(Some(event.at)),
+                Source::Ctrlplane => {}
+            }
         }
     }
 }

@@ -35,6 +35,15 @@ impl Webhooks {
     }
 }
 
+/// When a platform's news last came, and how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct News {
+    /// By a webhook.
+    pub(crate) heard: Option<Timestamp>,
+    /// By looking.
+    pub(crate) looked_up: Option<Timestamp>,
+}
+
 /// How many seconds may pass between two looks at a job; `None`: there is nothing to look at yet, or any more.
 pub(crate) fn interval(phase: &Phase, webhooks: Webhooks, settings: &Sweep) -> Option<u32> {
     let running = match webhooks {
@@ -96,7 +105,7 @@ mod tests {
     fn webhooks_arrive_while_the_last_is_not_long_ago() {
         let settings = Sweep::default();
         let now = Timestamp::UNIX_EPOCH + TimeDelta::days(1);
-        let judged = |health, last| Webhooks::judge(health, last, now, &settings);
+        let judged = |health, heard| Webhooks::judge(health, News { heard, looked_up: None }, now, &settings);
         let (lately, long_ago) = (Some(now - TimeDelta::seconds(600)), Some(now - TimeDelta::seconds(601)));
         assert_eq!(judged(Health::Unknown, None), Webhooks::Silent);
         assert_eq!(judged(Health::Unknown, lately), Webhooks::Arrive);
@@ -105,6 +114,11 @@ mod tests {
             assert_eq!(judged(Health::Arriving, last), Webhooks::Arrive, "nothing happened");
             assert_eq!(judged(Health::Failing, last), Webhooks::Silent, "something is missing");
         }
+        let found = News { heard: long_ago, looked_up: lately };
+        let removed = Webhooks::judge(Health::Arriving, found, now, &settings);
+        assert_eq!(removed, Webhooks::Silent, "looking finds what no webhook brings");
+        let faster = News { heard: lately, looked_up: Some(now) };
+        assert_eq!(Webhooks::judge(Health::Arriving, faster, now, &settings), Webhooks::Arrive);
     }
 
     #[test]

@@ -183,8 +183,8 @@ async fn what_nobody_took_is_asked_for_until_somebody_does() {
             .wait_for_delivery(SOON, |delivery| delivery.redelivery && delivery.failed())
             .await
             .unwrap();
-        let asked =
-            scene.fake.deliveries().iter().filter(|delivery| delivery.redelivery).map(|d| d.guid.clone());
+        let deliveries = scene.fake.deliveries();
+        let asked = deliveries.iter().filter(|delivery| delivery.redelivery).map(|one| one.guid.clone());
         let asked: std::collections::BTreeSet<String> = asked.collect();
         assert_eq!(asked.len(), 1, "while nobody answers, one finds out");
         receiver.answer(202);
