@@ -53,6 +53,7 @@ enum Step {
     Frozen(Place),
     Is { place: Place, status: String },
     Says { place: Place, text: String },
+    Tells { place: Place, text: String },
     NoJob { tag: String, environment: String },
     Retried { place: Place, times: usize, pauses: Vec<i64> },
     BroughtBack(Place),
@@ -139,6 +140,9 @@ impl Step {
             }
             [tag, "is", "held", "in", environment, "on", resource, "because"] => {
                 Step::HeldBack { place: place(tag, environment, resource), why: quoted }
+            }
+            [tag, "tells", "in", environment, "on", resource, "that"] => {
+                Step::Tells { place: place(tag, environment, resource), text: quoted }
             }
             ["no", "job", "of", tag, "in", environment] => {
                 Step::NoJob { tag: (*tag).to_owned(), environment: (*environment).to_owned() }
@@ -246,6 +250,11 @@ async fn attempt(system: &System, step: &Step, pushed: &mut Option<String>) -> R
         }
         Step::BroughtBack(place) => recovery::brought_back(&explained(system, place).await?, &place.tag),
         Step::HeldBack { place, why } => recovery::held(&explained(system, place).await?, &place.tag, why),
+        Step::Tells { place, text } => {
+            let job = job_at(system, place).await?;
+            let message = job["message"].as_str().unwrap_or_default();
+            if message.contains(text) { Ok(()) } else { Err(format!("{job:#}")) }
+        }
         Step::NoJob { tag, environment } => {
             let jobs = system.client.jobs().await?;
             let found =

@@ -4,6 +4,7 @@
 
 mod crash;
 mod layers;
+mod missed;
 mod permissions;
 mod replicas;
 mod stories;

@@ -6,6 +6,7 @@ mod approvals;
 mod auth;
 mod backtest;
 mod dead_letters;
+mod doctor;
 mod events;
 mod freezes;
 mod harness;
