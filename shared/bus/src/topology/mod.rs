@@ -8,11 +8,11 @@ mod permissions;
 use std::time::Duration;
 
 pub use consumers::{
-    ConsumerSpec, GITHUB_ACTIONS, GITHUB_EVENTS, agent_commands, agent_events, dispatcher_jobs,
+    ConsumerSpec, GITHUB_ACTIONS, GITHUB_EVENTS, HTTP_PULL, agent_commands, agent_events, dispatcher_jobs,
     evaluator_hints, evaluator_triggers, syncer_jobs,
 };
 pub use needs::{Needs, Service, needs_of};
-pub use permissions::{Permissions, permissions_of, users_conf};
+pub use permissions::{Permissions, permissions_of, puller_conf, puller_permissions, users_conf};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -133,6 +133,8 @@ pub static RUNS: BucketSpec = BucketSpec { name: "runs", history: 1, max_age: DA
 /// Verifications: what was measured so far, and who is measuring.
 pub static VERIFICATIONS: BucketSpec =
     BucketSpec { name: "verifications", history: 1, max_age: DAY.saturating_mul(30) };
+/// Jobs that pullers may claim, and who has claimed which: their leases and fences.
+pub static PULLS: BucketSpec = BucketSpec { name: "pulls", history: 1, max_age: DAY.saturating_mul(60) };
 /// What is left of a platform's rate limits.
 pub static BUDGETS: BucketSpec = BucketSpec { name: "budgets", history: 1, max_age: DAY };
 /// How often the handling of a message failed.
@@ -144,8 +146,8 @@ pub static PAYLOADS: ObjectStoreSpec = ObjectStoreSpec { name: "payloads", max_a
 /// Every stream.
 pub static STREAMS: [&StreamSpec; 7] = [&TRIGGERS, &EVALUATE, &JOBS, &COMMANDS, &STATUS, &DEAD, &AUDIT];
 /// Every bucket.
-pub static BUCKETS: [&BucketSpec; 9] =
-    [&CATALOG, &TARGETS, &DELIVERIES, &SLOTS, &FREEZES, &RUNS, &VERIFICATIONS, &BUDGETS, &ATTEMPTS];
+pub static BUCKETS: [&BucketSpec; 10] =
+    [&CATALOG, &TARGETS, &DELIVERIES, &SLOTS, &FREEZES, &RUNS, &VERIFICATIONS, &PULLS, &BUDGETS, &ATTEMPTS];
 /// Every object store.
 pub static OBJECT_STORES: [&ObjectStoreSpec; 1] = [&PAYLOADS];
 
