@@ -116,11 +116,8 @@ impl Agenda {
 
     /// How many wait, and how many are claimed.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let claimed = self
-            .jobs
-            .values()
-            .filter(|entry| matches!(entry.stored.record.stage, Stage::Claimed(_)))
-            .count();
+        let claimed =
+            self.jobs.values().filter(|entry| matches!(entry.stored.record.stage, Stage::Claimed(_))).count();
         (self.jobs.len() - claimed, claimed)
     }
 }

@@ -42,12 +42,7 @@ pub(crate) struct Doorkeeper {
 
 impl Doorkeeper {
     /// The puller that presents the key for that agent, both named by id or by name.
-    pub(crate) fn admit(
-        &self,
-        workspace: &str,
-        agent: &str,
-        key: Option<&str>,
-    ) -> Result<Puller, Refusal> {
+    pub(crate) fn admit(&self, workspace: &str, agent: &str, key: Option<&str>) -> Result<Puller, Refusal> {
         let presented = key.filter(|key| !key.is_empty() && key.len() <= KEY_BYTES_MAX);
         let hash: [u8; 32] = Sha256::digest(presented.ok_or(Refusal::Unauthenticated)?.as_bytes()).into();
         let catalog = self.catalog.read();
@@ -59,9 +54,9 @@ impl Doorkeeper {
             return Ok(Puller { workspace: workspace.slug().clone(), agent: JobAgentId(agent.meta.id) });
         }
         // A key of another agent finds nothing here; a key of none is no key.
-        let is_known = catalog.workspaces().any(|workspace| {
-            pull_agents(workspace).any(|agent| self.opens(workspace.slug(), agent, &hash))
-        });
+        let is_known = catalog
+            .workspaces()
+            .any(|workspace| pull_agents(workspace).any(|agent| self.opens(workspace.slug(), agent, &hash)));
         drop(catalog);
         metrics::counter!("pull_unauthenticated_total").increment(1);
         Err(if is_known { Refusal::NotFound(format!("job agent {agent}")) } else { Refusal::Unauthenticated })

@@ -64,7 +64,17 @@ mod tests {
     #[test]
     fn every_point_is_listed_once() {
         let used = [
-            QUEUED, CLAIMED, STARTED, TOLD, RENEWED, REPORTED, RELEASED, LOST, WISHED, CANCEL_SENT, HELD,
+            QUEUED,
+            CLAIMED,
+            STARTED,
+            TOLD,
+            RENEWED,
+            REPORTED,
+            RELEASED,
+            LOST,
+            WISHED,
+            CANCEL_SENT,
+            HELD,
             CLOSED,
         ];
         let used: Vec<&str> = used.iter().flat_map(|around| [around.0, around.1]).collect();

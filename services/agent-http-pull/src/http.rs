@@ -3,7 +3,7 @@
 use crate::auth::{Doorkeeper, Puller};
 use crate::desk::Desk;
 use crate::refusal::Refusal;
-use crate::wire::{ClaimBody, ListQuery, read};
+use crate::wire::{ClaimBody, Claimed, Lease, ListQuery, read};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// No request has a larger body.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const JOB: HeaderName = HeaderName::from_static("ctrlplane-job");
+const FENCE: HeaderName = HeaderName::from_static("ctrlplane-fence");
+const CANCEL: HeaderName = HeaderName::from_static("ctrlplane-cancel");
 const BASE: &str = "/api/v1/workspaces/{w}/job-agents/{a}";
 
 /// What every route is given.
@@ -88,7 +91,7 @@ async fn claim_next(
     let body: ClaimBody = read(&body)?;
     let wait = app.desk.settings.wait(body.wait_seconds);
     let claimed = app.desk.claim_next(&puller, body.claimant(&app.desk.settings)?, wait).await?;
-    Ok(claimed.map_or_else(|| StatusCode::NO_CONTENT.into_response(), answer))
+    Ok(claimed.map_or_else(|| StatusCode::NO_CONTENT.into_response(), claimed_answer))
 }
 
 /// `POST …/jobs/{j}/claim`
@@ -100,7 +103,7 @@ async fn claim(
 ) -> Result<Response, Refusal> {
     let puller = app.puller(&headers, &w, &a)?;
     let claimant = read::<ClaimBody>(&body)?.claimant(&app.desk.settings)?;
-    Ok(answer(app.desk.claim(&puller, job(&j)?, claimant).await?))
+    Ok(claimed_answer(app.desk.claim(&puller, job(&j)?, claimant).await?))
 }
 
 /// `POST …/jobs/{j}/heartbeat`
@@ -111,7 +114,8 @@ async fn heartbeat(
     body: Bytes,
 ) -> Result<Response, Refusal> {
     let puller = app.puller(&headers, &w, &a)?;
-    Ok(answer(app.desk.heartbeat(&puller, job(&j)?, &read(&body)?).await?))
+    let lease = app.desk.heartbeat(&puller, job(&j)?, &read(&body)?).await?;
+    Ok(lease_answer(lease.clone(), lease))
 }
 
 /// `PUT …/jobs/{j}/status`
@@ -122,7 +126,8 @@ async fn report(
     body: Bytes,
 ) -> Result<Response, Refusal> {
     let puller = app.puller(&headers, &w, &a)?;
-    Ok(answer(app.desk.report(&puller, job(&j)?, read(&body)?).await?))
+    let lease = app.desk.report(&puller, job(&j)?, read(&body)?).await?;
+    Ok(lease_answer(lease.clone(), lease))
 }
 
 /// `POST …/jobs/{j}/release`
@@ -133,7 +138,8 @@ async fn release(
     body: Bytes,
 ) -> Result<Response, Refusal> {
     let puller = app.puller(&headers, &w, &a)?;
-    Ok(answer(app.desk.release(&puller, job(&j)?, read(&body)?).await?))
+    let lease = app.desk.release(&puller, job(&j)?, read(&body)?).await?;
+    Ok(lease_answer(lease.clone(), lease))
 }
 
 async fn unknown(uri: Uri) -> Refusal {
@@ -151,6 +157,25 @@ async fn wrong_method(uri: Uri) -> Response {
 /// An answer may hold secrets: nothing on the way keeps it.
 fn answer(body: impl Serialize) -> Response {
     ([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(body)).into_response()
+}
+
+/// With the job's id in a header, too, for programs that do not read JSON.
+fn claimed_answer(claimed: Claimed) -> Response {
+    let (job, lease) = (claimed.job.id, claimed.lease.clone());
+    let mut response = lease_answer(lease, claimed);
+    if let Ok(job) = HeaderValue::from_str(&job.to_string()) {
+        response.headers_mut().insert(JOB, job);
+    }
+    response
+}
+
+/// With the fence, and whether somebody wishes the job to end, in headers, too.
+fn lease_answer(lease: Lease, body: impl Serialize) -> Response {
+    let mut response = answer(body);
+    let headers = response.headers_mut();
+    headers.insert(FENCE, HeaderValue::from(lease.fence));
+    headers.insert(CANCEL, HeaderValue::from_static(if lease.cancel { "true" } else { "false" }));
+    response
 }
 
 fn job(text: &str) -> Result<JobId, Refusal> {
@@ -178,7 +203,8 @@ impl IntoResponse for Refusal {
             Refusal::Unavailable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
             }
-            Refusal::NotFound(_) | Refusal::Invalid { .. } | Refusal::Conflict { .. } | Refusal::Internal => {}
+            Refusal::NotFound(_) | Refusal::Invalid { .. } | Refusal::Conflict { .. } | Refusal::Internal => {
+            }
         }
         response
     }

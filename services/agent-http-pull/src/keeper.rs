@@ -217,8 +217,15 @@ impl Desk {
             .for_each_concurrent(AT_ONCE, |place| async move {
                 let looked = async {
                     match self.store.load(&place).await? {
-                        Some(stored) if stored.record.is_fresh() && stored.record.command.freezes_seen < revision => {
-                            self.give_back(&place, &stored, "a freeze was declared or lifted since the dispatch").await
+                        Some(stored)
+                            if stored.record.is_fresh() && stored.record.command.freezes_seen < revision =>
+                        {
+                            self.give_back(
+                                &place,
+                                &stored,
+                                "a freeze was declared or lifted since the dispatch",
+                            )
+                            .await
                         }
                         Some(_) | None => Ok(()),
                     }

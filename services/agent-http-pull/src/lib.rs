@@ -46,7 +46,8 @@ pub struct AgentHttpPull;
 
 impl Service for AgentHttpPull {
     const NAME: &'static str = "agent-http-pull";
-    const ABOUT: &'static str = "Keeps the queues of jobs that any program may pull: claims, leases, fences, reports.";
+    const ABOUT: &'static str =
+        "Keeps the queues of jobs that any program may pull: claims, leases, fences, reports.";
     type Settings = Settings;
 
     fn defaults() -> CommonSettings {

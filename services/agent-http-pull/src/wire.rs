@@ -311,7 +311,10 @@ fn short(field: &'static str, text: String, mask: &Mask) -> Result<String, Refus
 fn web_address(field: &'static str, url: String, mask: &Mask) -> Result<String, Refusal> {
     let is_web = url.starts_with("https://") || url.starts_with("http://");
     if !is_web || url.len() > URL_BYTES_MAX || url.contains(|c: char| c.is_control() || c.is_whitespace()) {
-        return Err(Refusal::invalid(field, "an address begins with https:// or http:// and is not too long"));
+        return Err(Refusal::invalid(
+            field,
+            "an address begins with https:// or http:// and is not too long",
+        ));
     }
     Ok(telemetry::redact(&mask.text(url)).into_owned())
 }

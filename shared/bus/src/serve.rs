@@ -65,8 +65,8 @@ pub async fn serve<R: Responder>(
     let mut running = JoinSet::new();
     'subscribed: while !drain.is_cancelled() {
         let subscribed = bus.client().queue_subscribe(subject.to_owned(), queue_group.to_owned()).await;
-        let mut requests =
-            subscribed.map_err(|error| BusError::refused(format!("subscribe to {subject}"), chain(&error)))?;
+        let mut requests = subscribed
+            .map_err(|error| BusError::refused(format!("subscribe to {subject}"), chain(&error)))?;
         loop {
             let slot = tokio::select! {
                 () = drain.cancelled() => break 'subscribed,

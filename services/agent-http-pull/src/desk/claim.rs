@@ -115,15 +115,14 @@ impl Desk {
     /// The job's config with its secrets. Without them it cannot be given to anybody: it ends, and says which is missing.
     async fn filled(&self, place: &Place, stored: &Stored) -> Result<Filled, Refusal> {
         let command = &stored.record.command;
-        let (status, why) =
-            match fill(&*self.secrets, &place.workspace, &command.config, &command.secrets) {
-                Ok(filled) => return Ok(filled),
-                Err(CallError::Unauthorized(why)) => (TerminalStatus::InvalidIntegration, why),
-                Err(CallError::Invalid(why)) => (TerminalStatus::InvalidJobAgent, why),
-                Err(CallError::RateLimited { .. } | CallError::Ambiguous(_) | CallError::Transient(_)) => {
-                    return Err(Refusal::Unavailable);
-                }
-            };
+        let (status, why) = match fill(&*self.secrets, &place.workspace, &command.config, &command.secrets) {
+            Ok(filled) => return Ok(filled),
+            Err(CallError::Unauthorized(why)) => (TerminalStatus::InvalidIntegration, why),
+            Err(CallError::Invalid(why)) => (TerminalStatus::InvalidJobAgent, why),
+            Err(CallError::RateLimited { .. } | CallError::Ambiguous(_) | CallError::Transient(_)) => {
+                return Err(Refusal::Unavailable);
+            }
+        };
         let mut record = stored.record.clone();
         record.close(status, None, telemetry::redact(&why));
         let ended = self.store.write(CLOSED, place, record, Some(stored.revision)).await?;

@@ -20,8 +20,9 @@ impl Desk {
     ) -> Result<Lease, Refusal> {
         let place = puller.place(job);
         let (lease_seconds, now) = (body.lease_seconds(&self.settings)?, self.clock.now());
-        let renewed =
-            self.store.change(RENEWED, &place, |record| record.renew(body.fence, lease_seconds, now).map(|_| true));
+        let renewed = self
+            .store
+            .change(RENEWED, &place, |record| record.renew(body.fence, lease_seconds, now).map(|_| true));
         let stored = self.changed(&place, renewed.await?)?;
         Ok(Lease::of(&stored.record))
     }

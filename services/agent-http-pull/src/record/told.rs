@@ -1,9 +1,7 @@
 //! What people are told of a job: a look at it, as at a run of any platform.
 
 use super::{Claim, Record, Stage};
-use domain::job::{
-    ActiveStatus, ExternalRef, OrderKey, RawStatus, Reason, Snapshot, SnapshotStatus, Source,
-};
+use domain::job::{ActiveStatus, ExternalRef, OrderKey, RawStatus, Reason, Snapshot, SnapshotStatus, Source};
 
 impl Record {
     /// How the job stands; `None` while nobody has claimed it, or when it is not ours any more.

@@ -25,11 +25,9 @@ pub fn permissions_of(service: Service) -> Permissions {
     publish.dedup();
     let asked = role(service).into_iter().filter_map(|access| match access {
         Access::Serve(Requests { asked, .. }) => Some(asked.to_owned()),
-        Access::Consume(_)
-        | Access::Follow(_)
-        | Access::Read(_)
-        | Access::Write(..)
-        | Access::Remove(_) => None,
+        Access::Consume(_) | Access::Follow(_) | Access::Read(_) | Access::Write(..) | Access::Remove(_) => {
+            None
+        }
     });
     let subscribe = std::iter::once(format!("_INBOX_{}.>", service.name())).chain(asked).collect();
     Permissions { publish, subscribe }
@@ -117,7 +115,7 @@ fn stored_in(place: Place) -> String {
 pub fn users_conf() -> String {
     let mut text = String::from(
         "# Who may do what on the bus. Generated from the topology table of the `bus` crate; a test there rewrites it.\n\
-         # nats-server takes the passwords from its environment.\n\
+         # nats-server takes the passwords from its environment. Pullers have users of their own: docs/pull-agents.md\n\
          authorization {\n  users = [\n",
     );
     for service in Service::ALL {
@@ -155,6 +153,29 @@ mod tests {
             std::fs::write(file, users_conf()).unwrap();
             panic!("deploy/nats/users.conf was stale and has been rewritten: commit it");
         }
+    }
+
+    #[test]
+    fn the_page_on_pullers_shows_the_user_they_need() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/pull-agents.md");
+        let agent = "7a6d4e0e-5b4c-5d43-9d0e-0f5a1f0b9a01".parse().unwrap();
+        let user = puller_conf("puller", &"acme".parse().unwrap(), agent);
+        let page = std::fs::read_to_string(page).unwrap();
+        assert!(page.contains(&format!("```\n{user}```")), "docs/pull-agents.md must show\n{user}");
+    }
+
+    #[test]
+    fn a_puller_asks_for_its_agent_and_hears_only_what_it_asked() {
+        let (one, other) = ("acme".parse().unwrap(), "globex".parse().unwrap());
+        let agent = |workspace: &Slug| JobAgentId::of(workspace, "runner");
+        let (here, there) =
+            (puller_permissions(&one, agent(&one)), puller_permissions(&other, agent(&other)));
+        for subject in here.publish.iter().chain(&here.subscribe) {
+            assert!(subject.contains(".acme.") && subject.contains(&agent(&one).to_string()), "{subject}");
+            assert!(!there.publish.contains(subject) && !there.subscribe.contains(subject));
+        }
+        let answered = permissions_of(Service::AgentHttpPull).publish;
+        assert!(answered.contains(&"_INBOX.pull.>".to_owned()), "{answered:?}");
     }
 
     #[test]
