@@ -70,6 +70,7 @@ impl Service for AgentHttpPull {
             agenda: Mutex::default(),
             changes: watch::Sender::new(0),
             due_changed: Notify::new(),
+            drain: drain.clone(),
             ended: Mutex::default(),
         });
         boot.supervisor.spawn("catalog", {

@@ -82,7 +82,7 @@ impl Desk {
                     ) => return Err(other),
                 }
             }
-            if tokio::time::timeout_at(until, changes.changed()).await.is_err() {
+            if !self.another(&mut changes, until).await {
                 return Ok(None);
             }
         }

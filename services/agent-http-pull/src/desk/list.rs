@@ -22,9 +22,7 @@ impl Desk {
         loop {
             changes.mark_unchanged();
             let (items, total) = self.page(puller, wants, query.limit()).await?;
-            if items.is_empty()
-                && let Ok(Ok(())) = tokio::time::timeout_at(until, changes.changed()).await
-            {
+            if items.is_empty() && self.another(&mut changes, until).await {
                 continue;
             }
             return Ok(json!({ "items": items, "total": total, "limit": query.limit(), "offset": 0 }));

@@ -16,6 +16,8 @@ use domain::job::Phase;
 use platform::{Clock, SecretSource};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 /// The queues of all pull agents.
 pub(crate) struct Desk {
@@ -29,6 +31,8 @@ pub(crate) struct Desk {
     /// Counts changes of the queues, for those who wait for a job.
     pub(crate) changes: watch::Sender<u64>,
     pub(crate) due_changed: Notify,
+    /// Who waits for a job waits no longer.
+    pub(crate) drain: CancellationToken,
     /// What had ended shortly before we started: a crash may have left it untold.
     pub(crate) ended: Mutex<Vec<Place>>,
 }
@@ -38,6 +42,14 @@ impl Desk {
     pub(crate) fn agenda(&self) -> MutexGuard<'_, Agenda> {
         // Every change leaves each job whole but for the one being changed, which its next record puts right.
         self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a change of a queue; `false` when none came in time, or nobody is to wait any more.
+    pub(crate) async fn another(&self, changes: &mut watch::Receiver<u64>, until: Instant) -> bool {
+        tokio::select! {
+            () = self.drain.cancelled() => false,
+            changed = timeout_at(until, changes.changed()) => matches!(changed, Ok(Ok(()))),
+        }
     }
 
     /// Notes a record as it was read or written.
