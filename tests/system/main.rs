@@ -5,6 +5,7 @@
 mod crash;
 mod layers;
 mod permissions;
+mod pulling;
 mod replicas;
 mod stories;
 mod trace;

@@ -31,7 +31,8 @@ header() {
 
 while :; do
     # The id makes the claim ours even if its answer is lost.
-    call POST /claim "{\"by\":\"$(hostname)-$$\",\"claimId\":\"$$-$(date +%s)\",\"leaseSeconds\":$lease,\"waitSeconds\":30}"
+    id=$(od -An -N12 -tx1 /dev/urandom | tr -d " \n")
+    call POST /claim "{\"by\":\"$(uname -n)-$$\",\"claimId\":\"$id\",\"leaseSeconds\":$lease,\"waitSeconds\":30}"
     case $status in
         200) ;;
         204) continue ;;

@@ -2,7 +2,7 @@
 //! goes by it.
 
 use crate::effects::{HELD, STARTED, TOLD};
-use crate::record::{Record, Stage};
+use crate::record::Record;
 use bus::{Base, BusError, JobLog, Known, Recorded};
 use domain::job::{HeldWhy, JobFact, Phase};
 
@@ -20,12 +20,6 @@ pub(crate) async fn tell(jobs: &JobLog, record: &Record, cause: Option<String>) 
     let Some(mut snapshot) = record.snapshot() else { return Ok(Told::Yes) };
     let job = &record.command.job;
     let Some(mut known) = jobs.load(&job.workspace, job.id).await? else { return Ok(Told::Overtaken) };
-    if known.state.external_attempt > record.attempt {
-        return Ok(Told::Overtaken);
-    }
-    if known.state.is_finished() && !record.is_over() {
-        return Ok(Told::Overtaken);
-    }
     if record.begun && known.state.phase == Phase::Dispatched {
         // The intent: from here on no freeze takes the job back, and a wish to end it comes to us.
         if known.sequence != record.command.after {
@@ -33,14 +27,12 @@ pub(crate) async fn tell(jobs: &JobLog, record: &Record, cause: Option<String>) 
         }
         let fact = JobFact::TriggerStarted { fence: record.fence };
         let base = Base::Known(Box::new(known));
-        match STARTED.effect(jobs.record(job, fact, base, cause.clone())).await? {
-            Recorded::Appended { .. } | Recorded::AlreadySo(_) => {}
-            Recorded::Refused(..) => return Ok(Told::Overtaken),
-        }
+        // Whatever came of it, the history says it: somebody else may have told the same meanwhile.
+        STARTED.effect(jobs.record(job, fact, base, cause.clone())).await?;
         let Some(now) = jobs.load(&job.workspace, job.id).await? else { return Ok(Told::Overtaken) };
         known = now;
     }
-    if is_of_dispatcher(&known) && !matches!(record.stage, Stage::Over { .. }) {
+    if known.state.external_attempt > record.attempt || (is_not_ours(&known) && !record.is_over()) {
         return Ok(Told::Overtaken);
     }
     // An earlier attempt may have run elsewhere: its name stays.
@@ -57,16 +49,15 @@ pub(crate) async fn tell(jobs: &JobLog, record: &Record, cause: Option<String>) 
     }
 }
 
-/// Whether the job's dispatcher has it: nobody may begin it.
-fn is_of_dispatcher(known: &Known) -> bool {
+/// Whether nobody may begin the job, or go on with it: its dispatcher has it, or it is over.
+fn is_not_ours(known: &Known) -> bool {
     match &known.state.phase {
-        Phase::Requested | Phase::Held { .. } => true,
+        Phase::Requested | Phase::Held { .. } | Phase::Finished { .. } => true,
         Phase::Cancelling(cancelling) => cancelling.fence.is_none(),
         Phase::Dispatched
         | Phase::Triggering { .. }
         | Phase::Unknown { .. }
-        | Phase::Running { .. }
-        | Phase::Finished { .. } => false,
+        | Phase::Running { .. } => false,
     }
 }
 
