@@ -96,6 +96,22 @@ async fn versions_go_their_way_by_pulled_jobs() {
     .await;
     assert_eq!(puller.report(&job, &claim["fence"], "cancelled").await, 200);
     tell(&mut system, "v2 is cancelled in staging on stage-1").await;
+
+    // A freeze takes back what nobody has claimed; the thaw gives it out.
+    tell(&mut system, "push v3").await;
+    eventually("it is in the queue", Duration::from_secs(20), || async {
+        let listed = puller.http.get(format!("{}/jobs", puller.base)).bearer_auth(KEY).send().await.unwrap();
+        let listed: Value = listed.json().await.unwrap();
+        if listed["total"] == 1 { Ok(()) } else { Err(listed.to_string()) }
+    })
+    .await;
+    tell(&mut system, "freeze staging because \"the sale\"\nv3 is frozen in staging on stage-1").await;
+    assert_eq!(puller.post("/claim", &json!({})).await.0, 204);
+    tell(&mut system, "thaw").await;
+    let (job, claim) = puller.next(60).await;
+    assert_eq!(puller.report(&job, &claim["fence"], "successful").await, 200);
+    tell(&mut system, "v3 is successful in staging on stage-1").await;
+
     let logs = system.logs();
     assert!(system.crashes.is_empty(), "{:?}\n{logs}", system.crashes);
     assert!(!logs.contains(KEY) && !logs.to_lowercase().contains("permissions violation"), "{logs}");
