@@ -54,10 +54,7 @@ fn is_not_ours(known: &Known) -> bool {
     match &known.state.phase {
         Phase::Requested | Phase::Held { .. } | Phase::Finished { .. } => true,
         Phase::Cancelling(cancelling) => cancelling.fence.is_none(),
-        Phase::Dispatched
-        | Phase::Triggering { .. }
-        | Phase::Unknown { .. }
-        | Phase::Running { .. } => false,
+        Phase::Dispatched | Phase::Triggering { .. } | Phase::Unknown { .. } | Phase::Running { .. } => false,
     }
 }
 
