@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Every service, in the order in which they are started.
-pub const SERVICES: [&str; 7] = [
+pub const SERVICES: [&str; 8] = [
     "trigger-ingester",
     "policy-evaluator",
     "dispatcher",
     "agent-github-actions",
+    "agent-http-pull",
     "agent-verification",
     "status-syncer",
     "api",

@@ -92,6 +92,22 @@ const BESIDE_THE_WAY: [&str; 3] = ["status-syncer.force-cancel", "status-syncer.
 /// Steps of measuring: the agent dies at each in its own tests, with a measured server and a clock that need no platform.
 const MEASURING: [&str; 3] = ["verification.claimed", "verification.measured", "verification.told"];
 
+/// Steps of the queues of pull agents: the service dies at each in its own tests, with pullers of their own.
+const PULLING: [&str; 12] = [
+    "pull.queued",
+    "pull.claimed",
+    "pull.started",
+    "pull.told",
+    "pull.renewed",
+    "pull.reported",
+    "pull.released",
+    "pull.lost",
+    "pull.wished",
+    "pull.cancelsent",
+    "pull.held",
+    "pull.closed",
+];
+
 /// A freeze between a dispatch and its start: no story can be told so fast. The agents' own tests have it.
 const BETWEEN: [&str; 1] = ["agent.held"];
 
@@ -183,6 +199,7 @@ fn no_step_is_forgotten() {
         policy_evaluator::CRASH_POINTS,
         dispatcher::CRASH_POINTS,
         agent_github_actions::CRASH_POINTS,
+        agent_http_pull::CRASH_POINTS,
         agent_verification::CRASH_POINTS,
         status_syncer::CRASH_POINTS,
         api::CRASH_POINTS,
@@ -191,8 +208,8 @@ fn no_step_is_forgotten() {
     .into_iter()
     .collect();
     let all: [&[Step]; 6] = [&INGESTER, &EVALUATOR, &DISPATCHER, &AGENT, &SYNCER, &API];
-    let steps =
-        all.into_iter().flatten().map(|step| step.step).chain(BESIDE_THE_WAY).chain(MEASURING).chain(BETWEEN);
+    let stories = all.into_iter().flatten().map(|step| step.step);
+    let steps = stories.chain(BESIDE_THE_WAY).chain(MEASURING).chain(PULLING).chain(BETWEEN);
     let tried: BTreeSet<String> =
         steps.flat_map(|step| [format!("{step}.before"), format!("{step}.after")]).collect();
     let declared: BTreeSet<String> = declared.into_iter().map(str::to_owned).collect();

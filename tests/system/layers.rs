@@ -4,11 +4,12 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     "trigger-ingester",
     "policy-evaluator",
     "dispatcher",
     "agent-github-actions",
+    "agent-http-pull",
     "agent-verification",
     "status-syncer",
     "api",

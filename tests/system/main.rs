@@ -6,6 +6,7 @@ mod crash;
 mod layers;
 mod missed;
 mod permissions;
+mod pulling;
 mod replicas;
 mod stories;
 mod trace;

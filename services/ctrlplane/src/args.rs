@@ -50,6 +50,9 @@ pub(crate) enum ServeCommand {
     /// Runs jobs on GitHub Actions
     #[command(disable_help_flag = true, disable_version_flag = true)]
     AgentGithubActions(Passed),
+    /// Keeps the queues of jobs that any program may pull
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    AgentHttpPull(Passed),
     /// Measures whether what jobs brought works
     #[command(disable_help_flag = true, disable_version_flag = true)]
     AgentVerification(Passed),

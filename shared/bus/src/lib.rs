@@ -22,6 +22,7 @@ mod objects;
 mod publish;
 mod pull;
 mod replay;
+mod serve;
 pub mod topology;
 mod trigger;
 
@@ -41,4 +42,5 @@ pub use messages::StoredMessage;
 pub use objects::Objects;
 pub use publish::Published;
 pub use replay::replay;
+pub use serve::{Answer, Request, Responder, serve};
 pub use trigger::{PAYLOAD_BYTES_MAX, TriggerEvent};

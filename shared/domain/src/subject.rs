@@ -59,6 +59,28 @@ pub fn status_filter(
     format!("ctrlplane.status.{workspace}.{}.{}.{}.*", any(platform), any(deployment), any(environment))
 }
 
+/// `ctrlplane.pull.<workspace>.<agent>.<verb>`: what a puller asks of the service that keeps its agent's queue.
+pub fn pull(workspace: &Slug, agent: JobAgentId, verb: &Slug) -> String {
+    format!("ctrlplane.pull.{workspace}.{agent}.{verb}")
+}
+
+/// Everything that pullers of one agent may ask.
+pub fn pulls_of(workspace: &Slug, agent: JobAgentId) -> String {
+    format!("ctrlplane.pull.{workspace}.{agent}.>")
+}
+
+/// Where pullers of one agent hear answers, without the last dot: the prefix of their inboxes.
+pub fn pull_inbox(workspace: &Slug, agent: JobAgentId) -> String {
+    format!("_INBOX.pull.{workspace}.{agent}")
+}
+
+/// The workspace, the agent and the verb of a puller's request.
+pub fn parse_pull(subject: &str) -> Option<(Slug, JobAgentId, &str)> {
+    let mut parts = subject.strip_prefix("ctrlplane.pull.")?.split('.');
+    let parsed = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?);
+    parts.next().is_none().then_some(parsed)
+}
+
 /// `ctrlplane.dead.<handler>`
 pub fn dead(handler: &Slug) -> String {
     format!("ctrlplane.dead.{handler}")

@@ -90,6 +90,19 @@ fn every_state_that_is_not_over_has_a_deadline() {
 }
 
 #[test]
+fn a_run_that_had_begun_and_waits_again_is_under_the_deadline_of_running() {
+    let due = |state| domain::job::due(&state).unwrap().at;
+    let deadlines = domain::entity::Deadlines::default();
+    let later = |seconds: u32| chrono::TimeDelta::seconds(seconds.into());
+    let running = history("running");
+    assert_eq!(due(running.clone()), running.dispatched_at.unwrap() + later(deadlines.queue_seconds));
+    let begun = evolve(Some(running), &event(100, active(ActiveStatus::InProgress, 1, 50)));
+    let waits = evolve(Some(begun), &event(200, active(ActiveStatus::Queued, 1, 60)));
+    assert_eq!(waits.phase, Phase::Running { status: ActiveStatus::Queued });
+    assert_eq!(due(waits), at(100) + later(deadlines.run_seconds));
+}
+
+#[test]
 fn a_cancelled_run_says_why() {
     for (reason, status, said) in [
         (CancelReason::User, JobStatus::Cancelled, domain::job::Reason::CancelledByUser),

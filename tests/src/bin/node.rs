@@ -10,6 +10,7 @@ fn main() -> ExitCode {
         "policy-evaluator" => service::main_with::<policy_evaluator::PolicyEvaluator>(line),
         "dispatcher" => service::main_with::<dispatcher::Dispatcher>(line),
         "agent-github-actions" => service::main_with::<agent_github_actions::AgentGithubActions>(line),
+        "agent-http-pull" => service::main_with::<agent_http_pull::AgentHttpPull>(line),
         "agent-verification" => service::main_with::<agent_verification::AgentVerification>(line),
         "status-syncer" => service::main_with::<status_syncer::StatusSyncer>(line),
         "api" => service::main_with::<api::Api>(line),

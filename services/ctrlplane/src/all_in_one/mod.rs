@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_github_actions::AgentGithubActions;
+use agent_http_pull::AgentHttpPull;
 use agent_verification::AgentVerification;
 use anyhow::Context as _;
 use api::Api;
@@ -38,6 +39,8 @@ pub struct Wiring {
     pub api_port: u16,
     /// Where webhooks come in, likewise.
     pub webhook_port: u16,
+    /// Where pullers claim jobs, likewise.
+    pub pull_port: u16,
     /// Variables `CTRLPLANE_…` with further settings of the services. What is wired here comes before them.
     pub environment: Vec<(String, String)>,
 }
@@ -49,6 +52,8 @@ pub struct Running {
     pub api: SocketAddr,
     /// The webhooks.
     pub webhooks: SocketAddr,
+    /// The queues of pull agents.
+    pub pullers: SocketAddr,
 }
 
 impl Running {
@@ -60,6 +65,11 @@ impl Running {
     /// `http://host:port` of the webhooks.
     pub fn webhooks_url(&self) -> String {
         format!("http://{}", self.webhooks)
+    }
+
+    /// `http://host:port` of the queues of pull agents.
+    pub fn pullers_url(&self) -> String {
+        format!("http://{}", self.pullers)
     }
 }
 
@@ -73,6 +83,7 @@ pub async fn start_all(supervisor: &Supervisor, wiring: &Wiring) -> anyhow::Resu
     // Those who only listen to the bus first: what comes in finds somebody who works on it.
     started.push(start::<StatusSyncer>(supervisor, wiring, None, |_| {}).await?);
     started.push(start::<AgentGithubActions>(supervisor, wiring, None, |_| {}).await?);
+    started.push(start::<AgentHttpPull>(supervisor, wiring, Some(wiring.pull_port), |_| {}).await?);
     started.push(start::<AgentVerification>(supervisor, wiring, None, open_this_machine).await?);
     started.push(start::<Dispatcher>(supervisor, wiring, None, |_| {}).await?);
     started.push(start::<PolicyEvaluator>(supervisor, wiring, None, |_| {}).await?);
@@ -87,7 +98,11 @@ pub async fn start_all(supervisor: &Supervisor, wiring: &Wiring) -> anyhow::Resu
         let service = started.iter().find(|(service, _)| *service == name);
         service.and_then(|(_, started)| started.address).with_context(|| format!("{name} has no listener"))
     };
-    Ok(Running { api: address(Api::NAME)?, webhooks: address(TriggerIngester::NAME)? })
+    Ok(Running {
+        api: address(Api::NAME)?,
+        webhooks: address(TriggerIngester::NAME)?,
+        pullers: address(AgentHttpPull::NAME)?,
+    })
 }
 
 /// What is tried out on one machine is measured on that machine, unless somebody said otherwise.

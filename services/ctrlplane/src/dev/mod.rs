@@ -23,6 +23,8 @@ pub(crate) use servers::Servers;
 const API_PORT: u16 = 8080;
 /// The usual port for webhooks.
 const WEBHOOK_PORT: u16 = 8081;
+/// The usual port of pullers.
+const PULL_PORT: u16 = 8087;
 
 /// What to run.
 pub(crate) struct Options<'a> {
@@ -79,12 +81,15 @@ pub(crate) async fn start(
 ) -> anyhow::Result<Dev> {
     let data = DataDir::open(options.data, stage)?;
     let servers = servers::start(options.servers, &data, options.ports, supervisor, stage).await?;
-    let (mut notes, mut api_port, mut webhook_port) = (servers.notes.clone(), 0, 0);
+    let (mut notes, mut api_port, mut webhook_port, mut pull_port) = (servers.notes.clone(), 0, 0, 0);
     if let Ports::Usual { api, webhooks } = options.ports {
         let chosen = ports::choose("the API", Wanted::of(api, API_PORT), &[])?;
         (api_port, notes) = (chosen.port, joined(notes, chosen.note));
         let chosen = ports::choose("webhooks", Wanted::of(webhooks, WEBHOOK_PORT), &[api_port])?;
         (webhook_port, notes) = (chosen.port, joined(notes, chosen.note));
+        let taken = [api_port, webhook_port];
+        let chosen = ports::choose("pullers", Wanted::of(None, PULL_PORT), &taken)?;
+        (pull_port, notes) = (chosen.port, joined(notes, chosen.note));
     }
     let wiring = Wiring {
         nats_url: servers.nats_url.clone(),
@@ -93,6 +98,7 @@ pub(crate) async fn start(
         admin_key_file: data.admin_key_file(),
         api_port,
         webhook_port,
+        pull_port,
         environment: service::Sources::of_process(None)?.environment,
     };
     let running = start_all(supervisor, &wiring).await?;
@@ -133,6 +139,7 @@ impl Dev {
         let rows = [
             ("API", running.api_url(), format!("key in {}", shown(&self.data.admin_key_file()))),
             ("Webhooks", format!("{}/webhooks/<workspace>/<source>", running.webhooks_url()), String::new()),
+            ("Pullers", running.pullers_url(), "jobs of agents of the type http-pull".to_owned()),
             ("NATS", nats_url.into_owned(), servers.nats_about.clone()),
             ("Redis", redis_url.into_owned(), servers.redis_about.clone()),
             ("Data", shown(self.data.path()), kept.words().to_owned()),

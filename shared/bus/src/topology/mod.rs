@@ -8,11 +8,11 @@ mod permissions;
 use std::time::Duration;
 
 pub use consumers::{
-    ConsumerSpec, GITHUB_ACTIONS, GITHUB_EVENTS, agent_commands, agent_events, dispatcher_jobs,
+    ConsumerSpec, GITHUB_ACTIONS, GITHUB_EVENTS, HTTP_PULL, agent_commands, agent_events, dispatcher_jobs,
     evaluator_hints, evaluator_triggers, syncer_jobs,
 };
 pub use needs::{Needs, Service, consumers, needs_of};
-pub use permissions::{Permissions, permissions_of, users_conf};
+pub use permissions::{Permissions, permissions_of, puller_conf, puller_permissions, users_conf};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -133,6 +133,8 @@ pub static RUNS: BucketSpec = BucketSpec { name: "runs", history: 1, max_age: DA
 /// Verifications: what was measured so far, and who is measuring.
 pub static VERIFICATIONS: BucketSpec =
     BucketSpec { name: "verifications", history: 1, max_age: DAY.saturating_mul(30) };
+/// Jobs that pullers may claim, and who has claimed which: their leases and fences.
+pub static PULLS: BucketSpec = BucketSpec { name: "pulls", history: 1, max_age: DAY.saturating_mul(60) };
 /// What is left of a platform's rate limits.
 pub static BUDGETS: BucketSpec = BucketSpec { name: "budgets", history: 1, max_age: DAY };
 /// The accounts of webhooks: what platforms sent, what we have, what is missing.
@@ -149,7 +151,7 @@ pub static PAYLOADS: ObjectStoreSpec = ObjectStoreSpec { name: "payloads", max_a
 /// Every stream.
 pub static STREAMS: [&StreamSpec; 7] = [&TRIGGERS, &EVALUATE, &JOBS, &COMMANDS, &STATUS, &DEAD, &AUDIT];
 /// Every bucket.
-pub static BUCKETS: [&BucketSpec; 11] = [
+pub static BUCKETS: [&BucketSpec; 12] = [
     &CATALOG,
     &TARGETS,
     &DELIVERIES,
@@ -157,6 +159,7 @@ pub static BUCKETS: [&BucketSpec; 11] = [
     &FREEZES,
     &RUNS,
     &VERIFICATIONS,
+    &PULLS,
     &BUDGETS,
     &WEBHOOKS,
     &CONFIRMATIONS,

@@ -5,8 +5,9 @@ use domain::verification;
 
 use super::{
     ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, CONFIRMATIONS, ConsumerSpec, DEAD,
-    DELIVERIES, EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, JOBS, OBJECT_STORES, ObjectStoreSpec,
-    PAYLOADS, RUNS, SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, WEBHOOKS,
+    DELIVERIES, EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, HTTP_PULL, JOBS, OBJECT_STORES,
+    ObjectStoreSpec, PAYLOADS, PULLS, RUNS, SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS,
+    VERIFICATIONS, WEBHOOKS,
     agent_commands, agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
 };
 
@@ -21,6 +22,8 @@ pub enum Service {
     Dispatcher,
     /// Works on GitHub Actions.
     AgentGithubActions,
+    /// Keeps the queues of pull agents.
+    AgentHttpPull,
     /// Measures.
     AgentVerification,
     /// Keeps the views and watches the deadlines.
@@ -33,11 +36,12 @@ pub enum Service {
 
 impl Service {
     /// Every service.
-    pub const ALL: [Service; 8] = [
+    pub const ALL: [Service; 9] = [
         Service::TriggerIngester,
         Service::PolicyEvaluator,
         Service::Dispatcher,
         Service::AgentGithubActions,
+        Service::AgentHttpPull,
         Service::AgentVerification,
         Service::StatusSyncer,
         Service::Api,
@@ -51,6 +55,7 @@ impl Service {
             Service::PolicyEvaluator => "policy-evaluator",
             Service::Dispatcher => "dispatcher",
             Service::AgentGithubActions => "agent-github-actions",
+            Service::AgentHttpPull => "agent-http-pull",
             Service::AgentVerification => "agent-verification",
             Service::StatusSyncer => "status-syncer",
             Service::Api => "api",
@@ -82,7 +87,7 @@ pub fn needs_of(service: Service) -> Needs {
                 needs.consumers.push(consumer);
             }
             // Whether it is there is what is to be seen.
-            Access::Inspect(_) => {}
+            Access::Inspect(_) | Access::Serve(_) => {}
             Access::Follow(place) | Access::Read(place) | Access::Write(place, _) | Access::Remove(place) => {
                 match place {
                     Place::Stream(stream) => push(&mut needs.streams, stream),
@@ -124,11 +129,25 @@ pub(super) enum Access {
     Remove(Place),
     /// Sees how far somebody's durable consumer is.
     Inspect(ConsumerSpec),
+    /// Answers requests.
+    Serve(Requests),
 }
+
+/// Requests that nobody stores: who asks waits for the answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Requests {
+    /// Their subjects.
+    pub(super) asked: &'static str,
+    /// Where answers go.
+    pub(super) answered: &'static str,
+}
+
+/// What pullers ask.
+const PULL_REQUESTS: Requests = Requests { asked: "ctrlplane.pull.*.*.*", answered: "_INBOX.pull.>" };
 
 /// What the service does. The table that [`needs_of`] and [`super::permissions_of`] are derived from.
 pub(super) fn role(service: Service) -> Vec<Access> {
-    use Access::{Consume, Follow, Read, Remove, Write};
+    use Access::{Consume, Follow, Read, Remove, Serve, Write};
     use Place::{Bucket, Objects, Stream};
     let mut role = match service {
         Service::TriggerIngester => vec![
@@ -189,6 +208,17 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             agent.extend(GITHUB_EVENTS.map(|token| Consume(agent_events(&platform, &slug(token)))));
             agent
         }
+        Service::AgentHttpPull => vec![
+            Consume(agent_commands(&slug(HTTP_PULL))),
+            Follow(Bucket(&CATALOG)),
+            Read(Bucket(&FREEZES)),
+            Read(Stream(&JOBS)),
+            Write(Stream(&JOBS), "ctrlplane.job.>"),
+            Follow(Bucket(&PULLS)),
+            Read(Bucket(&PULLS)),
+            Write(Bucket(&PULLS), ">"),
+            Serve(PULL_REQUESTS),
+        ],
         Service::AgentVerification => vec![
             Consume(agent_commands(&slug(verification::PLATFORM))),
             Read(Stream(&JOBS)),

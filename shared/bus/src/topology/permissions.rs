@@ -1,8 +1,10 @@
 //! Who may publish and subscribe to what: derived from the table of needs, written as a nats-server configuration.
 
-use std::fmt::Write as _;
+use domain::id::JobAgentId;
+use domain::subject;
+use domain::token::Slug;
 
-use super::needs::{Access, Place, Service, role};
+use super::needs::{Access, Place, Requests, Service, role};
 
 /// What a user of the bus may do. Everything else is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +23,28 @@ pub fn permissions_of(service: Service) -> Permissions {
     let mut publish: Vec<String> = role(service).iter().flat_map(subjects).collect();
     publish.sort();
     publish.dedup();
-    Permissions { publish, subscribe: vec![format!("_INBOX_{}.>", service.name())] }
+    let asked = role(service).into_iter().filter_map(|access| match access {
+        Access::Serve(Requests { asked, .. }) => Some(asked.to_owned()),
+        Access::Consume(_) | Access::Follow(_) | Access::Read(_) | Access::Write(..) | Access::Remove(_) => {
+            None
+        }
+    });
+    let subscribe = std::iter::once(format!("_INBOX_{}.>", service.name())).chain(asked).collect();
+    Permissions { publish, subscribe }
+}
+
+/// What a program may do that pulls the jobs of one agent over the bus: ask for that agent, and hear its own answers.
+/// Its client's inboxes must begin with [`subject::pull_inbox`].
+pub fn puller_permissions(workspace: &Slug, agent: JobAgentId) -> Permissions {
+    Permissions {
+        publish: vec![subject::pulls_of(workspace, agent)],
+        subscribe: vec![format!("{}.>", subject::pull_inbox(workspace, agent))],
+    }
+}
+
+/// The user of such a program, as it stands in the list of users. Its password is `$NATS_<USER>_PASSWORD`.
+pub fn puller_conf(user: &str, workspace: &Slug, agent: JobAgentId) -> String {
+    user_conf(user, &puller_permissions(workspace, agent))
 }
 
 fn subjects(access: &Access) -> Vec<String> {
@@ -74,6 +97,7 @@ fn subjects(access: &Access) -> Vec<String> {
                 format!("$O.{}.{what}", objects.name),
             ],
         },
+        Access::Serve(Requests { answered, .. }) => vec![(*answered).to_owned()],
         Access::Inspect(consumer) => {
             let (stream, name) = (consumer.stream.name, &consumer.name);
             vec![format!("$JS.API.STREAM.INFO.{stream}"), format!("$JS.API.CONSUMER.INFO.{stream}.{name}")]
@@ -101,24 +125,24 @@ fn stored_in(place: Place) -> String {
 pub fn users_conf() -> String {
     let mut text = String::from(
         "# Who may do what on the bus. Generated from the topology table of the `bus` crate; a test there rewrites it.\n\
-         # nats-server takes the passwords from its environment.\n\
+         # nats-server takes the passwords from its environment. Pullers have users of their own: docs/pull-agents.md\n\
          authorization {\n  users = [\n",
     );
     for service in Service::ALL {
-        let Permissions { publish, subscribe } = permissions_of(service);
-        let variable = service.name().to_ascii_uppercase().replace('-', "_");
-        // Writing to a string cannot fail.
-        let _infallible = write!(
-            text,
-            "    {{\n      user: \"{}\"\n      password: $NATS_{variable}_PASSWORD\n      permissions: {{\n\
-             {}{}      }}\n    }}\n",
-            service.name(),
-            list("publish", &publish),
-            list("subscribe", &subscribe),
-        );
+        text.push_str(&user_conf(service.name(), &permissions_of(service)));
     }
     text.push_str("  ]\n}\n");
     text
+}
+
+fn user_conf(user: &str, permissions: &Permissions) -> String {
+    let variable = user.to_ascii_uppercase().replace('-', "_");
+    let (publish, subscribe) =
+        (list("publish", &permissions.publish), list("subscribe", &permissions.subscribe));
+    format!(
+        "    {{\n      user: \"{user}\"\n      password: $NATS_{variable}_PASSWORD\n      permissions: {{\n\
+         {publish}{subscribe}      }}\n    }}\n"
+    )
 }
 
 fn list(name: &str, subjects: &[String]) -> String {
@@ -142,10 +166,37 @@ mod tests {
     }
 
     #[test]
+    fn the_page_on_pullers_shows_the_user_they_need() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/pull-agents.md");
+        let agent = "7a6d4e0e-5b4c-5d43-9d0e-0f5a1f0b9a01".parse().unwrap();
+        let user = puller_conf("puller", &"acme".parse().unwrap(), agent);
+        let page = std::fs::read_to_string(page).unwrap();
+        assert!(page.contains(&format!("```\n{user}```")), "docs/pull-agents.md must show\n{user}");
+    }
+
+    #[test]
+    fn a_puller_asks_for_its_agent_and_hears_only_what_it_asked() {
+        let (one, other) = ("acme".parse().unwrap(), "globex".parse().unwrap());
+        let agent = |workspace: &Slug| JobAgentId::of(workspace, "runner");
+        let (here, there) =
+            (puller_permissions(&one, agent(&one)), puller_permissions(&other, agent(&other)));
+        for subject in here.publish.iter().chain(&here.subscribe) {
+            assert!(subject.contains(".acme.") && subject.contains(&agent(&one).to_string()), "{subject}");
+            assert!(!there.publish.contains(subject) && !there.subscribe.contains(subject));
+        }
+        let answered = permissions_of(Service::AgentHttpPull).publish;
+        assert!(answered.contains(&"_INBOX.pull.>".to_owned()), "{answered:?}");
+    }
+
+    #[test]
     fn nobody_but_the_admin_creates_streams_or_hears_what_others_are_told() {
         for service in Service::ALL.into_iter().filter(|service| *service != Service::Admin) {
             let Permissions { publish, subscribe } = permissions_of(service);
-            assert_eq!(subscribe, [format!("_INBOX_{}.>", service.name())]);
+            let mut heard = vec![format!("_INBOX_{}.>", service.name())];
+            if service == Service::AgentHttpPull {
+                heard.push("ctrlplane.pull.*.*.*".to_owned());
+            }
+            assert_eq!(subscribe, heard);
             for subject in publish {
                 assert!(
                     !subject.contains("STREAM.CREATE") && !subject.contains("STREAM.DELETE"),
@@ -196,6 +247,7 @@ mod tests {
             Service::TriggerIngester,
             Service::Dispatcher,
             Service::AgentGithubActions,
+            Service::AgentHttpPull,
             Service::AgentVerification,
             Service::StatusSyncer,
         ] {

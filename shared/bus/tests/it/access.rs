@@ -82,6 +82,7 @@ async fn every_service_works_with_exactly_its_permissions() {
     let letters = dead::list(&api, 0, 10).await.unwrap();
     dead::redrive(&api, letters[0].sequence).await.unwrap();
     connect(&servers, Service::AgentGithubActions).await;
+    connect(&servers, Service::AgentHttpPull).await;
     connect(&servers, Service::AgentVerification).await;
 }
 
@@ -95,6 +96,7 @@ async fn a_refused_permission_is_fatal_and_says_what_was_refused() {
         (Service::StatusSyncer, "ctrlplane.command.p.a.trigger.j"),
         (Service::PolicyEvaluator, "$KV.catalog.w.policy.1"),
         (Service::AgentGithubActions, "$KV.slots.x"),
+        (Service::AgentHttpPull, "ctrlplane.command.http-pull.a.trigger.j"),
         (Service::AgentVerification, "ctrlplane.command.verification.a.trigger.j"),
         (Service::Dispatcher, "$JS.API.STREAM.DELETE.JOBS"),
     ] {

@@ -50,9 +50,11 @@ pub fn due(state: &JobState) -> Option<Due> {
         Phase::Requested | Phase::Dispatched => (since + queue, Overdue::Cancel),
         Phase::Held { .. } => (since + HELD, Overdue::Cancel),
         Phase::Triggering { .. } | Phase::Unknown { .. } => (since + UNRESOLVED, Overdue::Lost),
-        Phase::Running { status: ActiveStatus::Queued } => {
-            (state.dispatched_at.unwrap_or(since) + queue, Overdue::Cancel)
-        }
+        // A run that had begun and waits again is still that run.
+        Phase::Running { status: ActiveStatus::Queued } => match state.started_at {
+            Some(started) => (started + run, Overdue::Cancel),
+            None => (state.dispatched_at.unwrap_or(since) + queue, Overdue::Cancel),
+        },
         Phase::Running { status: ActiveStatus::InProgress } => {
             (state.started_at.unwrap_or(since) + run, Overdue::Cancel)
         }

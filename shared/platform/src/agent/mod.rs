@@ -21,6 +21,7 @@ mod trigger;
 
 pub use effects::CRASH_POINTS;
 pub use handlers::{Commands, Events};
+pub use secrets::{Filled, Mask, fill};
 pub use settings::AgentSettings;
 
 use crate::platform::{CallError, Platform};

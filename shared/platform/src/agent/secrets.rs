@@ -6,8 +6,10 @@ use crate::platform::{CallError, Platform, Triggered};
 use crate::secrets::SecretSource;
 use domain::command::AgentCommand;
 use domain::job::{ExternalRef, JobState, Links, RawStatus, Snapshot};
+use domain::token::Slug;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,13 +29,13 @@ impl fmt::Debug for Source {
 }
 
 /// A config with its secrets, for one call.
-pub(super) struct Filled {
+pub struct Filled {
     config: Map<String, Value>,
     mask: Mask,
 }
 
 /// The texts that the secrets of a job may show as, the longest first.
-pub(super) struct Mask(Vec<SecretString>);
+pub struct Mask(Vec<SecretString>);
 
 impl fmt::Debug for Filled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,38 +52,44 @@ impl fmt::Debug for Mask {
 impl<P: Platform> Agent<P> {
     /// The command's config with its secrets in place. Nothing is called and nothing recorded.
     pub(super) fn filled(&self, command: &AgentCommand) -> Result<Filled, CallError> {
-        let workspace = &command.job.workspace;
-        let mut config = Value::Object(command.config.clone());
-        let mut secrets = Vec::new();
-        for (pointer, name) in &command.secrets {
-            let place = place(&mut config, pointer).ok_or_else(|| {
-                let why = format!("the config has no place for the secret {name:?} at {pointer:?}");
-                CallError::Invalid(why)
-            })?;
-            let secret = self.secrets.0.secret(workspace, name).map_err(|why| {
-                CallError::Unauthorized(format!("the secret {name:?} of workspace {workspace}: {why}"))
-            })?;
-            *place = Value::String(secret.expose_secret().to_owned());
-            secrets.push(secret);
-        }
-        let config = match config {
-            Value::Object(config) => config,
-            // No pointer leads to the whole, so it stayed a map.
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                Map::new()
-            }
-        };
-        Ok(Filled { config, mask: Mask::of(&secrets) })
+        fill(&*self.secrets.0, &command.job.workspace, &command.config, &command.secrets)
     }
 
     /// What hides the secrets of a job in later words about its run. A secret that is gone by now cannot be looked for.
     pub(super) fn mask(&self, state: &JobState) -> Mask {
         let Some(assigned) = &state.assigned else { return Mask(Vec::new()) };
-        let names = assigned.dispatch.secrets.values();
-        let found: Vec<SecretString> =
-            names.filter_map(|name| self.secrets.0.secret(&state.job.workspace, name).ok()).collect();
-        Mask::of(&found)
+        Mask::of_names(&*self.secrets.0, &state.job.workspace, assigned.dispatch.secrets.values())
     }
+}
+
+/// A config with its secrets in place: which belong where is told by JSON pointer and name.
+///
+/// # Errors
+/// [`CallError::Unauthorized`] for a secret that is not there, [`CallError::Invalid`] for one that has no place.
+pub fn fill(
+    source: &dyn SecretSource,
+    workspace: &Slug,
+    config: &Map<String, Value>,
+    names: &BTreeMap<String, String>,
+) -> Result<Filled, CallError> {
+    let mut config = Value::Object(config.clone());
+    let mut secrets = Vec::new();
+    for (pointer, name) in names {
+        let place = place(&mut config, pointer).ok_or_else(|| {
+            CallError::Invalid(format!("the config has no place for the secret {name:?} at {pointer:?}"))
+        })?;
+        let secret = source.secret(workspace, name).map_err(|why| {
+            CallError::Unauthorized(format!("the secret {name:?} of workspace {workspace}: {why}"))
+        })?;
+        *place = Value::String(secret.expose_secret().to_owned());
+        secrets.push(secret);
+    }
+    let config = match config {
+        Value::Object(config) => config,
+        // No pointer leads to the whole, so it stayed a map.
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    };
+    Ok(Filled { config, mask: Mask::of(&secrets) })
 }
 
 /// Where a template left room for a secret: null, and within the config.
@@ -102,7 +110,7 @@ fn texts(secret: &str) -> impl Iterator<Item = SecretString> {
 
 impl Filled {
     /// For the call only.
-    pub(super) fn config(&self) -> &Map<String, Value> {
+    pub fn config(&self) -> &Map<String, Value> {
         &self.config
     }
 
@@ -119,6 +127,17 @@ impl Filled {
 }
 
 impl Mask {
+    /// Hides secrets of the workspace. One that is gone by now cannot be looked for.
+    pub fn of_names<'a>(
+        source: &dyn SecretSource,
+        workspace: &Slug,
+        names: impl IntoIterator<Item = &'a String>,
+    ) -> Self {
+        let found: Vec<SecretString> =
+            names.into_iter().filter_map(|name| source.secret(workspace, name).ok()).collect();
+        Self::of(&found)
+    }
+
     fn of(secrets: &[SecretString]) -> Self {
         let mut texts: Vec<SecretString> =
             secrets.iter().flat_map(|secret| texts(secret.expose_secret())).collect();
@@ -161,7 +180,8 @@ impl Mask {
         links.into_iter().map(|(name, link)| (self.text(name), self.text(link))).collect()
     }
 
-    fn text(&self, text: String) -> String {
+    /// The text without the secrets.
+    pub fn text(&self, text: String) -> String {
         let mut text = text;
         for secret in &self.0 {
             text = text.replace(secret.expose_secret(), MASK);
