@@ -4,7 +4,7 @@
 
 pub mod agent;
 pub mod budget;
-
+pub mod config;
 pub mod conformance;
 pub mod http;
 mod platform;
