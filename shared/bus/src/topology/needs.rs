@@ -5,9 +5,9 @@ use domain::verification;
 
 use super::{
     ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, ConsumerSpec, DEAD, DELIVERIES,
-    EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, RUNS,
-    SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, agent_commands, agent_events,
-    dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
+    EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, GITLAB_CI, GITLAB_EVENTS, JOBS, OBJECT_STORES,
+    ObjectStoreSpec, PAYLOADS, RUNS, SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS,
+    agent_commands, agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
 };
 
 /// A service, as a user of the bus.
@@ -21,6 +21,8 @@ pub enum Service {
     Dispatcher,
     /// Works on GitHub Actions.
     AgentGithubActions,
+    /// Works on GitLab CI/CD.
+    AgentGitlabCi,
     /// Measures.
     AgentVerification,
     /// Keeps the views and watches the deadlines.
@@ -33,11 +35,12 @@ pub enum Service {
 
 impl Service {
     /// Every service.
-    pub const ALL: [Service; 8] = [
+    pub const ALL: [Service; 9] = [
         Service::TriggerIngester,
         Service::PolicyEvaluator,
         Service::Dispatcher,
         Service::AgentGithubActions,
+        Service::AgentGitlabCi,
         Service::AgentVerification,
         Service::StatusSyncer,
         Service::Api,
@@ -51,6 +54,7 @@ impl Service {
             Service::PolicyEvaluator => "policy-evaluator",
             Service::Dispatcher => "dispatcher",
             Service::AgentGithubActions => "agent-github-actions",
+            Service::AgentGitlabCi => "agent-gitlab-ci",
             Service::AgentVerification => "agent-verification",
             Service::StatusSyncer => "status-syncer",
             Service::Api => "api",
@@ -162,23 +166,8 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Follow(Bucket(&SLOTS)),
             Read(Bucket(&FREEZES)),
         ],
-        Service::AgentGithubActions => {
-            let platform = slug(GITHUB_ACTIONS);
-            let mut agent = vec![
-                Consume(agent_commands(&platform)),
-                Read(Stream(&JOBS)),
-                Write(Stream(&JOBS), "ctrlplane.job.>"),
-                Read(Bucket(&FREEZES)),
-                Read(Bucket(&RUNS)),
-                Write(Bucket(&RUNS), ">"),
-                Read(Bucket(&BUDGETS)),
-                Write(Bucket(&BUDGETS), ">"),
-                Follow(Bucket(&BUDGETS)),
-                Read(Objects(&PAYLOADS)),
-            ];
-            agent.extend(GITHUB_EVENTS.map(|token| Consume(agent_events(&platform, &slug(token)))));
-            agent
-        }
+        Service::AgentGithubActions => agent(GITHUB_ACTIONS, &GITHUB_EVENTS),
+        Service::AgentGitlabCi => agent(GITLAB_CI, &GITLAB_EVENTS),
         Service::AgentVerification => vec![
             Consume(agent_commands(&slug(verification::PLATFORM))),
             Read(Stream(&JOBS)),
@@ -229,6 +218,27 @@ pub(super) fn role(service: Service) -> Vec<Access> {
     role.push(Read(Bucket(&ATTEMPTS)));
     role.push(Write(Bucket(&ATTEMPTS), ">"));
     role
+}
+
+/// What an agent does that is told of its platform's runs by webhooks of these event tokens.
+fn agent(platform: &str, events: &[&str]) -> Vec<Access> {
+    use Access::{Consume, Follow, Read, Write};
+    use Place::{Bucket, Objects, Stream};
+    let platform = slug(platform);
+    let mut agent = vec![
+        Consume(agent_commands(&platform)),
+        Read(Stream(&JOBS)),
+        Write(Stream(&JOBS), "ctrlplane.job.>"),
+        Read(Bucket(&FREEZES)),
+        Read(Bucket(&RUNS)),
+        Write(Bucket(&RUNS), ">"),
+        Read(Bucket(&BUDGETS)),
+        Write(Bucket(&BUDGETS), ">"),
+        Follow(Bucket(&BUDGETS)),
+        Read(Objects(&PAYLOADS)),
+    ];
+    agent.extend(events.iter().map(|token| Consume(agent_events(&platform, &slug(token)))));
+    agent
 }
 
 fn everything() -> Vec<Access> {
