@@ -50,6 +50,9 @@ pub(crate) enum ServeCommand {
     /// Runs jobs on GitHub Actions
     #[command(disable_help_flag = true, disable_version_flag = true)]
     AgentGithubActions(Passed),
+    /// Runs jobs on GitLab CI/CD
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    AgentGitlabCi(Passed),
     /// Measures whether what jobs brought works
     #[command(disable_help_flag = true, disable_version_flag = true)]
     AgentVerification(Passed),
