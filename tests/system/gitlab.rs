@@ -75,9 +75,16 @@ async fn a_push_goes_the_whole_way_to_finished_pipelines() {
     push(&fake, "v3").await;
     tell(&mut system, "v3 is in_progress in staging on stage-1\ncancel v3 in staging on stage-1\nv3 is cancelled in staging on stage-1").await;
 
-    let jobs: BTreeSet<String> =
-        system.client.jobs().await.unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect();
-    let carried: Vec<String> = fake.pipelines().iter().map(|p| p.inputs["job_id"].as_str().unwrap().to_owned()).collect();
+    let jobs: BTreeSet<String> = system
+        .client
+        .jobs()
+        .await
+        .unwrap()
+        .iter()
+        .map(|job| job["id"].as_str().unwrap().to_owned())
+        .collect();
+    let carried: Vec<String> =
+        fake.pipelines().iter().map(|p| p.inputs["job_id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(carried.len(), 3, "one pipeline each");
     assert_eq!(carried.into_iter().collect::<BTreeSet<_>>(), jobs);
     assert!(system.github.runs().is_empty());

@@ -17,8 +17,17 @@ const SERVICES: [&str; 8] = [
 
 /// What each crate may use of ours, outside its tests.
 fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let everything =
-        ["domain", "bus", "projections", "platform", "service", "telemetry", "servers", "fake-github", "fake-gitlab"];
+    let everything = [
+        "domain",
+        "bus",
+        "projections",
+        "platform",
+        "service",
+        "telemetry",
+        "servers",
+        "fake-github",
+        "fake-gitlab",
+    ];
     let mut allowed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::from([
         ("domain", BTreeSet::new()),
         ("telemetry", BTreeSet::new()),

@@ -38,7 +38,9 @@ async fn a_trigger_token_starts_by_form_and_shows_no_other_credential() {
     assert_eq!(Value::Object(pipeline.inputs.clone()), json!({ "dry_run": "true" }), "a form carries text");
     let calls = rig.fake.calls();
     assert!(calls[0].path.ends_with("/trigger/pipeline") && !calls[0].with_token, "{calls:?}");
-    assert!(calls.iter().all(|call| !call.path.contains(TRIGGER_TOKEN) && !call.query.contains(TRIGGER_TOKEN)));
+    assert!(
+        calls.iter().all(|call| !call.path.contains(TRIGGER_TOKEN) && !call.query.contains(TRIGGER_TOKEN))
+    );
 }
 
 #[tokio::test]
@@ -71,7 +73,12 @@ async fn what_does_not_fit_is_refused_in_gitlabs_words_and_starts_nothing() {
     for (project, key, value, words) in [
         (project(Script::hold()), "ref", json!("nowhere"), "Reference not found"),
         (project(Script::hold()), "inputs", json!({ "colour": "red" }), "unknown input arguments: `colour`"),
-        (project(Script::hold()), "jobIdInput", json!("ticket"), "declare the input ticket under spec:inputs"),
+        (
+            project(Script::hold()),
+            "jobIdInput",
+            json!("ticket"),
+            "declare the input ticket under spec:inputs",
+        ),
         (plain, "jobIdInput", json!("job_id"), "declare the input job_id under spec:inputs"),
         (restricted, "ref", json!("main"), "name it in jobIdInput"),
         (jobless, "ref", json!("main"), "rules configuration prevented any jobs"),
@@ -124,10 +131,7 @@ async fn what_fails_is_named_with_its_reason_and_its_log() {
     let rig = Rig::start(options(project(Script::hold()).jobs(jobs))).await;
     let run = rig.run(new_job()).await;
     assert_eq!(rig.snapshot(&run).await.message.as_deref(), Some("0 of 3 jobs are over; running: lint"));
-    rig.fake.fail_jobs(
-        number(&run),
-        &[("lint", "script_failure"), ("deploy", "runner_system_failure")],
-    );
+    rig.fake.fail_jobs(number(&run), &[("lint", "script_failure"), ("deploy", "runner_system_failure")]);
     let failed = rig.snapshot(&run).await;
     assert_eq!(failed.message.as_deref(), Some("failed: deploy (runner_system_failure)"));
     let deploy = rig.fake.pipelines()[0].jobs.iter().find(|job| job.name == "deploy").unwrap().id;

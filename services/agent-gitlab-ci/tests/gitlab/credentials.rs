@@ -67,7 +67,10 @@ async fn no_token_is_in_any_answer_or_error() {
             let kind = FaultKind::Answer { status, headers: Vec::new(), body: echo.clone() };
             rig.fake.inject(Fault::once(method, path, kind));
         }
-        said.push(format!("{:?}", rig.gitlab.trigger(&platform::TriggerRequest { job: new_job(), config: &rig.config }).await));
+        said.push(format!(
+            "{:?}",
+            rig.gitlab.trigger(&platform::TriggerRequest { job: new_job(), config: &rig.config }).await
+        ));
         said.push(format!("{:?}", rig.observe(&run).await));
         rig.hand.pass(std::time::Duration::from_secs(61));
     }

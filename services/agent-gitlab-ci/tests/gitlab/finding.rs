@@ -95,7 +95,8 @@ async fn too_many_nameless_pipelines_are_no_reason_to_say_none() {
 
 #[tokio::test]
 async fn a_pipeline_is_not_found_before_it_shows_nor_where_nothing_carries_the_id() {
-    let options = Options { search_visible_after: Duration::from_millis(400), ..options(project(Script::hold())) };
+    let options =
+        Options { search_visible_after: Duration::from_millis(400), ..options(project(Script::hold())) };
     let rig = Rig::start(options).await;
     let job = new_job();
     let run = rig.run(job).await;

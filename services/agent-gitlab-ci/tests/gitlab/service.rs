@@ -146,7 +146,9 @@ async fn two_replicas_run_every_job_once_to_its_end_however_webhooks_arrive() {
     fake.set_hook_chaos(HookChaos { repeat: 0.3, reorder: 0.3, ..HookChaos::default() });
     for pipeline in fake.pipelines() {
         fake.set_status(pipeline.id, "failed");
-        fake.wait_for_delivery(SOON, |d| d.pipeline_id == Some(pipeline.id) && d.told == "failed").await.unwrap();
+        fake.wait_for_delivery(SOON, |d| d.pipeline_id == Some(pipeline.id) && d.told == "failed")
+            .await
+            .unwrap();
     }
     for delivery in fake.deliveries().iter().rev() {
         ingest(&bus, delivery).await;
