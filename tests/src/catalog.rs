@@ -23,6 +23,16 @@ pub fn without_workflow() -> String {
     changed("workflow: deploy.yml", "workflow: missing.yml")
 }
 
+/// The basic catalog with an agent whose key nobody has.
+pub fn without_key() -> String {
+    changed("privateKeySecret: github-app-key", "privateKeySecret: another-key")
+}
+
+/// The basic catalog with an input that the workflow does not declare.
+pub fn undeclared_input() -> String {
+    changed("      tag: \"{{ version.tag }}\"\n", "      colour: \"{{ version.tag }}\"\n")
+}
+
 /// The basic catalog with a template that names something unknown.
 pub fn unrenderable() -> String {
     changed("{{ resource.identifier }}", "{{ resource.config.nothing }}")

@@ -9,7 +9,9 @@ mod story;
 mod system;
 mod wait;
 
-pub use catalog::{BASIC, LIMITED, impatient, superseding, unrenderable, without_workflow};
+pub use catalog::{
+    BASIC, LIMITED, impatient, superseding, undeclared_input, unrenderable, without_key, without_workflow,
+};
 pub use client::Client;
 pub use process::Process;
 pub use story::tell;

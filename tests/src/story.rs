@@ -52,6 +52,7 @@ enum Step {
     Frozen(Place),
     Is { place: Place, status: String },
     Says { place: Place, text: String },
+    Tells { place: Place, text: String },
     NoJob { tag: String, environment: String },
     AllEnded,
     RunCount(usize),
@@ -107,6 +108,9 @@ impl Step {
             }
             [tag, "waits", "in", environment, "on", resource, "because"] => {
                 Step::Says { place: place(tag, environment, resource), text: quoted }
+            }
+            [tag, "tells", "in", environment, "on", resource, "that"] => {
+                Step::Tells { place: place(tag, environment, resource), text: quoted }
             }
             ["no", "job", "of", tag, "in", environment] => {
                 Step::NoJob { tag: (*tag).to_owned(), environment: (*environment).to_owned() }
@@ -209,6 +213,11 @@ async fn attempt(system: &System, step: &Step, pushed: &mut Option<String>) -> R
                 Some(version) if version["allowed"] == false && version.to_string().contains(text) => Ok(()),
                 _ => Err(format!("{status}: {answer:#}")),
             }
+        }
+        Step::Tells { place, text } => {
+            let job = job_at(system, place).await?;
+            let message = job["message"].as_str().unwrap_or_default();
+            if message.contains(text) { Ok(()) } else { Err(format!("{job:#}")) }
         }
         Step::NoJob { tag, environment } => {
             let jobs = system.client.jobs().await?;

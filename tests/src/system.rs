@@ -38,8 +38,8 @@ pub struct Options {
     pub names_runs: bool,
     /// More environment, for every service.
     pub environment: Vec<(&'static str, String)>,
-    /// More environment, for the first process of one service.
-    pub environment_of: Option<(&'static str, &'static str, String)>,
+    /// More environment, for the first process of a service.
+    pub environment_of: Vec<(&'static str, &'static str, String)>,
     /// Text added to nats-server's configuration: users and their permissions.
     pub nats_config: Option<String>,
 }
@@ -54,7 +54,7 @@ impl Options {
             script: Script::success(),
             names_runs: true,
             environment: Vec::new(),
-            environment_of: None,
+            environment_of: Vec::new(),
             nats_config: None,
         }
     }
@@ -115,11 +115,10 @@ impl System {
                     environment.insert("CTRLPLANE_NATS__PASSWORD".into(), password_of(service));
                     environment.insert("CTRLPLANE_NATS__PROVISION".into(), "verify".into());
                 }
-                if let Some((of, name, value)) = &options.environment_of
-                    && *of == service
-                    && replica == 0
-                {
-                    environment.insert((*name).to_owned(), value.clone());
+                for (of, name, value) in &options.environment_of {
+                    if *of == service && replica == 0 {
+                        environment.insert((*name).to_owned(), value.clone());
+                    }
                 }
                 processes.push(Process::start(&node, service, replica, environment, &logs));
             }
@@ -261,7 +260,9 @@ pub(crate) fn password_of(service: &str) -> String {
 /// Settings of one service that make the tests quick.
 fn settings_of(service: &str) -> Vec<(String, String)> {
     let settings: &[(&str, &str)] = match service {
-        "agent-github-actions" | "agent-gitlab-ci" => &[("CTRLPLANE_SEARCH_LAG_SECONDS", "1")],
+        "agent-github-actions" | "agent-gitlab-ci" => {
+            &[("CTRLPLANE_SEARCH_LAG_SECONDS", "1"), ("CTRLPLANE_RECOVER_SECONDS", "1")]
+        }
         "agent-verification" => &[("CTRLPLANE_NETWORKS", "127.0.0.0/8")],
         "status-syncer" => &[("CTRLPLANE_SWEEP__FAST_SECONDS", "1"), ("CTRLPLANE_SWEEP__SLOW_SECONDS", "2")],
         _ => &[],

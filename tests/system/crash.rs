@@ -110,7 +110,7 @@ async fn dies_at(step: &Step, side: &str) {
     let mut system = System::start(Options {
         catalog: catalog_of(step.story),
         names_runs: step.story != NO_NAME,
-        environment_of: Some((step.service, "CTRLPLANE_CRASH_AT", point.clone())),
+        environment_of: vec![(step.service, "CTRLPLANE_CRASH_AT", point.clone())],
         ..Options::new(NODE)
     })
     .await;

@@ -5,6 +5,7 @@
 mod crash;
 mod gitlab;
 mod layers;
+mod missed;
 mod permissions;
 mod replicas;
 mod stories;

@@ -3,7 +3,10 @@
 use crate::NODE;
 use std::collections::BTreeSet;
 use std::path::Path;
-use system_tests::{LIMITED, Options, System, impatient, superseding, tell, unrenderable, without_workflow};
+use system_tests::{
+    LIMITED, Options, System, impatient, superseding, tell, undeclared_input, unrenderable, without_key,
+    without_workflow,
+};
 
 macro_rules! stories {
     ($($name:ident: $options:expr;)+) => {
@@ -46,5 +49,7 @@ stories! {
     github_names_no_run: Options { names_runs: false, ..Options::new(NODE) };
     webhooks_stop: Options::new(NODE);
     the_workflow_is_missing: Options { catalog: without_workflow(), ..Options::new(NODE) };
+    the_key_is_missing: Options { catalog: without_key(), ..Options::new(NODE) };
+    an_input_is_refused: Options { catalog: undeclared_input(), ..Options::new(NODE) };
     the_config_cannot_be_rendered: Options { catalog: unrenderable(), ..Options::new(NODE) };
 }

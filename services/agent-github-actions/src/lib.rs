@@ -13,6 +13,7 @@ use bus::topology;
 use platform::Clock;
 use platform::agent::Agent;
 use platform::budget::Budgets;
+use platform::recovery::Recovery;
 use service::{Boot, CommonSettings, Service, connect_bus};
 use std::sync::Arc;
 
@@ -50,8 +51,16 @@ impl Service for AgentGithubActions {
             search_lag: settings.search_lag(),
             writes_per_minute: settings.writes_per_minute,
         })?;
+        let github = Arc::new(github);
+        if let Some(recovery) = settings.recovery() {
+            let recovery = Recovery::new(Arc::clone(&github), &bus, recovery, Clock::real());
+            let drain = drain.clone();
+            boot.supervisor.spawn("recovery", async move {
+                recovery.run(drain).await.context("looking for missed deliveries")
+            });
+        }
         let secrets = Arc::new(secrets::of_jobs(Arc::clone(&boot.secrets)));
-        let agent = Agent::with_secrets(Arc::new(github), &bus, settings.agent(), Clock::real(), secrets);
+        let agent = Agent::with_secrets(github, &bus, settings.agent(), Clock::real(), secrets);
         agent.run(drain).await.context("working commands and webhooks")?;
         bus.drain().await;
         Ok(())

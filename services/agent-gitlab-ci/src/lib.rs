@@ -12,6 +12,7 @@ use bus::topology;
 use domain::token::Slug;
 use platform::agent::Agent;
 use platform::budget::Budgets;
+use platform::recovery::Recovery;
 use platform::{Clock, SecretSource};
 use service::{Boot, CommonSettings, Secrets, Service, connect_bus};
 use std::sync::Arc;
@@ -50,8 +51,16 @@ impl Service for AgentGitlabCi {
             search_lag: settings.search_lag(),
             writes_per_minute: settings.writes_per_minute,
         })?;
+        let gitlab = Arc::new(gitlab);
+        if let Some(recovery) = settings.recovery() {
+            let recovery = Recovery::new(Arc::clone(&gitlab), &bus, recovery, Clock::real());
+            let drain = drain.clone();
+            boot.supervisor.spawn("recovery", async move {
+                recovery.run(drain).await.context("looking for missed deliveries")
+            });
+        }
         let secrets = Arc::new(of_jobs(Arc::clone(&boot.secrets)));
-        let agent = Agent::with_secrets(Arc::new(gitlab), &bus, settings.agent(), Clock::real(), secrets);
+        let agent = Agent::with_secrets(gitlab, &bus, settings.agent(), Clock::real(), secrets);
         agent.run(drain).await.context("working commands and webhooks")?;
         bus.drain().await;
         Ok(())

@@ -4,6 +4,7 @@ use bus::Limits;
 use platform::agent::AgentSettings;
 use platform::config::AllowedHosts;
 use platform::http::HttpOptions;
+use platform::recovery::RecoverySettings;
 use serde::{Deserialize, Serialize};
 use service::{Documented, Invalid, Setting};
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub struct Settings {
     pub concurrent_calls: usize,
     /// Hosts credentials may be sent to; empty for all, over https.
     pub hosts: Vec<String>,
+    /// Seconds between two looks at GitLab's log of webhook deliveries; 0 for none.
+    pub recover_seconds: u64,
 }
 
 impl Settings {
@@ -46,6 +49,15 @@ impl Settings {
         HttpOptions { user_agent, deadline, connect_timeout, ..defaults }
     }
 
+    /// How missed deliveries are looked for; `None`: they are not.
+    pub(crate) fn recovery(&self) -> Option<RecoverySettings> {
+        (self.recover_seconds > 0).then(|| RecoverySettings {
+            every: Duration::from_secs(self.recover_seconds),
+            call_deadline: Duration::from_secs(self.call_deadline_seconds),
+            ..RecoverySettings::default()
+        })
+    }
+
     pub(crate) fn search_lag(&self) -> Duration {
         Duration::from_secs(self.search_lag_seconds)
     }
@@ -64,6 +76,7 @@ impl Default for Settings {
             writes_per_minute: 25,
             concurrent_calls: 10,
             hosts: Vec::new(),
+            recover_seconds: 120,
         }
     }
 }
@@ -89,6 +102,11 @@ impl Documented for Settings {
             "hosts",
             "API hosts (with a port where it is unusual) that credentials may be sent to; none: all over https, \
              loopback over http.",
+        ),
+        Setting::new(
+            "recover_seconds",
+            "Seconds between two looks at GitLab's log of webhook deliveries, to ask for what did not reach us (while \
+             something is missing, every half minute); 0 is never.",
         ),
     ];
 

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use crate::auth::Keys;
 use crate::caller::Caller;
 use crate::decisions::Decisions;
+use crate::doctor::Known;
 use crate::lookup::Lookup;
 use crate::problem::Problem;
 use crate::settings::EventSettings;
@@ -27,6 +28,8 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) decisions: Arc<Decisions>,
     pub(crate) views: Projections,
+    /// What agents keep about their platforms.
+    pub(crate) known: Arc<Known>,
     pub(crate) keys: Keys,
     /// Owns the tasks that feed live events.
     pub(crate) supervisor: Supervisor,
@@ -46,11 +49,13 @@ impl std::ops::Deref for App {
 }
 
 impl App {
+    #[allow(clippy::too_many_arguments, reason = "the parts of the whole, each given once")]
     pub(crate) fn new(
         bus: Bus,
         catalog: Arc<CatalogFold>,
         decisions: Arc<Decisions>,
         views: Projections,
+        known: Arc<Known>,
         keys: Keys,
         supervisor: Supervisor,
         events: EventSettings,
@@ -65,6 +70,7 @@ impl App {
             store,
             decisions,
             views,
+            known,
             keys,
             supervisor,
             events,

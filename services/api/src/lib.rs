@@ -11,6 +11,7 @@ mod changes;
 mod context;
 mod decisions;
 mod diff;
+mod doctor;
 mod documents;
 mod explain;
 mod filter;
@@ -38,6 +39,7 @@ use service::{Boot, CommonSettings, Service, connect_bus};
 use crate::auth::Keys;
 use crate::context::App;
 use crate::decisions::Decisions;
+use crate::doctor::Known;
 
 /// Where a test may let this service die: right before and right after each durable effect.
 pub const CRASH_POINTS: &[&str] = &[
@@ -88,12 +90,15 @@ pub async fn run(boot: Boot<Settings>) -> anyhow::Result<()> {
     let decisions = Arc::new(Decisions::default());
     follow_catalog(&boot, &bus, &catalog);
     follow_targets(&boot, &bus, &decisions);
+    let known = Arc::new(Known::default());
+    follow_known(&boot, &bus, &known);
     let views = Projections::connect(&boot.common.redis.url).context("redis.url")?;
     let app = App::new(
         bus,
         Arc::clone(&catalog),
         Arc::clone(&decisions),
         views,
+        known,
         keys,
         boot.supervisor.clone(),
         boot.settings.events.clone(),
@@ -131,5 +136,12 @@ fn follow_targets(boot: &Boot<Settings>, bus: &bus::Bus, decisions: &Arc<Decisio
     let (bus, decisions, drain) = (bus.clone(), Arc::clone(decisions), boot.supervisor.token());
     boot.supervisor.spawn("targets", async move {
         decisions.follow(&bus, drain).await.context("following the decisions")
+    });
+}
+
+fn follow_known(boot: &Boot<Settings>, bus: &bus::Bus, known: &Arc<Known>) {
+    let (bus, known, drain) = (bus.clone(), Arc::clone(known), boot.supervisor.token());
+    boot.supervisor.spawn("known", async move {
+        known.follow(&bus, drain).await.context("following what agents keep about their platforms")
     });
 }

@@ -354,3 +354,29 @@ async fn jobs_are_followed_live_and_ctrl_c_is_the_end() {
     assert!(none.is_empty() && said.contains("no dead letters"), "{none}{said}");
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_says_what_is_broken_and_what_to_do() {
+    let world = World::start().await;
+    let (table, errors) = world.run("doctor", 1).await;
+    for words in
+        ["STATUS", "ok      api", "version", "service/dispatcher", "→ start dispatcher", "dead-letters"]
+    {
+        assert!(table.contains(words), "{words}\n{table}");
+    }
+    assert!(errors.contains("failed"), "{errors}");
+    let (json, _) = world.run("doctor -o json", 1).await;
+    let told: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(told["status"], "fail");
+    assert!(told["checks"].as_array().expect("checks").iter().any(|check| check["check"] == "clock"));
+    let (names, _) = world.run("doctor -o name", 1).await;
+    assert!(names.lines().any(|name| name == "service/dispatcher"), "{names}");
+    assert!(names.lines().all(|name| name != "api"), "{names}");
+
+    let (wrong_key, _) = world.run("doctor --key another-key-than-ours", 1).await;
+    assert!(wrong_key.contains("fail    api") && wrong_key.contains("--key-file"), "{wrong_key}");
+    // Nobody listens on the discard port of this machine.
+    let (nobody, _) = world.run("doctor --url http://127.0.0.1:9", 5).await;
+    assert!(nobody.contains("does not answer") && nobody.contains("→ see whether the api runs"), "{nobody}");
+    world.end().await;
+}

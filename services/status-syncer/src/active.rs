@@ -3,14 +3,15 @@
 
 use crate::breaker::{LostBreaker, Ruling};
 use crate::folded::drop_context;
-use crate::pace::{self, Webhooks};
+use crate::pace::{self, News, Webhooks};
 use crate::settings::{Deadlines, Sweep};
 use bus::Known;
 use domain::Timestamp;
 use domain::command::{AgentCommand, Verb};
-use domain::id::JobId;
+use domain::id::{JobAgentId, JobId};
 use domain::job::{JobEvent, JobFact, JobRef, JobState, Overdue, Reason, Source, due, evolve};
 use domain::token::Slug;
+use domain::webhook::{Account, Health};
 use std::collections::{BTreeSet, HashMap};
 
 /// The active jobs.
@@ -19,7 +20,10 @@ pub(crate) struct Actives {
     jobs: HashMap<JobId, Active>,
     due: BTreeSet<(Timestamp, JobId)>,
     unknown: BTreeSet<JobId>,
-    webhooks: HashMap<Slug, Timestamp>,
+    /// When news of each platform last came.
+    news: HashMap<Slug, News>,
+    /// What platforms' logs say of webhooks, by their keys in the bucket.
+    accounts: HashMap<String, Account>,
     lost: LostBreaker,
 }
 
@@ -151,9 +155,35 @@ impl Actives {
         }
     }
 
+    /// The account of a webhook has changed; `None`: it is gone.
+    pub(crate) fn account(&mut self, key: String, account: Option<Account>) {
+        match account {
+            Some(account) => self.accounts.insert(key, account),
+            None => self.accounts.remove(&key),
+        };
+    }
+
     /// The looks that are due.
     pub(crate) fn looks(&self, now: Timestamp, settings: &Sweep) -> Vec<Look> {
-        self.jobs.values().filter_map(|active| self.look(active, now, settings)).collect()
+        let health = self.health(now);
+        self.jobs.values().filter_map(|active| self.look(active, &health, now, settings)).collect()
+    }
+
+    /// How far the webhooks of each agent can be relied on: where it has several, one that fails is enough to look closely.
+    fn health(&self, now: Timestamp) -> HashMap<JobAgentId, Health> {
+        let mut of_agents = HashMap::new();
+        for account in self.accounts.values() {
+            let health = account.health(now);
+            for user in &account.users {
+                let known = of_agents.entry(user.agent).or_insert(health);
+                *known = match (*known, health) {
+                    (Health::Failing, _) | (_, Health::Failing) => Health::Failing,
+                    (Health::Arriving, _) | (_, Health::Arriving) => Health::Arriving,
+                    (Health::Unknown, Health::Unknown) => Health::Unknown,
+                };
+            }
+        }
+        of_agents
     }
 
     /// A look was asked for.
@@ -163,11 +193,19 @@ impl Actives {
         }
     }
 
-    fn look(&self, active: &Active, now: Timestamp, settings: &Sweep) -> Option<Look> {
+    fn look(
+        &self,
+        active: &Active,
+        health: &HashMap<JobAgentId, Health>,
+        now: Timestamp,
+        settings: &Sweep,
+    ) -> Option<Look> {
         let state = active.state.as_ref()?;
         let dispatch = &state.assigned.as_ref()?.dispatch;
-        let heard = self.webhooks.get(&dispatch.platform).copied();
-        let interval = pace::interval(&state.phase, Webhooks::since(heard, now, settings), settings)?;
+        let news = self.news.get(&dispatch.platform).copied().unwrap_or_default();
+        let health = health.get(&dispatch.agent).copied().unwrap_or(Health::Unknown);
+        let webhooks = Webhooks::judge(health, news, now, settings);
+        let interval = pace::interval(&state.phase, webhooks, settings)?;
         let confirmed = state.confirmed_at.map_or(state.phase_since, |at| at.max(state.phase_since));
         let slot = (interval, pace::slot(state.job.id, now, interval));
         if (now - confirmed).num_seconds() < i64::from(interval) || active.looked == Some(slot) {
@@ -227,17 +265,19 @@ impl Actives {
             | JobFact::CancelSent { .. }
             | JobFact::RetryRequested { .. } => return,
         };
-        match source {
-            Source::Webhook => {}
-            // A webhook may only have been a reason to look.
-            Source::Read if event.cause.as_deref().is_some_and(is_a_delivery) => {}
-            Source::Read | Source::Ctrlplane => return,
-        }
         let state = self.jobs.get(&event.job.id).and_then(|active| active.state.as_ref());
         let assigned = state.and_then(|state| state.assigned.as_ref()).map(|a| a.dispatch.platform.clone());
         if let Some(platform) = assigned.or_else(|| external.as_ref().map(|run| run.platform.clone())) {
-            let last = self.webhooks.entry(platform).or_insert(event.at);
-            *last = event.at.max(*last);
+            let news = self.news.entry(platform).or_default();
+            match source {
+                Source::Webhook => news.heard = news.heard.max(Some(event.at)),
+                // A webhook may only have been a reason to look.
+                Source::Read if event.cause.as_deref().is_some_and(is_a_delivery) => {
+                    news.heard = news.heard.max(Some(event.at));
+                }
+                Source::Read => news.looked_up = news.looked_up.max(Some(event.at)),
+                Source::Ctrlplane => {}
+            }
         }
     }
 }
@@ -251,10 +291,12 @@ fn is_a_delivery(cause: &str) -> bool {
 mod tests {
     use super::*;
     use crate::fixture::{
-        ago, dispatched, event, finished, in_progress, job, requested, trigger_started, triggered,
+        ago, dispatched, event, finished, in_progress, job, requested, slug, trigger_started, triggered,
     };
     use chrono::TimeDelta;
+    use domain::id::derive;
     use domain::job::fold;
+    use domain::webhook::{Answer, Attempt, Hook, HookUser};
 
     fn told(actives: &mut Actives, n: usize, at: Timestamp, facts: &[JobFact]) {
         let mut previous = 0;
@@ -330,6 +372,44 @@ mod tests {
         }
         let slow: Vec<_> = actives.looks(now + TimeDelta::seconds(300), &settings);
         assert!(!slow.is_empty() && slow.iter().all(|look| look.message_id.contains("-300-")), "{slow:?}");
+    }
+
+    #[test]
+    fn the_platform_s_log_decides_how_often_is_looked() {
+        let settings = Sweep::default();
+        let mut actives = Actives::default();
+        let now = ago(TimeDelta::zero());
+        let facts = [requested(), dispatched(), trigger_started(), triggered(1)];
+        told(&mut actives, 1, now - TimeDelta::seconds(100), &facts);
+        let attempt = |id: &str, seconds: i64, status| Attempt {
+            id: id.to_owned(),
+            delivery: id.to_owned(),
+            event: "workflow_run".to_owned(),
+            at: now - TimeDelta::seconds(seconds),
+            answer: Answer::of_status(status),
+            is_repeat: false,
+        };
+        let hook = Hook { platform: slug("github-actions"), host: "h".into(), scope: "app 1".into() };
+        let user =
+            HookUser { workspace: slug("acme"), agent: JobAgentId(derive(&["agent"])), name: "ci".into() };
+        let since = now - TimeDelta::hours(12);
+        let mut account = Account::begin(hook.clone(), vec![user], since, now);
+        account.take_in(vec![attempt("1", 40_000, 202)], |_| true);
+        account.looked_at = Some(now);
+
+        actives.account(hook.key(), Some(account.clone()));
+        assert!(actives.looks(now, &settings).is_empty(), "silent for hours, and in order");
+        account.take_in(vec![attempt("2", 5, 503)], |_| true);
+        actives.account(hook.key(), Some(account.clone()));
+        assert_eq!(actives.looks(now, &settings).len(), 1, "something is missing");
+        account
+            .take_in(vec![Attempt { is_repeat: true, delivery: "2".into(), ..attempt("3", 1, 202) }], |_| {
+                true
+            });
+        actives.account(hook.key(), Some(account));
+        assert!(actives.looks(now, &settings).is_empty(), "it came after all");
+        actives.account(hook.key(), None);
+        assert_eq!(actives.looks(now, &settings).len(), 1, "nobody knows, and none was heard");
     }
 
     #[test]

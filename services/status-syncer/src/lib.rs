@@ -4,6 +4,7 @@
 
 mod active;
 mod breaker;
+mod confirmed;
 mod deadlines;
 #[cfg(test)]
 mod fixture;
@@ -21,6 +22,7 @@ mod sync;
 #[cfg(test)]
 mod sync_tests;
 mod watch;
+mod webhooks;
 
 use anyhow::Context as _;
 use bus::topology::{self, syncer_jobs};
@@ -81,6 +83,14 @@ impl Service for StatusSyncer {
         boot.supervisor.spawn("load", watch.clone().load_unknown(drain.clone()));
         boot.supervisor
             .spawn("deadlines", deadlines::run(watch.clone(), settings.deadlines.clone(), drain.clone()));
+        boot.supervisor.spawn("webhooks", {
+            let (watch, drain) = (watch.clone(), drain.clone());
+            async move { webhooks::run(watch, drain).await.context("following the accounts of webhooks") }
+        });
+        boot.supervisor.spawn("confirmed", {
+            let (bus, views, drain) = (bus.clone(), views.clone(), drain.clone());
+            async move { confirmed::run(bus, views, drain).await.context("following confirmations") }
+        });
         boot.supervisor.spawn("sweep", sweep::run(watch, settings.sweep.clone(), drain.clone()));
 
         let syncer = Arc::new(sync::Syncer::new(bus.clone(), views.clone()));

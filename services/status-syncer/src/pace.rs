@@ -4,6 +4,7 @@ use crate::settings::Sweep;
 use domain::Timestamp;
 use domain::id::JobId;
 use domain::job::Phase;
+use domain::webhook::Health;
 
 /// Whether webhooks of a job's platform arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,14 +16,32 @@ pub(crate) enum Webhooks {
 }
 
 impl Webhooks {
-    /// By the last one that was heard.
-    pub(crate) fn since(last: Option<Timestamp>, now: Timestamp, settings: &Sweep) -> Self {
+    /// By what the platform's log says of the webhook, and where it says nothing, by the last one that was heard. A webhook
+    /// that is in order may be silent for hours: nothing happened.
+    pub(crate) fn judge(health: Health, last: Option<Timestamp>, now: Timestamp, settings: &Sweep) -> Self {
+        match health {
+            Health::Arriving => Self::Arrive,
+            Health::Failing => Self::Silent,
+            Health::Unknown => Self::since(last, now, settings),
+        }
+    }
+
+    fn since(last: Option<Timestamp>, now: Timestamp, settings: &Sweep) -> Self {
         let quiet = i64::try_from(settings.quiet().as_millis()).unwrap_or(i64::MAX);
         match last {
             Some(last) if (now - last).num_milliseconds() <= quiet => Self::Arrive,
             Some(_) | None => Self::Silent,
         }
     }
+}
+
+/// When a platform's news last came, and how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct News {
+    /// By a webhook.
+    pub(crate) heard: Option<Timestamp>,
+    /// By looking.
+    pub(crate) looked_up: Option<Timestamp>,
 }
 
 /// How many seconds may pass between two looks at a job; `None`: there is nothing to look at yet, or any more.
@@ -86,10 +105,20 @@ mod tests {
     fn webhooks_arrive_while_the_last_is_not_long_ago() {
         let settings = Sweep::default();
         let now = Timestamp::UNIX_EPOCH + TimeDelta::days(1);
-        let health = |last| Webhooks::since(last, now, &settings);
-        assert_eq!(health(None), Webhooks::Silent);
-        assert_eq!(health(Some(now - TimeDelta::seconds(600))), Webhooks::Arrive);
-        assert_eq!(health(Some(now - TimeDelta::seconds(601))), Webhooks::Silent);
+        let judged = |health, heard| Webhooks::judge(health, News { heard, looked_up: None }, now, &settings);
+        let (lately, long_ago) = (Some(now - TimeDelta::seconds(600)), Some(now - TimeDelta::seconds(601)));
+        assert_eq!(judged(Health::Unknown, None), Webhooks::Silent);
+        assert_eq!(judged(Health::Unknown, lately), Webhooks::Arrive);
+        assert_eq!(judged(Health::Unknown, long_ago), Webhooks::Silent);
+        for last in [None, lately, long_ago] {
+            assert_eq!(judged(Health::Arriving, last), Webhooks::Arrive, "nothing happened");
+            assert_eq!(judged(Health::Failing, last), Webhooks::Silent, "something is missing");
+        }
+        let found = News { heard: long_ago, looked_up: lately };
+        let removed = Webhooks::judge(Health::Arriving, found, now, &settings);
+        assert_eq!(removed, Webhooks::Silent, "looking finds what no webhook brings");
+        let faster = News { heard: lately, looked_up: Some(now) };
+        assert_eq!(Webhooks::judge(Health::Arriving, faster, now, &settings), Webhooks::Arrive);
     }
 
     #[test]

@@ -85,16 +85,21 @@ impl Documented for Settings {
         Setting::new("slots", "How many facts are worked at once."),
         Setting::new(
             "sweep.slow_seconds",
-            "How often a running job is looked at while its platform's webhooks arrive.",
+            "Seconds between two looks at a running job while webhooks can be relied on: the platform's log says that nothing \
+             is missing, or without a log, one was heard lately. The longest pause between looks.",
         ),
-        Setting::new("sweep.fast_seconds", "How often a running job is looked at while no webhooks arrive."),
+        Setting::new(
+            "sweep.fast_seconds",
+            "Seconds between two looks at a running job while webhooks are missing, refused or silent. The shortest pause.",
+        ),
         Setting::new(
             "sweep.unknown_seconds",
             "How often a job is looked at while it is unknown whether its call arrived.",
         ),
         Setting::new(
             "sweep.quiet_seconds",
-            "After how long without any webhook of a platform the sweep becomes fast.",
+            "Where a platform's log of deliveries says nothing: after so many seconds without any webhook of it the sweep becomes \
+             fast.",
         ),
         Setting::new("deadlines.lost_at_least", "How many jobs may always be called lost in ten minutes."),
         Setting::new(

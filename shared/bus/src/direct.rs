@@ -31,6 +31,12 @@ pub(crate) async fn last(bus: &Bus, stream: &str, subject: &str) -> Result<Optio
     get(bus, &format!("$JS.API.DIRECT.GET.{stream}.{subject}"), Bytes::new()).await
 }
 
+/// The last message of any subject that matches the filter.
+pub(crate) async fn last_matching(bus: &Bus, stream: &str, filter: &str) -> Result<Option<Stored>, BusError> {
+    let body = json!({ "last_by_subj": filter }).to_string();
+    get(bus, &format!("$JS.API.DIRECT.GET.{stream}"), body.into()).await
+}
+
 /// The first message of the subject at or after that sequence.
 pub(crate) async fn next(
     bus: &Bus,

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod backtest;
+pub mod budget;
 pub mod catalog;
 pub mod command;
 pub mod decision;
@@ -27,6 +28,7 @@ pub mod trigger;
 pub mod trigger_rule;
 pub mod variables;
 pub mod verification;
+pub mod webhook;
 pub mod window;
 
 /// A moment in UTC; RFC 3339 on the wire.

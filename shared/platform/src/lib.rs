@@ -8,6 +8,8 @@ pub mod config;
 pub mod conformance;
 pub mod http;
 mod platform;
+mod recover;
+pub mod recovery;
 mod secrets;
 
 pub use bus::clock::{Clock, ClockHand};
@@ -15,4 +17,5 @@ pub use platform::{
     CallError, CancelAck, CancelMode, CorrelationKey, Found, NotReadable, Platform, PlatformEvent, RunKey,
     Seen, Signal, TriggerRequest, Triggered,
 };
+pub use recover::{AttemptsPage, HookAt, Recover, Redelivered, leads_to_us};
 pub use secrets::{NoSecrets, SecretSource};

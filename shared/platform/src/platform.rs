@@ -1,6 +1,7 @@
 //! The trait every platform implements: four calls, one reading of signals. It knows no bus and no job history:
 //! *when* to call, and what the answer means for the job, is the handler's business.
 
+use crate::recover::Recover;
 use domain::Timestamp;
 use domain::id::JobId;
 use domain::job::{ExternalRef, Links, Snapshot, SnapshotStatus};
@@ -57,6 +58,12 @@ pub trait Platform: Send + Sync + 'static {
 
     /// Reads a webhook delivery of this platform (already verified by the ingester). Pure.
     fn read_event(&self, event: &PlatformEvent<'_>) -> Result<Vec<Signal>, NotReadable>;
+
+    /// The platform's log of webhook deliveries, where it keeps one: what was sent while nobody listened is asked for again.
+    /// Without one there is nothing to recover, and only the sweep closes a gap.
+    fn recover(&self) -> Option<&dyn Recover> {
+        None
+    }
 }
 
 /// What to start.

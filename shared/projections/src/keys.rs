@@ -6,7 +6,7 @@
 //! | `cp:v1:{views}:rebuild` | string | who fills it; expires |
 //! | `cp:v1:{views}:applied` | hash | stream → greatest sequence that reached the views |
 //! | `cp:v1:<generation>:workspaces` | set | workspace slugs |
-//! | `cp:v1:<generation>:{<workspace>}:job:<id>` | hash | `sequence`, `document` (a `JobView`), `indexes` it is in, its `score` there |
+//! | `cp:v1:<generation>:{<workspace>}:job:<id>` | hash | `sequence`, `document` (a `JobView`), `indexes` it is in, its `score` there; `confirmed`: the last look that found nothing new, in ms |
 //! | `cp:v1:<generation>:{<workspace>}:history:<id>` | sorted set | score sequence, member `HistoryEntry` |
 //! | `cp:v1:<generation>:{<workspace>}:jobs:<index>` | sorted set | score creation in ms, member job id |
 //!

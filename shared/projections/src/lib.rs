@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 mod apply;
+mod confirm;
 mod digest;
 mod error;
 mod filter;
@@ -19,6 +20,7 @@ mod script;
 mod store;
 
 pub use apply::{Applied, JobChange};
+pub use confirm::Confirmed;
 pub use error::ProjectionError;
 pub use filter::{Cursor, CursorError, JobFilter, JobPage, LIMIT_MAX, OFFSET_MAX, Page, TOTAL_MAX};
 pub use generation::Generation;

@@ -1,8 +1,9 @@
 //! Lists of jobs, newest first, by the index with the fewest jobs, in bounded steps.
 
+use crate::confirm::view;
 use crate::error::ProjectionError;
 use crate::filter::{Cursor, JobFilter, JobPage, LIMIT_MAX, OFFSET_MAX, Page, TOTAL_MAX};
-use crate::read::{parse, value};
+use crate::read::value;
 use crate::store::Projections;
 use crate::{keys, script};
 use domain::token::Slug;
@@ -47,8 +48,8 @@ impl Projections {
                 total = Some(sum(totals)?);
             }
             let step = Step::read(step.clone())?;
-            for document in &step.documents {
-                items.push(parse(document)?);
+            for (document, confirmed) in &step.documents {
+                items.push(view(document, *confirmed)?);
             }
             next = if step.ended { None } else { step.at.after };
             at = step.at;
@@ -76,7 +77,8 @@ struct Place {
 struct Step {
     ended: bool,
     at: Place,
-    documents: Vec<String>,
+    /// Each with when it was last confirmed, in ms, where that is known.
+    documents: Vec<(String, Option<i64>)>,
 }
 
 impl Step {
@@ -95,7 +97,15 @@ impl Step {
             })
         };
         let skip = skip.parse().map_err(|error| unreadable(&error))?;
-        Ok(Self { ended: ended == "1", at: Place { skip, after }, documents: documents.to_vec() })
+        let documents = documents.chunks_exact(2).map(|pair| match pair {
+            [document, confirmed] => Ok((document.clone(), confirmed.parse().ok())),
+            _ => Err(ProjectionError::corrupt("a list", "half a job")),
+        });
+        Ok(Self {
+            ended: ended == "1",
+            at: Place { skip, after },
+            documents: documents.collect::<Result<_, _>>()?,
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reading single jobs, their timelines, and counts.
 
+use crate::confirm::view;
 use crate::error::ProjectionError;
 use crate::history::HistoryEntry;
 use crate::keys;
@@ -20,11 +21,12 @@ impl Projections {
         let answers = self
             .read(|generation, pipe| {
                 let key = keys::job(&keys::prefix(generation, workspace), id);
-                pipe.cmd("HGET").arg(key).arg("document");
+                pipe.cmd("HMGET").arg(key).arg("document").arg("confirmed");
             })
             .await?;
-        let document: Option<String> = value(answers.into_iter().next().unwrap_or(Value::Nil))?;
-        document.map(|document| parse(&document)).transpose()
+        let (document, confirmed): (Option<String>, Option<i64>) =
+            value(answers.into_iter().next().unwrap_or(Value::Nil))?;
+        document.map(|document| view(&document, confirmed)).transpose()
     }
 
     /// The timeline of a job, oldest first: its last [`crate::HISTORY_MAX`] facts.

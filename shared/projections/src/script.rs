@@ -4,14 +4,15 @@ use redis::{Cmd, Script};
 use std::sync::LazyLock;
 
 pub(crate) static APPLY: LazyLock<Source> = LazyLock::new(|| Source::new(include_str!("lua/apply.lua")));
+pub(crate) static CONFIRM: LazyLock<Source> = LazyLock::new(|| Source::new(include_str!("lua/confirm.lua")));
 pub(crate) static LIST: LazyLock<Source> = LazyLock::new(|| Source::new(include_str!("lua/list.lua")));
 pub(crate) static FORGET: LazyLock<Source> = LazyLock::new(|| Source::new(include_str!("lua/forget.lua")));
 pub(crate) static ADVANCE: LazyLock<Source> = LazyLock::new(|| Source::new(include_str!("lua/advance.lua")));
 pub(crate) static REBUILD: LazyLock<Source> = LazyLock::new(|| Source::new(include_str!("lua/rebuild.lua")));
 
 /// Every script: what a Redis that has lost them is given again.
-pub(crate) fn every() -> [&'static Source; 5] {
-    [&APPLY, &LIST, &FORGET, &ADVANCE, &REBUILD]
+pub(crate) fn every() -> [&'static Source; 6] {
+    [&APPLY, &CONFIRM, &LIST, &FORGET, &ADVANCE, &REBUILD]
 }
 
 /// A script.

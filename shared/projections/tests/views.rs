@@ -7,7 +7,8 @@ use domain::job::{JobStatus, JobView};
 use domain::target::TargetKey;
 use domain::token::Slug;
 use projections::{
-    Applied, Cursor, HistoryEntry, JobChange, JobFilter, Page, ProjectionError, Projections, TOTAL_MAX,
+    Applied, Confirmed, Cursor, HistoryEntry, JobChange, JobFilter, Page, ProjectionError, Projections,
+    TOTAL_MAX,
 };
 use servers::{Redis, RedisOptions, test_binaries};
 use std::collections::BTreeSet;
@@ -366,4 +367,36 @@ async fn lists_stay_quick_with_a_hundred_thousand_jobs() {
     let asked = Instant::now();
     assert_eq!(views.counts(&acme()).await.unwrap()[&JobStatus::Successful], JOBS / 2);
     assert!(asked.elapsed() < Duration::from_millis(500));
+}
+
+#[tokio::test]
+async fn a_look_that_found_nothing_new_moves_only_when_the_status_was_confirmed() {
+    let (_store, views) = Store::start().await;
+    let mut first = change(view(1, 10, JobStatus::InProgress));
+    first.view.confirmed_at = Some(at(10));
+    let id = first.view.id;
+    let look = |ms| Confirmed { workspace: acme(), job: id, at: at(ms) };
+    views.confirm(&[look(5)]).await.unwrap();
+    assert_eq!(views.job(&acme(), id).await.unwrap(), None, "a job that is not shown stays so");
+    views.apply(&first).await.unwrap();
+    let shown = async || {
+        let page = Page::first(10);
+        let listed = views.jobs(&acme(), &JobFilter::default(), page).await.unwrap();
+        let single = views.job(&acme(), id).await.unwrap().unwrap();
+        assert_eq!(listed.items, [single.clone()]);
+        single.confirmed_at
+    };
+    let digest = views.digest(&acme()).await.unwrap();
+    for (looks, confirmed) in [(vec![look(7)], 10), (vec![look(30), look(20)], 30), (vec![look(25)], 30)] {
+        views.confirm(&looks).await.unwrap();
+        assert_eq!(shown().await, Some(at(confirmed)), "{looks:?}");
+    }
+    assert_eq!(views.confirmed_at(&acme(), id).await.unwrap(), Some(at(30)));
+    assert_eq!(views.digest(&acme()).await.unwrap(), digest, "it is no part of what facts say");
+    // News of later facts counts, and older looks do not take it back.
+    let mut second = change(view(1, 20, JobStatus::Successful));
+    second.view.confirmed_at = Some(at(50));
+    views.apply(&second).await.unwrap();
+    views.confirm(&[look(40)]).await.unwrap();
+    assert_eq!(shown().await, Some(at(50)));
 }

@@ -15,7 +15,7 @@ use domain::token::Slug;
 use platform::http::{BuildError, HttpClient, HttpOptions};
 use platform::{
     CallError, CancelAck, CancelMode, Clock, CorrelationKey, Found, NotReadable, Platform, PlatformEvent,
-    Seen, Signal, TriggerRequest, Triggered,
+    Recover, Seen, Signal, TriggerRequest, Triggered,
 };
 use serde_json::{Map, Value};
 use service::Secrets;
@@ -46,9 +46,9 @@ pub struct Parts {
 
 /// GitHub Actions.
 pub struct GithubActions {
-    name: Slug,
-    api: Api,
-    hosts: AllowedHosts,
+    pub(super) name: Slug,
+    pub(super) api: Api,
+    pub(super) hosts: AllowedHosts,
     search_lag: Duration,
 }
 
@@ -219,6 +219,10 @@ impl Platform for GithubActions {
 
     fn read_event(&self, event: &PlatformEvent<'_>) -> Result<Vec<Signal>, NotReadable> {
         events::read(&self.name, event)
+    }
+
+    fn recover(&self) -> Option<&dyn Recover> {
+        Some(self)
     }
 }
 

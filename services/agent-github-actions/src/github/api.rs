@@ -1,10 +1,10 @@
 //! The calls this agent makes, typed. Each is admitted by the budget, signed with a fresh enough token, and refused in
 //! the caller's terms. It knows runs, not jobs.
 
-use super::auth::{Minter, Token};
+use super::auth::{AppIdentity, Minter, Token};
 use super::budgets::Budgets;
 use super::clocks::Clocks;
-use super::config::GithubConfig;
+use super::config::{Credential, GithubConfig};
 use super::run::Run;
 use super::{budgets, headers, refusal, wire};
 use chrono::TimeDelta;
@@ -307,6 +307,49 @@ impl Api {
         Ok(outcome)
     }
 
+    /// A call as the App itself, from the App's own budget.
+    async fn call_as_app(
+        &self,
+        app: &AppIdentity<'_>,
+        call: impl Fn(http::HeaderMap) -> Call,
+    ) -> Result<Outcome, CallError> {
+        let budget = self.budgets.of_app(app.host, app.id);
+        budget.admit(Kind::Read).await?;
+        let _slot = budget.slot().await;
+        let outcome = self.minter.as_app(app, call).await?;
+        budget.learned(budgets::learned(&outcome, self.clocks.now())).await;
+        Ok(outcome)
+    }
+
+    /// A call about webhooks: as the App where there is one, else as the token's owner.
+    pub(super) async fn call_about_hooks(
+        &self,
+        config: &GithubConfig,
+        url: Url,
+        wishes: bool,
+    ) -> Result<Outcome, CallError> {
+        let body = json!({});
+        match &config.credential {
+            Credential::App { id, key_secret, .. } => {
+                let app = AppIdentity { host: &config.host, id, key_secret };
+                let call = |headers| match wishes {
+                    true => Call::post(url.as_str(), headers, &body),
+                    false => Call::get(url.as_str(), headers),
+                };
+                self.call_as_app(&app, call).await
+            }
+            Credential::Token { .. } if wishes => {
+                self.call(config, Request::write(url, &body, Effect::Read)).await
+            }
+            Credential::Token { .. } => self.call(config, Request::read(url)).await,
+        }
+    }
+
+    /// What an answer that is no success means, where nothing was written.
+    pub(super) fn refused_read(&self, outcome: &Outcome) -> CallError {
+        self.refused(outcome, Effect::Read)
+    }
+
     fn refused(&self, outcome: &Outcome, effect: Effect) -> CallError {
         refusal::of(outcome, effect, self.clocks.now())
     }
@@ -331,7 +374,7 @@ fn refuses_to_name(outcome: &Outcome) -> bool {
     words.contains("return_run_details") || words.contains("not a permitted key")
 }
 
-fn parse<T: DeserializeOwned>(outcome: &Outcome) -> Result<T, CallError> {
+pub(super) fn parse<T: DeserializeOwned>(outcome: &Outcome) -> Result<T, CallError> {
     serde_json::from_slice(&outcome.body)
         .map_err(|error| CallError::Transient(format!("GitHub's answer cannot be read: {error}")))
 }

@@ -36,6 +36,18 @@ impl Budgets {
     }
 }
 
+impl Budgets {
+    /// The budget of calls an App makes as itself, which GitHub counts apart from those of its installations.
+    pub(super) fn of_app(&self, host: &str, app: &str) -> Arc<Budget> {
+        let key = BudgetKey {
+            platform: self.platform.clone(),
+            host: host.to_owned(),
+            credential: format!("app {app}"),
+        };
+        self.shared.of(&key, RateLimit::OFF)
+    }
+}
+
 /// The pace of writes. GitHub Enterprise Server has its limits off by default, so there only a config sets one.
 fn limit(config: &GithubConfig, default: u32) -> RateLimit {
     let is_cloud = config.host == "api.github.com" || config.host.ends_with(".ghe.com");
@@ -49,6 +61,7 @@ fn limit(config: &GithubConfig, default: u32) -> RateLimit {
 pub(super) fn learned(outcome: &Outcome, now: Timestamp) -> Learned {
     let reset = number(&outcome.headers, "x-ratelimit-reset").and_then(|at| i64::try_from(at).ok());
     Learned {
+        limit: number(&outcome.headers, "x-ratelimit-limit"),
         remaining: number(&outcome.headers, "x-ratelimit-remaining"),
         reset_at: reset.and_then(|at| Timestamp::from_timestamp(at, 0)),
         blocked_for: refusal::limited(outcome, now),
@@ -82,14 +95,22 @@ mod tests {
 
     #[test]
     fn headers_tell_what_is_left() {
-        let headers: HeaderMap = [("x-ratelimit-remaining", "7"), ("x-ratelimit-reset", "1800000000")]
+        let headers = [
+            ("x-ratelimit-limit", "5000"),
+            ("x-ratelimit-remaining", "7"),
+            ("x-ratelimit-reset", "1800000000"),
+        ];
+        let headers: HeaderMap = headers
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
             .into_iter()
             .collect();
         let mut outcome = Outcome { status: StatusCode::OK, headers, body: "{}".into(), unchanged: false };
         let now = Timestamp::from_timestamp(1_799_999_990, 0).unwrap();
         let reset_at = Timestamp::from_timestamp(1_800_000_000, 0);
-        assert_eq!(learned(&outcome, now), Learned { remaining: Some(7), reset_at, blocked_for: None });
+        assert_eq!(
+            learned(&outcome, now),
+            Learned { limit: Some(5_000), remaining: Some(7), reset_at, blocked_for: None }
+        );
         outcome.status = StatusCode::TOO_MANY_REQUESTS;
         outcome.headers.insert("retry-after", "4".parse().unwrap());
         assert_eq!(learned(&outcome, now).blocked_for, Some(Duration::from_secs(4)));

@@ -103,6 +103,39 @@ impl GithubConfig {
         })
     }
 
+    /// Reads as much of an agent's own layer as it takes to look after its webhook: where, as whom, and for a token whose
+    /// repository. There is nothing to run in it. `None`: the repository is not known here.
+    ///
+    /// # Errors
+    /// The first field that does not fit, and why.
+    pub(super) fn of_webhook(
+        config: &Map<String, Value>,
+        hosts: &AllowedHosts,
+    ) -> Result<Option<Self>, ConfigError> {
+        let (base, host) = base_url(config, BASE_URL, hosts)?;
+        let credential = credential(config)?;
+        let given = |field| Ok(text(config, field)?.is_some_and(|text| !text.contains("{{")));
+        let has_repository = given("owner")? && given("repo")?;
+        let (owner, repo) = match (&credential, has_repository) {
+            (_, true) => (name(config, "owner")?, name(config, "repo")?),
+            (Credential::App { .. }, false) => (String::new(), String::new()),
+            (Credential::Token { .. }, false) => return Ok(None),
+        };
+        Ok(Some(Self {
+            base,
+            host,
+            owner,
+            repo,
+            workflow: String::new(),
+            git_ref: String::new(),
+            credential,
+            inputs: BTreeMap::new(),
+            job_id_input: None,
+            neutral_is: Neutral::default(),
+            writes_per_minute: None,
+        }))
+    }
+
     /// The repository as run keys name it: GitHub ignores case.
     pub fn scope(&self) -> String {
         format!("{}/{}", self.owner, self.repo).to_ascii_lowercase()

@@ -6,6 +6,7 @@ mod auth;
 mod budgets;
 mod clocks;
 mod config;
+mod deliveries;
 mod events;
 mod find;
 mod headers;

@@ -276,6 +276,21 @@ impl Api {
         if outcome.status.is_success() { Ok(()) } else { Err(self.refused(&outcome, Effect::Write)) }
     }
 
+    /// A call about webhooks: a read, or the wish that something be sent again.
+    pub(super) async fn about_hooks(
+        &self,
+        config: &GitlabConfig,
+        url: Url,
+        wishes: bool,
+    ) -> Result<Outcome, CallError> {
+        self.call(config, if wishes { Request::ask(url, json!({})) } else { Request::read(url) }).await
+    }
+
+    /// What an answer that is no success means, where nothing was written.
+    pub(super) fn refused_read(&self, outcome: &Outcome) -> CallError {
+        self.refused(outcome, Effect::Read)
+    }
+
     async fn asked(
         &self,
         config: &GitlabConfig,
@@ -385,7 +400,7 @@ fn paged(mut url: Url, page: usize) -> Url {
     url
 }
 
-fn parse<T: DeserializeOwned>(outcome: &Outcome) -> Result<T, CallError> {
+pub(super) fn parse<T: DeserializeOwned>(outcome: &Outcome) -> Result<T, CallError> {
     serde_json::from_slice(&outcome.body)
         .map_err(|error| CallError::Transient(format!("GitLab's answer cannot be read: {error}")))
 }

@@ -52,6 +52,7 @@ fn limit(config: &GitlabConfig, default: u32) -> RateLimit {
 pub(super) fn learned(outcome: &Outcome, now: Timestamp) -> Learned {
     let reset = number(&outcome.headers, "ratelimit-reset").and_then(|at| i64::try_from(at).ok());
     Learned {
+        limit: number(&outcome.headers, "ratelimit-limit"),
         remaining: number(&outcome.headers, "ratelimit-remaining"),
         reset_at: reset.and_then(|at| Timestamp::from_timestamp(at, 0)),
         blocked_for: refusal::limited(outcome, now),
@@ -82,14 +83,19 @@ mod tests {
 
     #[test]
     fn headers_tell_what_is_left() {
-        let headers: HeaderMap = [("ratelimit-remaining", "7"), ("ratelimit-reset", "1800000000")]
+        let told =
+            [("ratelimit-limit", "2000"), ("ratelimit-remaining", "7"), ("ratelimit-reset", "1800000000")];
+        let headers: HeaderMap = told
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
             .into_iter()
             .collect();
         let mut outcome = Outcome { status: StatusCode::OK, headers, body: "{}".into(), unchanged: false };
         let now = Timestamp::from_timestamp(1_799_999_990, 0).unwrap();
         let reset_at = Timestamp::from_timestamp(1_800_000_000, 0);
-        assert_eq!(learned(&outcome, now), Learned { remaining: Some(7), reset_at, blocked_for: None });
+        assert_eq!(
+            learned(&outcome, now),
+            Learned { limit: Some(2_000), remaining: Some(7), reset_at, blocked_for: None }
+        );
         outcome.status = StatusCode::TOO_MANY_REQUESTS;
         assert_eq!(learned(&outcome, now).blocked_for, Some(Duration::from_secs(11)), "until the reset");
         outcome.headers.insert("retry-after", "4".parse().unwrap());

@@ -84,6 +84,24 @@ impl GitlabConfig {
         })
     }
 
+    /// Reads as much of an agent's own layer as it takes to look after its project's webhook: where, as whom, and whose.
+    /// `None`: the project is not known here, for a template says it.
+    ///
+    /// # Errors
+    /// The first field that does not fit, and why.
+    pub(super) fn of_webhook(
+        config: &Map<String, Value>,
+        hosts: &AllowedHosts,
+    ) -> Result<Option<Self>, ConfigError> {
+        let is_known = text(config, "project")?.is_some_and(|project| !project.contains("{{"));
+        if !is_known {
+            return Ok(None);
+        }
+        let kept = ["baseUrl", "project", "tokenSecret", "triggerTokenSecret", "rateLimit"];
+        let kept = config.iter().filter(|(key, _)| kept.contains(&key.as_str()));
+        Self::parse(&kept.map(|(key, value)| (key.clone(), value.clone())).collect(), hosts).map(Some)
+    }
+
     /// A URL of the API below the project, each segment escaped.
     pub fn project_url<'a>(&'a self, segments: impl IntoIterator<Item = &'a str>) -> Url {
         self.url_of(&self.project, segments)

@@ -3,6 +3,7 @@
 mod api;
 mod budgets;
 mod config;
+mod deliveries;
 mod events;
 mod find;
 mod jobs;

@@ -16,7 +16,7 @@ use platform::config::AllowedHosts;
 use platform::http::{BuildError, HttpClient, HttpOptions};
 use platform::{
     CallError, CancelAck, CancelMode, Clock, CorrelationKey, Found, NotReadable, Platform, PlatformEvent,
-    Seen, Signal, TriggerRequest, Triggered,
+    Recover, Seen, Signal, TriggerRequest, Triggered,
 };
 use serde_json::{Map, Value};
 use service::Secrets;
@@ -43,9 +43,9 @@ pub struct Parts {
 
 /// GitLab CI/CD.
 pub struct GitlabCi {
-    name: Slug,
-    api: Api,
-    hosts: AllowedHosts,
+    pub(super) name: Slug,
+    pub(super) api: Api,
+    pub(super) hosts: AllowedHosts,
     search_lag: Duration,
 }
 
@@ -177,6 +177,10 @@ impl Platform for GitlabCi {
 
     fn read_event(&self, event: &PlatformEvent<'_>) -> Result<Vec<Signal>, NotReadable> {
         events::read(event)
+    }
+
+    fn recover(&self) -> Option<&dyn Recover> {
+        Some(self)
     }
 }
 

@@ -10,6 +10,7 @@ mod conformance;
 mod credentials;
 mod finding;
 mod limits;
+mod recover;
 mod rig;
 mod service;
 mod webhooks;

@@ -81,7 +81,13 @@ pub(super) async fn get(
     let job = parse_id(&j)?;
     let events = app.bus.jobs().events(&workspace, job).await?;
     let told = tell(events).ok_or_else(|| missing(job))?;
-    let Value::Object(mut shown) = json!(JobView::of(&told.state, told.sequence)) else {
+    let mut view = JobView::of(&told.state, told.sequence);
+    // A look that found nothing new stands in the views only; without them the facts say when there was news last.
+    match app.views.confirmed_at(&workspace, job).await {
+        Ok(confirmed) => view.confirmed_at = view.confirmed_at.max(confirmed),
+        Err(error) => tracing::debug!(%error, "when the status was last confirmed is not known"),
+    }
+    let Value::Object(mut shown) = json!(view) else {
         return Err(Problem::internal(&"a view is an object"));
     };
     let dispatch = told.state.assigned.as_ref().map(|assigned| &assigned.dispatch);

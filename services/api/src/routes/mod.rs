@@ -6,6 +6,7 @@ mod backtest;
 mod catalog;
 mod dead_letters;
 mod dependencies;
+mod doctor;
 mod events;
 mod freezes;
 mod jobs;
@@ -45,6 +46,7 @@ fn with_key(app: &App) -> Router<App> {
         .route("/apply", post(apply::apply))
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/{sequence}/redrive", post(dead_letters::redrive))
+        .route("/doctor", get(doctor::examined))
         .route("/workspaces", get(workspaces::list))
         .route("/workspaces/{w}", get(workspaces::get))
         .route("/workspaces/slug/{slug}", get(workspaces::by_slug))

@@ -5,6 +5,7 @@ mod applying;
 mod auth;
 mod backtest;
 mod dead_letters;
+mod doctor;
 mod events;
 mod freezes;
 mod harness;

@@ -15,6 +15,9 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 a rollout failed, 4 time is over and it is not done, \
 5 the API cannot be reached.";
 
+/// What the exit codes of `ctrlplane doctor` mean.
+const DOCTOR_CODES: &str = "Exit codes: 0 nothing is broken (there may be warnings), 1 something is, 2 wrong usage, 5 the API cannot be reached.";
+
 /// Commands that call the API.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -65,6 +68,9 @@ pub(crate) enum Command {
     /// Try policies before they count
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Look at everything a person would check when something does not move, and say what to do
+    #[command(after_help = DOCTOR_CODES)]
+    Doctor(DoctorArgs),
     /// Look after the views in Redis
     #[command(subcommand)]
     Projections(ProjectionsCommand),
@@ -101,6 +107,12 @@ pub(crate) enum PolicyCommand {
 pub(crate) enum ProjectionsCommand {
     /// Fill Redis again from the job facts on the bus, beside the live views
     Rebuild(RebuildArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, Subcommand)]

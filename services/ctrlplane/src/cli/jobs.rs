@@ -84,6 +84,7 @@ pub(super) fn table(jobs: &[JobView], resources: &Names<'_>) -> Table {
         "RESOURCE",
         "PLATFORM",
         "AGE",
+        "CONFIRMED",
         "MESSAGE",
     ]);
     for job in jobs {
@@ -96,6 +97,11 @@ pub(super) fn table(jobs: &[JobView], resources: &Names<'_>) -> Table {
             resources.of(job.target.resource.0),
             job.platform.as_ref().map(ToString::to_string).unwrap_or_default(),
             ago(job.created_at, now),
+            // Of a job that is over nothing more is to be confirmed.
+            job.confirmed_at
+                .filter(|_| !job.status.is_terminal())
+                .map(|at| format!("{} ago", ago(at, now)))
+                .unwrap_or_default(),
             short(job.message.as_deref().unwrap_or_default(), MESSAGE_CHARS),
         ]);
     }

@@ -9,6 +9,7 @@ mod backtest;
 mod dead;
 mod delete;
 mod describe;
+mod doctor;
 mod duration;
 mod explain;
 mod failure;
@@ -89,6 +90,7 @@ async fn perform(command: Command) -> Result<(), Failure> {
         Command::Policy(PolicyCommand::Backtest(args)) => {
             backtest::run(&Session::open(&args.client)?, &args).await
         }
+        Command::Doctor(args) => doctor::run(&Session::open(&args.client)?).await,
         Command::Projections(ProjectionsCommand::Rebuild(args)) => projections::rebuild(&args).await,
         Command::Dead(DeadCommand::List(args)) => dead::list(&Session::open(&args.client)?, &args).await,
         Command::Dead(DeadCommand::Redrive(args)) => {

@@ -11,7 +11,7 @@ pub use consumers::{
     ConsumerSpec, GITHUB_ACTIONS, GITHUB_EVENTS, GITLAB_CI, GITLAB_EVENTS, agent_commands, agent_events,
     dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
 };
-pub use needs::{Needs, Service, needs_of};
+pub use needs::{Needs, Service, consumers, needs_of};
 pub use permissions::{Permissions, permissions_of, users_conf};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -135,6 +135,11 @@ pub static VERIFICATIONS: BucketSpec =
     BucketSpec { name: "verifications", history: 1, max_age: DAY.saturating_mul(30) };
 /// What is left of a platform's rate limits.
 pub static BUDGETS: BucketSpec = BucketSpec { name: "budgets", history: 1, max_age: DAY };
+/// The accounts of webhooks: what platforms sent, what we have, what is missing.
+pub static WEBHOOKS: BucketSpec =
+    BucketSpec { name: "webhooks", history: 1, max_age: DAY.saturating_mul(30) };
+/// When active jobs were last looked at with nothing new to see.
+pub static CONFIRMATIONS: BucketSpec = BucketSpec { name: "confirmations", history: 1, max_age: DAY };
 /// How often the handling of a message failed.
 pub static ATTEMPTS: BucketSpec = BucketSpec { name: "attempts", history: 1, max_age: DAY };
 
@@ -144,8 +149,19 @@ pub static PAYLOADS: ObjectStoreSpec = ObjectStoreSpec { name: "payloads", max_a
 /// Every stream.
 pub static STREAMS: [&StreamSpec; 7] = [&TRIGGERS, &EVALUATE, &JOBS, &COMMANDS, &STATUS, &DEAD, &AUDIT];
 /// Every bucket.
-pub static BUCKETS: [&BucketSpec; 9] =
-    [&CATALOG, &TARGETS, &DELIVERIES, &SLOTS, &FREEZES, &RUNS, &VERIFICATIONS, &BUDGETS, &ATTEMPTS];
+pub static BUCKETS: [&BucketSpec; 11] = [
+    &CATALOG,
+    &TARGETS,
+    &DELIVERIES,
+    &SLOTS,
+    &FREEZES,
+    &RUNS,
+    &VERIFICATIONS,
+    &BUDGETS,
+    &WEBHOOKS,
+    &CONFIRMATIONS,
+    &ATTEMPTS,
+];
 /// Every object store.
 pub static OBJECT_STORES: [&ObjectStoreSpec; 1] = [&PAYLOADS];
 

@@ -4,10 +4,11 @@ use domain::token::Slug;
 use domain::verification;
 
 use super::{
-    ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, ConsumerSpec, DEAD, DELIVERIES,
-    EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, GITLAB_CI, GITLAB_EVENTS, JOBS, OBJECT_STORES,
-    ObjectStoreSpec, PAYLOADS, RUNS, SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS,
-    agent_commands, agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
+    ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, CONFIRMATIONS, ConsumerSpec, DEAD,
+    DELIVERIES, EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, GITLAB_CI, GITLAB_EVENTS, JOBS,
+    OBJECT_STORES, ObjectStoreSpec, PAYLOADS, RUNS, SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS,
+    VERIFICATIONS, WEBHOOKS, agent_commands, agent_events, dispatcher_jobs, evaluator_hints,
+    evaluator_triggers, syncer_jobs,
 };
 
 /// A service, as a user of the bus.
@@ -85,6 +86,8 @@ pub fn needs_of(service: Service) -> Needs {
                 push(&mut needs.streams, consumer.stream);
                 needs.consumers.push(consumer);
             }
+            // Whether it is there is what is to be seen.
+            Access::Inspect(_) => {}
             Access::Follow(place) | Access::Read(place) | Access::Write(place, _) | Access::Remove(place) => {
                 match place {
                     Place::Stream(stream) => push(&mut needs.streams, stream),
@@ -124,6 +127,8 @@ pub(super) enum Access {
     Write(Place, &'static str),
     /// Deletes single messages of a stream.
     Remove(Place),
+    /// Sees how far somebody's durable consumer is.
+    Inspect(ConsumerSpec),
 }
 
 /// What the service does. The table that [`needs_of`] and [`super::permissions_of`] are derived from.
@@ -166,8 +171,8 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Follow(Bucket(&SLOTS)),
             Read(Bucket(&FREEZES)),
         ],
-        Service::AgentGithubActions => agent(GITHUB_ACTIONS, &GITHUB_EVENTS),
-        Service::AgentGitlabCi => agent(GITLAB_CI, &GITLAB_EVENTS),
+        Service::AgentGithubActions => agent(GITHUB_ACTIONS, &GITHUB_EVENTS, "github-app.>"),
+        Service::AgentGitlabCi => agent(GITLAB_CI, &GITLAB_EVENTS, "gitlab.>"),
         Service::AgentVerification => vec![
             Consume(agent_commands(&slug(verification::PLATFORM))),
             Read(Stream(&JOBS)),
@@ -177,12 +182,15 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Follow(Bucket(&VERIFICATIONS)),
             Read(Bucket(&VERIFICATIONS)),
             Write(Bucket(&VERIFICATIONS), ">"),
+            Write(Bucket(&CONFIRMATIONS), ">"),
             // It asks itself to look at what it measured.
             Write(Stream(&COMMANDS), "ctrlplane.command.verification.*.observe.>"),
         ],
         Service::StatusSyncer => vec![
             Consume(syncer_jobs()),
             Follow(Stream(&JOBS)),
+            Follow(Bucket(&WEBHOOKS)),
+            Follow(Bucket(&CONFIRMATIONS)),
             Read(Stream(&JOBS)),
             Write(Stream(&JOBS), "ctrlplane.job.>"),
             Read(Stream(&STATUS)),
@@ -190,28 +198,36 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Write(Stream(&COMMANDS), "ctrlplane.command.*.*.observe.>"),
             Write(Stream(&COMMANDS), "ctrlplane.command.*.*.cancel.>"),
         ],
-        Service::Api => vec![
-            Follow(Bucket(&CATALOG)),
-            Read(Bucket(&CATALOG)),
-            Write(Bucket(&CATALOG), ">"),
-            Read(Bucket(&FREEZES)),
-            Write(Bucket(&FREEZES), ">"),
-            Follow(Bucket(&TARGETS)),
-            Read(Bucket(&TARGETS)),
-            Write(Stream(&AUDIT), "ctrlplane.audit.>"),
-            // A back-test reads what happened, from the beginning.
-            Follow(Stream(&JOBS)),
-            Read(Stream(&JOBS)),
-            Write(Stream(&JOBS), "ctrlplane.job.>"),
-            Read(Stream(&STATUS)),
-            Follow(Stream(&STATUS)),
-            Read(Stream(&DEAD)),
-            Remove(Stream(&DEAD)),
-            // A redrive puts the original back where it came from.
-            Write(Stream(&TRIGGERS), "ctrlplane.trigger.>"),
-            Write(Stream(&EVALUATE), "ctrlplane.evaluate.>"),
-            Write(Stream(&COMMANDS), "ctrlplane.command.>"),
-        ],
+        Service::Api => {
+            let mut api = vec![
+                Follow(Bucket(&CATALOG)),
+                Read(Bucket(&CATALOG)),
+                Write(Bucket(&CATALOG), ">"),
+                Read(Bucket(&FREEZES)),
+                Write(Bucket(&FREEZES), ">"),
+                Follow(Bucket(&TARGETS)),
+                Read(Bucket(&TARGETS)),
+                Write(Stream(&AUDIT), "ctrlplane.audit.>"),
+                // A back-test reads what happened, from the beginning.
+                Follow(Stream(&JOBS)),
+                Read(Stream(&JOBS)),
+                Write(Stream(&JOBS), "ctrlplane.job.>"),
+                Read(Stream(&STATUS)),
+                Follow(Stream(&STATUS)),
+                Read(Stream(&DEAD)),
+                Remove(Stream(&DEAD)),
+                // A redrive puts the original back where it came from.
+                Write(Stream(&TRIGGERS), "ctrlplane.trigger.>"),
+                Write(Stream(&EVALUATE), "ctrlplane.evaluate.>"),
+                Write(Stream(&COMMANDS), "ctrlplane.command.>"),
+                // What the doctor looks at.
+                Read(Stream(&TRIGGERS)),
+                Follow(Bucket(&BUDGETS)),
+                Follow(Bucket(&WEBHOOKS)),
+            ];
+            api.extend(consumers().into_iter().map(|(_, consumer)| Access::Inspect(consumer)));
+            api
+        }
         Service::Admin => everything(),
     };
     role.push(Write(Stream(&DEAD), "ctrlplane.dead.>"));
@@ -220,8 +236,9 @@ pub(super) fn role(service: Service) -> Vec<Access> {
     role
 }
 
-/// What an agent does that is told of its platform's runs by webhooks of these event tokens.
-fn agent(platform: &str, events: &[&str]) -> Vec<Access> {
+/// What an agent does that is told of its platform's runs by webhooks of these event tokens, and looks after the webhooks
+/// with these keys.
+fn agent(platform: &str, events: &[&str], webhooks: &'static str) -> Vec<Access> {
     use Access::{Consume, Follow, Read, Write};
     use Place::{Bucket, Objects, Stream};
     let platform = slug(platform);
@@ -235,10 +252,30 @@ fn agent(platform: &str, events: &[&str]) -> Vec<Access> {
         Read(Bucket(&BUDGETS)),
         Write(Bucket(&BUDGETS), ">"),
         Follow(Bucket(&BUDGETS)),
+        // Whose webhooks it looks after, and what is known of them.
+        Follow(Bucket(&CATALOG)),
+        Follow(Bucket(&WEBHOOKS)),
+        Read(Bucket(&WEBHOOKS)),
+        Write(Bucket(&WEBHOOKS), webhooks),
+        Write(Bucket(&CONFIRMATIONS), ">"),
         Read(Objects(&PAYLOADS)),
     ];
     agent.extend(events.iter().map(|token| Consume(agent_events(&platform, &slug(token)))));
     agent
+}
+
+/// Every durable consumer, and whose work it brings.
+pub fn consumers() -> Vec<(Service, ConsumerSpec)> {
+    let workers =
+        Service::ALL.into_iter().filter(|service| !matches!(service, Service::Admin | Service::Api));
+    let of = |service| role(service).into_iter().map(move |access| (service, access));
+    let consumed = workers.flat_map(of).filter_map(|(service, access)| match access {
+        Access::Consume(consumer) => Some((service, consumer)),
+        Access::Follow(_) | Access::Read(_) | Access::Write(..) | Access::Remove(_) | Access::Inspect(_) => {
+            None
+        }
+    });
+    consumed.collect()
 }
 
 fn everything() -> Vec<Access> {

@@ -74,6 +74,10 @@ fn subjects(access: &Access) -> Vec<String> {
                 format!("$O.{}.{what}", objects.name),
             ],
         },
+        Access::Inspect(consumer) => {
+            let (stream, name) = (consumer.stream.name, &consumer.name);
+            vec![format!("$JS.API.STREAM.INFO.{stream}"), format!("$JS.API.CONSUMER.INFO.{stream}.{name}")]
+        }
         Access::Remove(place) => vec![format!("$JS.API.STREAM.MSG.DELETE.{}", stored_in(*place))],
     }
 }
@@ -152,6 +156,26 @@ mod tests {
             let publish = permissions_of(service).publish;
             let notes = publish.iter().any(|subject| subject.starts_with("$KV.freezes"));
             assert_eq!(notes, service == Service::Api, "{service:?}");
+        }
+    }
+
+    #[test]
+    fn an_agent_writes_the_accounts_of_its_own_platform_only() {
+        for service in Service::ALL.into_iter().filter(|service| *service != Service::Admin) {
+            let publish = permissions_of(service).publish;
+            let writes: Vec<&String> =
+                publish.iter().filter(|subject| subject.starts_with("$KV.webhooks")).collect();
+            match service {
+                Service::AgentGithubActions => assert_eq!(writes, ["$KV.webhooks.github-app.>"]),
+                Service::AgentGitlabCi => assert_eq!(writes, ["$KV.webhooks.gitlab.>"]),
+                Service::TriggerIngester
+                | Service::PolicyEvaluator
+                | Service::Dispatcher
+                | Service::AgentVerification
+                | Service::StatusSyncer
+                | Service::Api
+                | Service::Admin => assert!(writes.is_empty(), "{service:?} {writes:?}"),
+            }
         }
     }
 

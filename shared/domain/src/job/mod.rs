@@ -1,6 +1,7 @@
 //! Jobs: their public vocabulary, the facts that happen to them, and the state that is the fold of the facts.
 
 mod admit;
+mod confirmation;
 mod deadline;
 mod event;
 mod evolve;
@@ -9,6 +10,7 @@ mod status;
 mod view;
 
 pub use admit::{Admission, Refusal, admit};
+pub use confirmation::Confirmation;
 pub use deadline::{Due, Overdue, due};
 pub use event::{
     CancelReason, Dispatch, ExternalRef, HeldWhy, JobEvent, JobFact, JobRef, Links, OrderKey, Purpose,

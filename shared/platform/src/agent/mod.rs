@@ -6,6 +6,7 @@
 
 mod adopt;
 mod cancel;
+mod confirm;
 mod effects;
 mod events;
 mod freeze;
@@ -25,7 +26,7 @@ pub use settings::AgentSettings;
 use crate::platform::{CallError, Platform};
 use crate::secrets::{NoSecrets, SecretSource};
 use bus::clock::Clock;
-use bus::topology::{RUNS, agent_commands, agent_events};
+use bus::topology::{CONFIRMATIONS, RUNS, agent_commands, agent_events};
 use bus::{Bucket, Bus, BusError, Failure, Freezes, JobLog, Known, consume};
 use domain::id::JobId;
 use domain::token::Slug;
@@ -43,6 +44,7 @@ pub struct Agent<P> {
     bus: Bus,
     jobs: JobLog,
     runs: Bucket,
+    confirmations: Bucket,
     freezes: Freezes,
     secrets: Source,
     clock: Clock,
@@ -77,6 +79,7 @@ impl<P: Platform> Agent<P> {
             bus: bus.clone(),
             jobs: bus.jobs(),
             runs: bus.bucket(&RUNS),
+            confirmations: bus.bucket(&CONFIRMATIONS),
             freezes: Freezes::new(bus),
             secrets: Source(secrets),
             clock,

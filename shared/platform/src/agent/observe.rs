@@ -2,6 +2,7 @@
 //! is the newer of both.
 
 use super::adopt::Sighting;
+use super::confirm::confirms;
 use super::effects::SNAPSHOT;
 use super::step::{delta, last_order};
 use super::trigger::cause;
@@ -77,14 +78,22 @@ impl<P: Platform> Agent<P> {
         run: &ExternalRef,
         cause: Option<String>,
     ) -> Result<(), Failure> {
+        let begun = self.clock.now();
         match self.in_time(self.platform.observe(config, run)).await {
             Ok(Seen::Snapshot(snapshot)) => {
+                let seen = snapshot.status;
                 let snapshot = self.mask(&known.state).snapshot(Snapshot { external: None, ..*snapshot });
                 let base = Base::Known(Box::new(known.clone()));
-                self.snapshot(&known.state.job, snapshot, base, cause).await?;
+                let recorded = self.snapshot(&known.state.job, snapshot, base, cause).await?;
+                if confirms(&recorded, seen) {
+                    self.confirm(&known.state.job, begun).await;
+                }
                 Ok(())
             }
-            Ok(Seen::Unchanged) => Ok(()),
+            Ok(Seen::Unchanged) => {
+                self.confirm(&known.state.job, begun).await;
+                Ok(())
+            }
             Ok(Seen::UnknownWords { raw }) => {
                 let raw = self.mask(&known.state).raw(raw);
                 let platform = self.platform.name().to_string();

@@ -4,6 +4,7 @@
 use crate::platform::CallError;
 use chrono::TimeDelta;
 use domain::Timestamp;
+pub(super) use domain::budget::BudgetRecord as Record;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -72,33 +73,14 @@ impl From<RateLimited> for CallError {
 /// What an answer of the platform told about its limits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Learned {
+    /// How many calls the platform allows in one window.
+    pub limit: Option<u64>,
     /// Calls left until `reset_at`.
     pub remaining: Option<u64>,
     /// When the platform counts anew.
     pub reset_at: Option<Timestamp>,
     /// The platform asks for silence: `Retry-After`, or its secondary limit.
     pub blocked_for: Option<Duration>,
-}
-
-/// What all replicas know of a credential's budget: the value in the bucket.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Record {
-    /// Nothing is asked before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) blocked_until: Option<Timestamp>,
-    /// Calls left until `reset_at`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) remaining: Option<u64>,
-    /// When the platform counts anew.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reset_at: Option<Timestamp>,
-    /// The theoretical arrival time of the next write, if writes came evenly.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) next_write_at: Option<Timestamp>,
-    /// When `remaining` was learned.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) observed_at: Option<Timestamp>,
 }
 
 /// The answer to "may this call be made?".
@@ -146,6 +128,7 @@ pub(super) fn learn(record: &Record, learned: &Learned, now: Timestamp) -> Recor
         let until = now + TimeDelta::from_std(wait).unwrap_or(PAUSE_MAX).min(PAUSE_MAX);
         next.blocked_until = next.blocked_until.max(Some(until));
     }
+    next.limit = learned.limit.or(next.limit);
     if let Some(remaining) = learned.remaining {
         let same_window = next.reset_at == learned.reset_at && next.reset_at.is_some_and(|at| at > now);
         next.remaining = match next.remaining {
@@ -164,6 +147,7 @@ pub(super) fn merge(ours: &Record, theirs: &Record) -> Record {
     merged.blocked_until = ours.blocked_until.max(theirs.blocked_until);
     merged.next_write_at = ours.next_write_at.max(theirs.next_write_at);
     let (older, newer) = if ours.observed_at > theirs.observed_at { (theirs, ours) } else { (ours, theirs) };
+    merged.limit = newer.limit.or(older.limit);
     merged.observed_at = newer.observed_at;
     merged.reset_at = newer.reset_at;
     merged.remaining = match (older.remaining, newer.remaining) {
@@ -225,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_used_up_hour_waits_for_the_next() {
-        let used_up = Learned { remaining: Some(0), reset_at: Some(at(100)), blocked_for: None };
+        let used_up = Learned { remaining: Some(0), reset_at: Some(at(100)), ..Learned::default() };
         let record = learn(&Record::default(), &used_up, at(0));
         let verdict = decide(&record, RateLimit::OFF, Kind::Read, at(99));
         assert!(matches!(verdict, Verdict::Wait { until, .. } if until == at(101)), "{verdict:?}");
@@ -237,7 +221,7 @@ mod tests {
         let answer = |remaining, reset| Learned {
             remaining: Some(remaining),
             reset_at: Some(at(reset)),
-            blocked_for: None,
+            ..Learned::default()
         };
         let record = learn(&Record::default(), &answer(10, 100), at(0));
         assert_eq!(learn(&record, &answer(12, 100), at(1)).remaining, Some(10));
@@ -249,6 +233,7 @@ mod tests {
     fn of_two_replicas_the_more_careful_counts() {
         let ours = Record {
             blocked_until: Some(at(50)),
+            limit: Some(5_000),
             remaining: Some(7),
             reset_at: Some(at(100)),
             next_write_at: Some(at(3)),
@@ -256,6 +241,7 @@ mod tests {
         };
         let theirs = Record {
             blocked_until: None,
+            limit: None,
             remaining: Some(9),
             reset_at: Some(at(100)),
             next_write_at: Some(at(4)),

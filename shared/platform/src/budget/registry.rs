@@ -22,7 +22,8 @@ pub struct BudgetKey {
     pub platform: Slug,
     /// The host of its API.
     pub host: String,
-    /// What the platform counts by, e.g. the installation's id. Only its hash leaves the process.
+    /// What the platform counts by, in words a person knows: `app 12345 on acme`. Metrics and the doctor show it, keys hold
+    /// its hash; it is never a secret.
     pub credential: String,
 }
 

@@ -7,6 +7,7 @@ use bus::clock::Clock;
 use bus::{Bucket, CasError};
 use chrono::TimeDelta;
 use domain::Timestamp;
+use domain::budget::SharedBudget;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -192,10 +193,16 @@ impl Budget {
 
     async fn write(&self, record: &Record, revision: u64) -> Result<u64, CasError> {
         let key = self.key.bucket_key();
+        let budget = SharedBudget {
+            platform: self.key.platform.clone(),
+            host: self.key.host.clone(),
+            credential: self.key.credential.clone(),
+            known: *record,
+        };
         if revision == 0 {
-            self.bucket.create_json(&key, record).await
+            self.bucket.create_json(&key, &budget).await
         } else {
-            self.bucket.update_json(&key, record, revision).await
+            self.bucket.update_json(&key, &budget, revision).await
         }
     }
 
@@ -208,16 +215,31 @@ impl Budget {
         Ok(())
     }
 
+    #[allow(clippy::cast_precision_loss, reason = "gauges")]
     fn show(&self) {
         let now = self.clock.now();
-        let record = self.mirror().record;
-        let labels = [("platform", self.key.platform.to_string()), ("host", self.key.host.clone())];
-        if let Some(remaining) = record.remaining {
-            #[allow(clippy::cast_precision_loss, reason = "a gauge")]
-            metrics::gauge!("platform_budget_remaining", &labels).set(remaining as f64);
+        let (record, promised) = {
+            let mirror = self.mirror();
+            (mirror.record, mirror.promised)
+        };
+        let labels = [
+            ("platform", self.key.platform.to_string()),
+            ("host", self.key.host.clone()),
+            ("credential", self.key.credential.clone()),
+        ];
+        let left = |at: Option<Timestamp>| {
+            at.and_then(|at| (at - now).to_std().ok()).unwrap_or_default().as_secs_f64()
+        };
+        if let Some(limit) = record.limit {
+            metrics::gauge!("platform_budget_limit", &labels).set(limit as f64);
         }
-        let blocked = record.blocked_until.and_then(|until| (until - now).to_std().ok()).unwrap_or_default();
-        metrics::gauge!("platform_budget_blocked_seconds", &labels).set(blocked.as_secs_f64());
+        if let Some(remaining) = record.remaining {
+            metrics::gauge!("platform_budget_remaining", &labels).set(remaining as f64);
+            metrics::gauge!("platform_budget_reset_seconds", &labels).set(left(record.reset_at));
+        }
+        metrics::gauge!("platform_budget_blocked_seconds", &labels).set(left(record.blocked_until));
+        // How long the last of those who were asked to come back later has to wait.
+        metrics::gauge!("platform_budget_wait_seconds", &labels).set(left(promised));
     }
 
     fn mirror(&self) -> MutexGuard<'_, Mirror> {

@@ -3,7 +3,7 @@
 -- ARGV: 1 prefix of job keys, 2 jobs wanted, 3 jobs to skip, 4 jobs that may be walked over,
 --       5 score and 6 id of the job to begin after (both empty: at the newest), 7.. how many keys each group has.
 -- Answers: whether the end was reached, how many are still to be skipped, score and id of the last job walked over,
---          then the documents.
+--          then of each job its document and when it was last confirmed (empty: not known).
 local wanted, skip, budget = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local after_score, after_id = tonumber(ARGV[5]), ARGV[6]
 local CHUNK = 128
@@ -90,7 +90,7 @@ while true do
     answer[1] = 1
     break
   end
-  if #answer - 4 >= wanted or walked >= budget then
+  if #answer - 4 >= 2 * wanted or walked >= budget then
     break
   end
   walked = walked + 1
@@ -101,9 +101,10 @@ while true do
     if skip > 0 then
       skip = skip - 1
     else
-      local document = redis.call('HGET', ARGV[1] .. id, 'document')
-      if document then
-        answer[#answer + 1] = document
+      local job = redis.call('HMGET', ARGV[1] .. id, 'document', 'confirmed')
+      if job[1] then
+        answer[#answer + 1] = job[1]
+        answer[#answer + 1] = job[2] or ''
       end
     end
   end

@@ -21,6 +21,8 @@ use crate::timers::Timer;
 /// How many deliveries go out side by side, and how many may wait in each lane.
 pub(crate) const LANES: usize = 8;
 pub(crate) const LANE_DEPTH: usize = 16_384;
+/// The id of the fake's webhook.
+pub(crate) const HOOK_ID: u64 = 490_000_001;
 /// A reordered delivery waits this long for one to overtake it.
 const OVERTAKING_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -164,7 +166,7 @@ async fn post_http(cx: &Shared, webhook: &Webhook, hook: &Hook, payload: Bytes) 
         .header("accept", "*/*")
         .header("x-github-event", &hook.event)
         .header("x-github-delivery", &hook.guid)
-        .header("x-github-hook-id", "490000001")
+        .header("x-github-hook-id", HOOK_ID.to_string())
         .header("x-github-hook-installation-target-type", "integration")
         .header("x-hub-signature-256", signature(&webhook.secret, &payload))
         .body(payload);

@@ -79,7 +79,8 @@ impl Minter {
         let segments = ["app", "installations", &installation.to_string(), "access_tokens"];
         let url = app.config.url(segments);
         let asked = json!({ "repositories": [app.config.repo], "permissions": { "actions": "write" } });
-        let outcome = self.as_app(&app, |headers| Call::post(url.as_str(), headers, &asked)).await?;
+        let outcome =
+            self.as_app(&app.identity(), |headers| Call::post(url.as_str(), headers, &asked)).await?;
         match outcome.status {
             StatusCode::CREATED => {
                 let Minted { token, expires_at } = parse(&outcome)?;
@@ -102,7 +103,7 @@ impl Minter {
             suspended_at: Option<String>,
         }
         let url = app.config.repo_url(["installation"]);
-        let outcome = self.as_app(app, |headers| Call::get(url.as_str(), headers)).await?;
+        let outcome = self.as_app(&app.identity(), |headers| Call::get(url.as_str(), headers)).await?;
         let GithubConfig { owner, repo, .. } = app.config;
         match outcome.status {
             StatusCode::OK => match parse(&outcome)? {
@@ -121,13 +122,13 @@ impl Minter {
     }
 
     /// A call as the App itself. When GitHub refuses our times, it is made once more with times by GitHub's clock.
-    async fn as_app(
+    pub(in crate::github) async fn as_app(
         &self,
-        app: &App<'_>,
+        app: &AppIdentity<'_>,
         call: impl Fn(http::HeaderMap) -> Call,
     ) -> Result<Outcome, CallError> {
         let key = self.secret(app.key_secret)?;
-        let host = &app.config.host;
+        let host = app.host;
         let mut corrected = false;
         loop {
             let now = self.clocks.by(host, self.clocks.now());
@@ -163,6 +164,23 @@ impl Minter {
             | CallError::Ambiguous(_)
             | CallError::Transient(_)) => other,
         }
+    }
+}
+
+/// What an App proves itself with, and to whom.
+#[derive(Clone, Copy)]
+pub(in crate::github) struct AppIdentity<'a> {
+    /// The host of the API.
+    pub(in crate::github) host: &'a str,
+    /// The App's id.
+    pub(in crate::github) id: &'a str,
+    /// The name of the secret with its private key.
+    pub(in crate::github) key_secret: &'a str,
+}
+
+impl<'a> App<'a> {
+    fn identity(&self) -> AppIdentity<'a> {
+        AppIdentity { host: &self.config.host, id: self.id, key_secret: self.key_secret }
     }
 }
 

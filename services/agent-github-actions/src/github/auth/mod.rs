@@ -5,5 +5,5 @@ mod installation;
 mod jwt;
 mod tokens;
 
-pub(super) use installation::Minter;
+pub(super) use installation::{AppIdentity, Minter};
 pub(super) use tokens::Token;

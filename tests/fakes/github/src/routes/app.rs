@@ -71,6 +71,11 @@ pub(super) async fn meta(State(cx): Cx) -> Reply {
 
 /// Newest first, with an opaque cursor in the `Link` header.
 pub(super) async fn deliveries(State(cx): Cx, Query(query): Query<HashMap<String, String>>) -> Reply {
+    page(&cx, &query, "app/hook/deliveries")
+}
+
+/// A page of the log that is found under `path`.
+pub(super) fn page(cx: &Shared, query: &HashMap<String, String>, path: &str) -> Reply {
     let per_page = query.get("per_page").and_then(|n| n.parse().ok()).unwrap_or(30).clamp(1, 100);
     let before = query.get("cursor").and_then(|c| c.strip_prefix("v1_")).and_then(|c| c.parse::<u64>().ok());
     let status = query.get("status").map(String::as_str);
@@ -90,10 +95,8 @@ pub(super) async fn deliveries(State(cx): Cx, Query(query): Query<HashMap<String
     let reply = Reply::ok(page.iter().map(|d| payload::delivery(d, repo_id(d))).collect());
     let Some(last) = page.last().filter(|_| more) else { return reply };
     let status = status.map(|s| format!("&status={s}")).unwrap_or_default();
-    let next = format!(
-        "<{}/app/hook/deliveries?per_page={per_page}&cursor=v1_{}{status}>; rel=\"next\"",
-        cx.base_url, last.id
-    );
+    let next =
+        format!("<{}/{path}?per_page={per_page}&cursor=v1_{}{status}>; rel=\"next\"", cx.base_url, last.id);
     match HeaderValue::from_str(&next) {
         Ok(link) => reply.header(header::LINK, link),
         Err(_) => Reply::error(StatusCode::BAD_REQUEST, "Invalid status"),
@@ -111,6 +114,11 @@ pub(super) async fn delivery(State(cx): Cx, Path(id): Path<u64>) -> Reply {
 
 /// Sends the delivery again with its old GUID, a moment later.
 pub(super) async fn redeliver(State(cx): Cx, Path(id): Path<u64>) -> Reply {
+    again(&cx, id)
+}
+
+/// The answer to a wish for one more attempt.
+pub(super) fn again(cx: &Shared, id: u64) -> Reply {
     cx.change(|state| {
         let Some(found) = state.deliveries.iter().find(|d| d.id == id) else { return Reply::not_found() };
         let hook = Hook::again(found);

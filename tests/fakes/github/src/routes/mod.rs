@@ -1,6 +1,7 @@
 //! The endpoints, at `/` as api.github.com and at `/api/v3` as GHES.
 
 mod app;
+mod hooks;
 mod repos;
 mod runs;
 
@@ -22,6 +23,9 @@ pub(crate) fn router(cx: Arc<Shared>) -> Router {
         .route("/app/hook/deliveries", get(app::deliveries))
         .route("/app/hook/deliveries/{id}", get(app::delivery))
         .route("/app/hook/deliveries/{id}/attempts", post(app::redeliver))
+        .route("/repos/{owner}/{repo}/hooks", get(hooks::list))
+        .route("/repos/{owner}/{repo}/hooks/{hook}/deliveries", get(hooks::deliveries))
+        .route("/repos/{owner}/{repo}/hooks/{hook}/deliveries/{id}/attempts", post(hooks::redeliver))
         .route("/rate_limit", get(app::rate_limit))
         .route("/meta", get(app::meta))
         .route("/repos/{owner}/{repo}", get(repos::show))

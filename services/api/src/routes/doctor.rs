@@ -1,0 +1,17 @@
+//! `GET /doctor`: what a person would check when something does not move.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::Value;
+
+use crate::auth::Role;
+use crate::caller::Caller;
+use crate::context::App;
+use crate::doctor::examine;
+use crate::problem::Problem;
+
+/// `GET /doctor`
+pub(super) async fn examined(State(app): State<App>, caller: Caller) -> Result<Json<Value>, Problem> {
+    caller.needs(Role::Viewer)?;
+    Ok(Json(examine(&app, &caller, bus::clock::now()).await))
+}
