@@ -364,8 +364,9 @@ mod tests {
             [("https://gitlab.com/acme/web 7", true), ("ctrlplane.command.p.a.observe.j 9", false)]
         {
             let mut actives = Actives::default();
-            told(&mut actives, 1, now, &facts);
-            let mut seen = event(&job(1), now, in_progress(Source::Read, 1));
+            told(&mut actives, 1, now - TimeDelta::seconds(1_000), &facts);
+            let at = now - TimeDelta::seconds(400);
+            let mut seen = event(&job(1), at, in_progress(Source::Read, 1));
             seen.cause = Some(cause.to_owned());
             actives.tell(105, Some(104), &seen);
             assert_eq!(actives.looks(now, &settings)[0].message_id.contains("-300-"), arrive, "{cause}");
