@@ -17,12 +17,13 @@ pub(crate) enum Webhooks {
 
 impl Webhooks {
     /// By what the platform's log says of the webhook, and where it says nothing, by the last one that was heard. A webhook
-    /// that is in order may be silent for hours: nothing happened.
-    pub(crate) fn judge(health: Health, last: Option<Timestamp>, now: Timestamp, settings: &Sweep) -> Self {
+    /// that is in order may be silent for hours: nothing happened. But when looking found the latest news, the log does not
+    /// count: a webhook that was removed leaves no trace there.
+    pub(crate) fn judge(health: Health, news: News, now: Timestamp, settings: &Sweep) -> Self {
         match health {
-            Health::Arriving => Self::Arrive,
+            Health::Arriving if news.looked_up <= news.heard => Self::Arrive,
             Health::Failing => Self::Silent,
-            Health::Unknown => Self::since(last, now, settings),
+            Health::Arriving | Health::Unknown => Self::since(news.heard, now, settings),
         }
     }
 

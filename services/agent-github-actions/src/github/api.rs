@@ -326,22 +326,22 @@ impl Api {
         &self,
         config: &GithubConfig,
         url: Url,
-        wishes: bool,
+        kind: Kind,
     ) -> Result<Outcome, CallError> {
         let body = json!({});
         match &config.credential {
             Credential::App { id, key_secret, .. } => {
                 let app = AppIdentity { host: &config.host, id, key_secret };
-                let call = |headers| match wishes {
-                    true => Call::post(url.as_str(), headers, &body),
-                    false => Call::get(url.as_str(), headers),
+                let call = |headers| match kind {
+                    Kind::Write => Call::post(url.as_str(), headers, &body),
+                    Kind::Read => Call::get(url.as_str(), headers),
                 };
                 self.call_as_app(&app, call).await
             }
-            Credential::Token { .. } if wishes => {
-                self.call(config, Request::write(url, &body, Effect::Read)).await
-            }
-            Credential::Token { .. } => self.call(config, Request::read(url)).await,
+            Credential::Token { .. } => match kind {
+                Kind::Write => self.call(config, Request::write(url, &body, Effect::Read)).await,
+                Kind::Read => self.call(config, Request::read(url)).await,
+            },
         }
     }
 

@@ -10,6 +10,7 @@ use domain::Timestamp;
 use domain::webhook::{Answer, Attempt, Hook};
 use http::header::LINK;
 use http::{HeaderMap, StatusCode};
+use platform::budget::Kind;
 use platform::http::{Outcome, text};
 use platform::{AttemptsPage, CallError, HookAt, Recover, Redelivered, leads_to_us};
 use reqwest::Url;
@@ -77,7 +78,7 @@ impl Recover for GithubActions {
         if let Some(cursor) = &place.cursor {
             url.query_pairs_mut().append_pair("cursor", cursor);
         }
-        let outcome = self.api.call_about_hooks(&config, url, false).await?;
+        let outcome = self.api.call_about_hooks(&config, url, Kind::Read).await?;
         if outcome.status != StatusCode::OK {
             return Err(self.log_refused(&config, &outcome));
         }
@@ -100,7 +101,7 @@ impl Recover for GithubActions {
         };
         let mut url = log_of(&config, hook);
         url.path_segments_mut().expect("an http URL has a path").extend([id, "attempts"]);
-        let outcome = self.api.call_about_hooks(&config, url, true).await?;
+        let outcome = self.api.call_about_hooks(&config, url, Kind::Write).await?;
         match outcome.status {
             status if status.is_success() => Ok(Redelivered::Asked),
             StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNPROCESSABLE_ENTITY => {
@@ -134,7 +135,7 @@ impl GithubActions {
         }
         let mut url = config.repo_url(["hooks"]);
         url.query_pairs_mut().append_pair("per_page", &PAGE_MAX.to_string());
-        let outcome = self.api.call_about_hooks(config, url, false).await?;
+        let outcome = self.api.call_about_hooks(config, url, Kind::Read).await?;
         if outcome.status != StatusCode::OK {
             return Err(self.log_refused(config, &outcome));
         }

@@ -281,9 +281,13 @@ impl Api {
         &self,
         config: &GitlabConfig,
         url: Url,
-        wishes: bool,
+        kind: Kind,
     ) -> Result<Outcome, CallError> {
-        self.call(config, if wishes { Request::ask(url, json!({})) } else { Request::read(url) }).await
+        let request = match kind {
+            Kind::Write => Request::ask(url, json!({})),
+            Kind::Read => Request::read(url),
+        };
+        self.call(config, request).await
     }
 
     /// What an answer that is no success means, where nothing was written.

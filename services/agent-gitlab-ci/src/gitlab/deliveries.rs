@@ -7,6 +7,7 @@ use super::pipelines::GitlabCi;
 use domain::Timestamp;
 use domain::webhook::{Answer, Attempt, Hook};
 use http::StatusCode;
+use platform::budget::Kind;
 use platform::http::Outcome;
 use platform::{AttemptsPage, CallError, HookAt, Recover, Redelivered, leads_to_us};
 use serde::Deserialize;
@@ -65,7 +66,7 @@ impl Recover for GitlabCi {
         url.query_pairs_mut()
             .append_pair("per_page", &LINES_PER_PAGE.to_string())
             .append_pair("page", &number.to_string());
-        let outcome = self.api.about_hooks(&config, url, false).await?;
+        let outcome = self.api.about_hooks(&config, url, Kind::Read).await?;
         if outcome.status != StatusCode::OK {
             return Err(self.log_refused(&outcome));
         }
@@ -84,7 +85,7 @@ impl Recover for GitlabCi {
         let config = self.of_webhook(at)?;
         let Some((hook, id)) = attempt.split_once('/') else { return Ok(Redelivered::NotKept) };
         let url = config.project_url(["hooks", hook, "events", id, "resend"]);
-        let outcome = self.api.about_hooks(&config, url, true).await?;
+        let outcome = self.api.about_hooks(&config, url, Kind::Write).await?;
         match outcome.status {
             status if status.is_success() => Ok(Redelivered::Asked),
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(Redelivered::NotKept),
@@ -114,7 +115,7 @@ impl GitlabCi {
         }
         let mut url = config.project_url(["hooks"]);
         url.query_pairs_mut().append_pair("per_page", "100");
-        let outcome = self.api.about_hooks(config, url, false).await?;
+        let outcome = self.api.about_hooks(config, url, Kind::Read).await?;
         if outcome.status != StatusCode::OK {
             return Err(self.log_refused(&outcome));
         }

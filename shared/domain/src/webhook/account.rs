@@ -15,9 +15,9 @@ const OVERLAP: TimeDelta = TimeDelta::seconds(60);
 /// After so many refusals a delivery is not asked for again: it would be refused for ever.
 const REFUSALS_MAX: u32 = 3;
 /// How many missing deliveries are kept by name; the value must fit into a message.
-const MISSING_MAX: usize = 2_500;
+const MISSING_MAX: usize = 2_000;
 /// How many attempts of the overlap are remembered, so that none counts twice.
-const RECENT_MAX: usize = 5_000;
+const RECENT_MAX: usize = 3_000;
 /// The pause after asking for a delivery for the first time, doubled each time.
 const ASK_AGAIN: TimeDelta = TimeDelta::seconds(30);
 /// The longest of these pauses.
