@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Every service, in the order in which they are started.
-pub const SERVICES: [&str; 8] = [
+pub const SERVICES: [&str; 9] = [
     "trigger-ingester",
     "policy-evaluator",
     "dispatcher",
     "agent-github-actions",
     "agent-http-pull",
+    "agent-gitlab-ci",
     "agent-verification",
     "status-syncer",
     "api",
@@ -260,7 +261,7 @@ pub(crate) fn password_of(service: &str) -> String {
 /// Settings of one service that make the tests quick.
 fn settings_of(service: &str) -> Vec<(String, String)> {
     let settings: &[(&str, &str)] = match service {
-        "agent-github-actions" => {
+        "agent-github-actions" | "agent-gitlab-ci" => {
             &[("CTRLPLANE_SEARCH_LAG_SECONDS", "1"), ("CTRLPLANE_RECOVER_SECONDS", "1")]
         }
         "agent-verification" => &[("CTRLPLANE_NETWORKS", "127.0.0.0/8")],

@@ -200,6 +200,7 @@ fn no_step_is_forgotten() {
         dispatcher::CRASH_POINTS,
         agent_github_actions::CRASH_POINTS,
         agent_http_pull::CRASH_POINTS,
+        agent_gitlab_ci::CRASH_POINTS,
         agent_verification::CRASH_POINTS,
         status_syncer::CRASH_POINTS,
         api::CRASH_POINTS,

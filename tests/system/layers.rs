@@ -4,12 +4,13 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 9] = [
     "trigger-ingester",
     "policy-evaluator",
     "dispatcher",
     "agent-github-actions",
     "agent-http-pull",
+    "agent-gitlab-ci",
     "agent-verification",
     "status-syncer",
     "api",
@@ -17,13 +18,23 @@ const SERVICES: [&str; 8] = [
 
 /// What each crate may use of ours, outside its tests.
 fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let everything =
-        ["domain", "bus", "projections", "platform", "service", "telemetry", "servers", "fake-github"];
+    let everything = [
+        "domain",
+        "bus",
+        "projections",
+        "platform",
+        "service",
+        "telemetry",
+        "servers",
+        "fake-github",
+        "fake-gitlab",
+    ];
     let mut allowed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::from([
         ("domain", BTreeSet::new()),
         ("telemetry", BTreeSet::new()),
         ("servers", BTreeSet::new()),
         ("fake-github", BTreeSet::new()),
+        ("fake-gitlab", BTreeSet::new()),
         ("bus", BTreeSet::from(["domain", "telemetry"])),
         ("projections", BTreeSet::from(["domain", "telemetry"])),
         ("platform", BTreeSet::from(["domain", "telemetry", "bus"])),

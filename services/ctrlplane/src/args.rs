@@ -53,6 +53,9 @@ pub(crate) enum ServeCommand {
     /// Keeps the queues of jobs that any program may pull
     #[command(disable_help_flag = true, disable_version_flag = true)]
     AgentHttpPull(Passed),
+    /// Runs jobs on GitLab CI/CD
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    AgentGitlabCi(Passed),
     /// Measures whether what jobs brought works
     #[command(disable_help_flag = true, disable_version_flag = true)]
     AgentVerification(Passed),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use agent_github_actions::AgentGithubActions;
 use agent_http_pull::AgentHttpPull;
+use agent_gitlab_ci::AgentGitlabCi;
 use agent_verification::AgentVerification;
 use api::Api;
 use dispatcher::Dispatcher;
@@ -23,6 +24,7 @@ pub(crate) fn run(command: ServeCommand) -> ExitCode {
         ServeCommand::Dispatcher(passed) => serve::<Dispatcher>(passed),
         ServeCommand::AgentGithubActions(passed) => serve::<AgentGithubActions>(passed),
         ServeCommand::AgentHttpPull(passed) => serve::<AgentHttpPull>(passed),
+        ServeCommand::AgentGitlabCi(passed) => serve::<AgentGitlabCi>(passed),
         ServeCommand::AgentVerification(passed) => serve::<AgentVerification>(passed),
         ServeCommand::StatusSyncer(passed) => serve::<StatusSyncer>(passed),
         ServeCommand::Api(passed) => serve::<Api>(passed),

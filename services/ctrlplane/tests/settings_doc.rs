@@ -25,6 +25,7 @@ fn the_settings_page_is_what_the_services_say() {
     page.push_str(&section::<dispatcher::Dispatcher>());
     page.push_str(&section::<agent_github_actions::AgentGithubActions>());
     page.push_str(&section::<agent_http_pull::AgentHttpPull>());
+    page.push_str(&section::<agent_gitlab_ci::AgentGitlabCi>());
     page.push_str(&section::<agent_verification::AgentVerification>());
     page.push_str(&section::<status_syncer::StatusSyncer>());
     page.push_str(&section::<api::Api>());

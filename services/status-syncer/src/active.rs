@@ -271,11 +271,20 @@ impl Actives {
             let news = self.news.entry(platform).or_default();
             match source {
                 Source::Webhook => news.heard = news.heard.max(Some(event.at)),
+                // A webhook may only have been a reason to look.
+                Source::Read if event.cause.as_deref().is_some_and(is_a_delivery) => {
+                    news.heard = news.heard.max(Some(event.at));
+                }
                 Source::Read => news.looked_up = news.looked_up.max(Some(event.at)),
                 Source::Ctrlplane => {}
             }
         }
     }
+}
+
+/// Whether a fact was caused by something that came in, and not by one of our own commands.
+fn is_a_delivery(cause: &str) -> bool {
+    !cause.starts_with("ctrlplane.command.")
 }
 
 #[cfg(test)]
@@ -350,6 +359,18 @@ mod tests {
         // A webhook for another job of the platform: webhooks arrive.
         told(&mut actives, 2, now, &[&facts[..], &[in_progress(Source::Webhook, 1)]].concat());
         assert!(actives.looks(now + TimeDelta::seconds(15), &settings).is_empty());
+        // So does a look that a webhook gave rise to, and no other look.
+        for (cause, arrive) in
+            [("https://gitlab.com/acme/web 7", true), ("ctrlplane.command.p.a.observe.j 9", false)]
+        {
+            let mut actives = Actives::default();
+            told(&mut actives, 1, now - TimeDelta::seconds(1_000), &facts);
+            let at = now - TimeDelta::seconds(400);
+            let mut seen = event(&job(1), at, in_progress(Source::Read, 1));
+            seen.cause = Some(cause.to_owned());
+            actives.tell(105, Some(104), &seen);
+            assert_eq!(actives.looks(now, &settings)[0].message_id.contains("-300-"), arrive, "{cause}");
+        }
         let slow: Vec<_> = actives.looks(now + TimeDelta::seconds(300), &settings);
         assert!(!slow.is_empty() && slow.iter().all(|look| look.message_id.contains("-300-")), "{slow:?}");
     }

@@ -4,7 +4,7 @@
 
 pub mod agent;
 pub mod budget;
-
+pub mod config;
 pub mod conformance;
 pub mod http;
 mod platform;
@@ -17,5 +17,5 @@ pub use platform::{
     CallError, CancelAck, CancelMode, CorrelationKey, Found, NotReadable, Platform, PlatformEvent, RunKey,
     Seen, Signal, TriggerRequest, Triggered,
 };
-pub use recover::{AttemptsPage, HookAt, Recover, Redelivered};
+pub use recover::{AttemptsPage, HookAt, Recover, Redelivered, leads_to_us};
 pub use secrets::{NoSecrets, SecretSource};

@@ -5,6 +5,7 @@ use crate::platform::CallError;
 use domain::Timestamp;
 use domain::token::Slug;
 use domain::webhook::{Attempt, Hook};
+use reqwest::Url;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -75,4 +76,12 @@ pub enum Redelivered {
     Asked,
     /// It does not keep that delivery any more, or does not send it again.
     NotKept,
+}
+
+/// Whether a webhook's URL leads to a source of the workspace: `…/webhooks/<workspace>/<source>`.
+pub fn leads_to_us(url: &str, workspace: &Slug) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let segments: Vec<&str> =
+        url.path_segments().into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    matches!(segments.as_slice(), [.., "webhooks", of, _source] if *of == workspace.as_str())
 }

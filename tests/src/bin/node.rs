@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         "dispatcher" => service::main_with::<dispatcher::Dispatcher>(line),
         "agent-github-actions" => service::main_with::<agent_github_actions::AgentGithubActions>(line),
         "agent-http-pull" => service::main_with::<agent_http_pull::AgentHttpPull>(line),
+        "agent-gitlab-ci" => service::main_with::<agent_gitlab_ci::AgentGitlabCi>(line),
         "agent-verification" => service::main_with::<agent_verification::AgentVerification>(line),
         "status-syncer" => service::main_with::<status_syncer::StatusSyncer>(line),
         "api" => service::main_with::<api::Api>(line),

@@ -1,11 +1,13 @@
 //! What a job's rendered config says about GitHub: where, as whom, what to run. Parsed once per call, trusted after.
 //! It knows names of secrets, never a secret.
 
-use platform::CallError;
+use platform::config::{base_url, below, required, text, writes_per_minute, wrong};
 use reqwest::Url;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+
+pub(super) use platform::config::host_of;
+pub use platform::config::{AllowedHosts, ConfigError};
 
 /// The API of github.com.
 const BASE_URL: &str = "https://api.github.com";
@@ -75,65 +77,13 @@ pub enum Neutral {
     Failure,
 }
 
-/// Which hosts credentials may be sent to. Everybody who may edit a deployment may edit its config, so whoever runs
-/// the agent can say where its secrets may go.
-#[derive(Debug, Clone, Default)]
-pub struct AllowedHosts(BTreeSet<String>);
-
-impl AllowedHosts {
-    /// These hosts only, over any scheme; without any: every host over https, and loopback over http.
-    pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
-        Self(hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect())
-    }
-
-    fn permit(&self, base: &Url, host: &str) -> Result<(), ConfigError> {
-        if !self.0.is_empty() {
-            return match self.0.contains(host) {
-                true => Ok(()),
-                false => wrong("baseUrl", format!("the host {host} is not one this agent may talk to")),
-            };
-        }
-        if base.scheme() == "https" || is_loopback(base.host_str().unwrap_or_default()) {
-            Ok(())
-        } else {
-            wrong("baseUrl", "credentials are sent over https only, or to hosts the agent's settings allow")
-        }
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
-}
-
-/// A config that does not fit, by field.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("config field `{field}` {why}")]
-pub struct ConfigError {
-    /// The field.
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub why: String,
-}
-
-impl From<ConfigError> for CallError {
-    fn from(error: ConfigError) -> Self {
-        CallError::Invalid(error.to_string())
-    }
-}
-
-fn wrong<T>(field: &'static str, why: impl Into<String>) -> Result<T, ConfigError> {
-    Err(ConfigError { field, why: why.into() })
-}
-
 impl GithubConfig {
     /// Reads a rendered config.
     ///
     /// # Errors
     /// The first field that does not fit, and why.
     pub fn parse(config: &Map<String, Value>, hosts: &AllowedHosts) -> Result<Self, ConfigError> {
-        let (base, host) = base_url(text(config, "baseUrl")?.as_deref().unwrap_or(BASE_URL))?;
-        hosts.permit(&base, &host)?;
+        let (base, host) = base_url(config, BASE_URL, hosts)?;
         let job_id_input = match config.get("jobIdInput") {
             None => Some("job_id".to_owned()),
             Some(_) => text(config, "jobIdInput")?,
@@ -162,8 +112,7 @@ impl GithubConfig {
         config: &Map<String, Value>,
         hosts: &AllowedHosts,
     ) -> Result<Option<Self>, ConfigError> {
-        let (base, host) = base_url(text(config, "baseUrl")?.as_deref().unwrap_or(BASE_URL))?;
-        hosts.permit(&base, &host)?;
+        let (base, host) = base_url(config, BASE_URL, hosts)?;
         let credential = credential(config)?;
         let given = |field| Ok(text(config, field)?.is_some_and(|text| !text.contains("{{")));
         let has_repository = given("owner")? && given("repo")?;
@@ -208,59 +157,6 @@ impl GithubConfig {
     /// A URL below the repository.
     pub fn repo_url<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> Url {
         below(self.url(["repos", &self.owner, &self.repo]), segments)
-    }
-}
-
-fn below<'a>(mut url: Url, segments: impl IntoIterator<Item = &'a str>) -> Url {
-    url.path_segments_mut().expect("an http URL has a path").pop_if_empty().extend(segments);
-    url
-}
-
-/// The host of a URL, with its port where that is not the scheme's usual one.
-pub(super) fn host_of(url: &Url) -> Option<String> {
-    let host = url.host_str()?.to_ascii_lowercase();
-    Some(match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host,
-    })
-}
-
-fn base_url(text: &str) -> Result<(Url, String), ConfigError> {
-    let url = match Url::parse(text.trim_end_matches('/')) {
-        Ok(url) => url,
-        Err(error) => return wrong("baseUrl", format!("is not a URL: {error}")),
-    };
-    if !matches!(url.scheme(), "https" | "http") {
-        return wrong("baseUrl", "must begin with https://");
-    }
-    if url.query().is_some()
-        || url.fragment().is_some()
-        || !url.username().is_empty()
-        || url.password().is_some()
-    {
-        return wrong("baseUrl", "must be a scheme, a host and a path, nothing else");
-    }
-    match host_of(&url) {
-        Some(host) => Ok((url, host)),
-        None => wrong("baseUrl", "has no host"),
-    }
-}
-
-/// A text or a number as text; null and empty are nothing.
-fn text(config: &Map<String, Value>, field: &'static str) -> Result<Option<String>, ConfigError> {
-    match config.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.trim().to_owned())),
-        Some(Value::Number(number)) => Ok(Some(number.to_string())),
-        Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => wrong(field, "must be a text"),
-    }
-}
-
-fn required(config: &Map<String, Value>, field: &'static str) -> Result<String, ConfigError> {
-    match text(config, field)? {
-        Some(text) => Ok(text),
-        None => wrong(field, "is missing"),
     }
 }
 
@@ -344,19 +240,6 @@ fn neutral(config: &Map<String, Value>) -> Result<Neutral, ConfigError> {
         Some("skipped") => Ok(Neutral::Skipped),
         Some("failure") => Ok(Neutral::Failure),
         Some(other) => wrong("neutralIs", format!("is {other:?}; it may be successful, skipped or failure")),
-    }
-}
-
-fn writes_per_minute(config: &Map<String, Value>) -> Result<Option<u32>, ConfigError> {
-    let limits = match config.get("rateLimit") {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::Object(limits)) => limits,
-        Some(_) => return wrong("rateLimit", "must be a map"),
-    };
-    match text(limits, "writesPerMinute")?.map(|text| text.parse::<u32>()) {
-        None => Ok(None),
-        Some(Ok(writes)) => Ok(Some(writes)),
-        Some(Err(_)) => wrong("rateLimit.writesPerMinute", "must be a whole number from 0"),
     }
 }
 

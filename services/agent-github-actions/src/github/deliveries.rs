@@ -7,13 +7,12 @@ use super::actions::GithubActions;
 use super::api::{PAGE_MAX, parse};
 use super::config::{Credential, GithubConfig};
 use domain::Timestamp;
-use domain::token::Slug;
 use domain::webhook::{Answer, Attempt, Hook};
 use http::header::LINK;
 use http::{HeaderMap, StatusCode};
 use platform::budget::Kind;
 use platform::http::{Outcome, text};
-use platform::{AttemptsPage, CallError, HookAt, Recover, Redelivered};
+use platform::{AttemptsPage, CallError, HookAt, Recover, Redelivered, leads_to_us};
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -229,14 +228,6 @@ impl Place {
     }
 }
 
-/// Whether a webhook's URL leads to a source of the workspace: `…/webhooks/<workspace>/<source>`.
-fn leads_to_us(url: &str, workspace: &Slug) -> bool {
-    let Ok(url) = Url::parse(url) else { return false };
-    let segments: Vec<&str> =
-        url.path_segments().into_iter().flatten().filter(|part| !part.is_empty()).collect();
-    matches!(segments.as_slice(), [.., "webhooks", of, _source] if *of == workspace.as_str())
-}
-
 /// The `cursor` of the page that `Link` calls next.
 fn next_cursor(headers: &HeaderMap) -> Option<String> {
     let link = text(headers, LINK.as_str())?;
@@ -249,6 +240,7 @@ fn next_cursor(headers: &HeaderMap) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::token::Slug;
 
     #[test]
     fn a_webhook_is_ours_by_its_path() {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use agent_github_actions::AgentGithubActions;
 use agent_http_pull::AgentHttpPull;
+use agent_gitlab_ci::AgentGitlabCi;
 use agent_verification::AgentVerification;
 use anyhow::Context as _;
 use api::Api;
@@ -84,6 +85,7 @@ pub async fn start_all(supervisor: &Supervisor, wiring: &Wiring) -> anyhow::Resu
     started.push(start::<StatusSyncer>(supervisor, wiring, None, |_| {}).await?);
     started.push(start::<AgentGithubActions>(supervisor, wiring, None, |_| {}).await?);
     started.push(start::<AgentHttpPull>(supervisor, wiring, Some(wiring.pull_port), |_| {}).await?);
+    started.push(start::<AgentGitlabCi>(supervisor, wiring, None, |_| {}).await?);
     started.push(start::<AgentVerification>(supervisor, wiring, None, open_this_machine).await?);
     started.push(start::<Dispatcher>(supervisor, wiring, None, |_| {}).await?);
     started.push(start::<PolicyEvaluator>(supervisor, wiring, None, |_| {}).await?);

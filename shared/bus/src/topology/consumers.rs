@@ -15,6 +15,11 @@ pub const HTTP_PULL: &str = "http-pull";
 pub const GITHUB_EVENTS: [&str; 4] =
     ["workflow_run", "workflow_job", "deployment_review", "deployment_protection_rule"];
 
+/// The platform token of GitLab CI/CD.
+pub const GITLAB_CI: &str = "gitlab";
+/// The event tokens of GitLab that its agent listens to.
+pub const GITLAB_EVENTS: [&str; 2] = ["Pipeline_Hook", "Job_Hook"];
+
 /// A dead worker's messages return after this long. A living one extends it while it works.
 const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Messages waiting for a delayed retry count here too, so this is far above any number of slots.

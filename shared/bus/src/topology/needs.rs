@@ -5,10 +5,10 @@ use domain::verification;
 
 use super::{
     ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, CONFIRMATIONS, ConsumerSpec, DEAD,
-    DELIVERIES, EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, HTTP_PULL, JOBS, OBJECT_STORES,
-    ObjectStoreSpec, PAYLOADS, PULLS, RUNS, SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS,
-    VERIFICATIONS, WEBHOOKS,
-    agent_commands, agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
+    DELIVERIES, EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, GITLAB_CI, GITLAB_EVENTS, HTTP_PULL,
+    JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, PULLS, RUNS, SLOTS, STATUS, STREAMS, StreamSpec,
+    TARGETS, TRIGGERS, VERIFICATIONS, WEBHOOKS, agent_commands, agent_events, dispatcher_jobs,
+    evaluator_hints, evaluator_triggers, syncer_jobs,
 };
 
 /// A service, as a user of the bus.
@@ -22,6 +22,8 @@ pub enum Service {
     Dispatcher,
     /// Works on GitHub Actions.
     AgentGithubActions,
+    /// Works on GitLab CI/CD.
+    AgentGitlabCi,
     /// Keeps the queues of pull agents.
     AgentHttpPull,
     /// Measures.
@@ -36,11 +38,12 @@ pub enum Service {
 
 impl Service {
     /// Every service.
-    pub const ALL: [Service; 9] = [
+    pub const ALL: [Service; 10] = [
         Service::TriggerIngester,
         Service::PolicyEvaluator,
         Service::Dispatcher,
         Service::AgentGithubActions,
+        Service::AgentGitlabCi,
         Service::AgentHttpPull,
         Service::AgentVerification,
         Service::StatusSyncer,
@@ -55,6 +58,7 @@ impl Service {
             Service::PolicyEvaluator => "policy-evaluator",
             Service::Dispatcher => "dispatcher",
             Service::AgentGithubActions => "agent-github-actions",
+            Service::AgentGitlabCi => "agent-gitlab-ci",
             Service::AgentHttpPull => "agent-http-pull",
             Service::AgentVerification => "agent-verification",
             Service::StatusSyncer => "status-syncer",
@@ -185,29 +189,8 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Remove(Bucket(&SLOTS)),
             Read(Bucket(&FREEZES)),
         ],
-        Service::AgentGithubActions => {
-            let platform = slug(GITHUB_ACTIONS);
-            let mut agent = vec![
-                Consume(agent_commands(&platform)),
-                Read(Stream(&JOBS)),
-                Write(Stream(&JOBS), "ctrlplane.job.>"),
-                Read(Bucket(&FREEZES)),
-                Read(Bucket(&RUNS)),
-                Write(Bucket(&RUNS), ">"),
-                Read(Bucket(&BUDGETS)),
-                Write(Bucket(&BUDGETS), ">"),
-                Follow(Bucket(&BUDGETS)),
-                // Whose webhooks it looks after, and what is known of them.
-                Follow(Bucket(&CATALOG)),
-                Follow(Bucket(&WEBHOOKS)),
-                Read(Bucket(&WEBHOOKS)),
-                Write(Bucket(&WEBHOOKS), "github-app.>"),
-                Write(Bucket(&CONFIRMATIONS), ">"),
-                Read(Objects(&PAYLOADS)),
-            ];
-            agent.extend(GITHUB_EVENTS.map(|token| Consume(agent_events(&platform, &slug(token)))));
-            agent
-        }
+        Service::AgentGithubActions => agent(GITHUB_ACTIONS, &GITHUB_EVENTS, "github-app.>"),
+        Service::AgentGitlabCi => agent(GITLAB_CI, &GITLAB_EVENTS, "gitlab.>"),
         Service::AgentHttpPull => vec![
             Consume(agent_commands(&slug(HTTP_PULL))),
             Follow(Bucket(&CATALOG)),
@@ -282,6 +265,34 @@ pub(super) fn role(service: Service) -> Vec<Access> {
     role
 }
 
+/// What an agent does that is told of its platform's runs by webhooks of these event tokens, and looks after the webhooks
+/// with these keys.
+fn agent(platform: &str, events: &[&str], webhooks: &'static str) -> Vec<Access> {
+    use Access::{Consume, Follow, Read, Write};
+    use Place::{Bucket, Objects, Stream};
+    let platform = slug(platform);
+    let mut agent = vec![
+        Consume(agent_commands(&platform)),
+        Read(Stream(&JOBS)),
+        Write(Stream(&JOBS), "ctrlplane.job.>"),
+        Read(Bucket(&FREEZES)),
+        Read(Bucket(&RUNS)),
+        Write(Bucket(&RUNS), ">"),
+        Read(Bucket(&BUDGETS)),
+        Write(Bucket(&BUDGETS), ">"),
+        Follow(Bucket(&BUDGETS)),
+        // Whose webhooks it looks after, and what is known of them.
+        Follow(Bucket(&CATALOG)),
+        Follow(Bucket(&WEBHOOKS)),
+        Read(Bucket(&WEBHOOKS)),
+        Write(Bucket(&WEBHOOKS), webhooks),
+        Write(Bucket(&CONFIRMATIONS), ">"),
+        Read(Objects(&PAYLOADS)),
+    ];
+    agent.extend(events.iter().map(|token| Consume(agent_events(&platform, &slug(token)))));
+    agent
+}
+
 /// Every durable consumer, and whose work it brings.
 pub fn consumers() -> Vec<(Service, ConsumerSpec)> {
     let workers =
@@ -289,9 +300,12 @@ pub fn consumers() -> Vec<(Service, ConsumerSpec)> {
     let of = |service| role(service).into_iter().map(move |access| (service, access));
     let consumed = workers.flat_map(of).filter_map(|(service, access)| match access {
         Access::Consume(consumer) => Some((service, consumer)),
-        Access::Follow(_) | Access::Read(_) | Access::Write(..) | Access::Remove(_) | Access::Inspect(_) => {
-            None
-        }
+        Access::Follow(_)
+        | Access::Read(_)
+        | Access::Write(..)
+        | Access::Remove(_)
+        | Access::Inspect(_)
+        | Access::Serve(_) => None,
     });
     consumed.collect()
 }

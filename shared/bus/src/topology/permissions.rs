@@ -25,9 +25,12 @@ pub fn permissions_of(service: Service) -> Permissions {
     publish.dedup();
     let asked = role(service).into_iter().filter_map(|access| match access {
         Access::Serve(Requests { asked, .. }) => Some(asked.to_owned()),
-        Access::Consume(_) | Access::Follow(_) | Access::Read(_) | Access::Write(..) | Access::Remove(_) => {
-            None
-        }
+        Access::Consume(_)
+        | Access::Follow(_)
+        | Access::Read(_)
+        | Access::Write(..)
+        | Access::Remove(_)
+        | Access::Inspect(_) => None,
     });
     let subscribe = std::iter::once(format!("_INBOX_{}.>", service.name())).chain(asked).collect();
     Permissions { publish, subscribe }
@@ -224,6 +227,7 @@ mod tests {
                 publish.iter().filter(|subject| subject.starts_with("$KV.webhooks")).collect();
             match service {
                 Service::AgentGithubActions => assert_eq!(writes, ["$KV.webhooks.github-app.>"]),
+                Service::AgentGitlabCi => assert_eq!(writes, ["$KV.webhooks.gitlab.>"]),
                 Service::TriggerIngester
                 | Service::PolicyEvaluator
                 | Service::Dispatcher
@@ -247,6 +251,7 @@ mod tests {
             Service::TriggerIngester,
             Service::Dispatcher,
             Service::AgentGithubActions,
+            Service::AgentGitlabCi,
             Service::AgentHttpPull,
             Service::AgentVerification,
             Service::StatusSyncer,

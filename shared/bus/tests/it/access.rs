@@ -83,6 +83,7 @@ async fn every_service_works_with_exactly_its_permissions() {
     dead::redrive(&api, letters[0].sequence).await.unwrap();
     connect(&servers, Service::AgentGithubActions).await;
     connect(&servers, Service::AgentHttpPull).await;
+    connect(&servers, Service::AgentGitlabCi).await;
     connect(&servers, Service::AgentVerification).await;
 }
 

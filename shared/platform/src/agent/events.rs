@@ -73,7 +73,7 @@ impl<P: Platform> Agent<P> {
         let cause = Some(format!("{} {}", event.attributes.source, event.attributes.id));
         let Some(snapshot) = signal.snapshot else {
             let known = if was_cached { self.reload(&known.state.job).await? } else { known };
-            return self.something_changed(&known, cause).await;
+            return self.something_changed(&known, delivery, cause).await;
         };
         let job = known.state.job.clone();
         let snapshot = self.mask(&known.state).snapshot(snapshot);
@@ -155,16 +155,32 @@ impl<P: Platform> Agent<P> {
         }
     }
 
-    /// The delivery says only that something changed: look.
-    async fn something_changed(&self, known: &Known, cause: Option<String>) -> Result<(), Failure> {
+    /// The delivery says only that something changed: look. What is over may run again, and what is about to be recorded is
+    /// waited for.
+    async fn something_changed(
+        &self,
+        known: &Known,
+        delivery: &Delivery,
+        cause: Option<String>,
+    ) -> Result<(), Failure> {
         let Some(config) = known.state.assigned.as_ref().map(|assigned| &assigned.dispatch.config) else {
             return Ok(());
         };
-        match (&known.state.phase, nameable_run(&known.state)) {
-            (Phase::Running { .. } | Phase::Cancelling(_), Some(run)) => {
-                self.look_at(config, known, &run, cause).await
+        let run = match &known.state.phase {
+            Phase::Running { .. } | Phase::Cancelling(_) => nameable_run(&known.state),
+            Phase::Finished { .. } => known.state.external.clone(),
+            Phase::Triggering { .. } | Phase::Unknown { .. } => {
+                let age = (self.clock.now() - delivery.published_at).to_std().unwrap_or_default();
+                if age < self.settings.stranger_grace {
+                    return Err(later(age.max(STRANGER_PAUSE), "the run may be recorded in a moment"));
+                }
+                None
             }
-            _ => Ok(()),
+            Phase::Requested | Phase::Held { .. } | Phase::Dispatched => None,
+        };
+        match run {
+            Some(run) => self.look_at(config, known, &run, cause).await,
+            None => Ok(()),
         }
     }
 

@@ -1,0 +1,151 @@
+//! The agent's own settings. What belongs to one project is in the config of its job agent instead.
+
+use bus::Limits;
+use platform::agent::AgentSettings;
+use platform::config::AllowedHosts;
+use platform::http::HttpOptions;
+use platform::recovery::RecoverySettings;
+use serde::{Deserialize, Serialize};
+use service::{Documented, Invalid, Setting};
+use std::time::Duration;
+
+/// The agent's own settings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// How many commands, and as many webhooks of each kind, are worked at once.
+    pub slots: usize,
+    /// Seconds until a call (of three requests or so) is given up.
+    pub call_deadline_seconds: u64,
+    /// Seconds after a pipeline was asked for during which a search may still not show it.
+    pub search_lag_seconds: u64,
+    /// Pipelines per minute and credential on gitlab.com, where a job agent's config says nothing.
+    pub writes_per_minute: u32,
+    /// How many requests of one credential this process has in flight at most.
+    pub concurrent_calls: usize,
+    /// Hosts credentials may be sent to; empty for all, over https.
+    pub hosts: Vec<String>,
+    /// Seconds between two looks at GitLab's log of webhook deliveries; 0 for none.
+    pub recover_seconds: u64,
+}
+
+impl Settings {
+    pub(crate) fn agent(&self) -> AgentSettings {
+        let limits = Limits { slots: self.slots, ..Limits::default() };
+        AgentSettings {
+            commands: limits,
+            events: limits,
+            call_deadline: Duration::from_secs(self.call_deadline_seconds),
+            ..AgentSettings::default()
+        }
+    }
+
+    /// One request takes a third of a call at most: a look at a pipeline takes three.
+    pub(crate) fn http(&self) -> HttpOptions {
+        let deadline = Duration::from_secs(self.call_deadline_seconds) / 3;
+        let user_agent = concat!("ctrlplane-agent-gitlab-ci/", env!("CARGO_PKG_VERSION")).to_owned();
+        let defaults = HttpOptions::default();
+        let connect_timeout = defaults.connect_timeout.min(deadline);
+        HttpOptions { user_agent, deadline, connect_timeout, ..defaults }
+    }
+
+    /// How missed deliveries are looked for; `None`: they are not.
+    pub(crate) fn recovery(&self) -> Option<RecoverySettings> {
+        (self.recover_seconds > 0).then(|| RecoverySettings {
+            every: Duration::from_secs(self.recover_seconds),
+            call_deadline: Duration::from_secs(self.call_deadline_seconds),
+            ..RecoverySettings::default()
+        })
+    }
+
+    pub(crate) fn search_lag(&self) -> Duration {
+        Duration::from_secs(self.search_lag_seconds)
+    }
+
+    pub(crate) fn hosts(&self) -> AllowedHosts {
+        AllowedHosts::new(self.hosts.iter().cloned())
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            slots: 64,
+            call_deadline_seconds: 45,
+            search_lag_seconds: 10,
+            writes_per_minute: 25,
+            concurrent_calls: 10,
+            hosts: Vec::new(),
+            recover_seconds: 120,
+        }
+    }
+}
+
+impl Documented for Settings {
+    const SETTINGS: &'static [Setting] = &[
+        Setting::new("slots", "How many commands, and as many webhooks of each kind, are worked at once."),
+        Setting::new(
+            "call_deadline_seconds",
+            "Seconds until a call to GitLab is given up; its effect is then unknown and looked for.",
+        ),
+        Setting::new(
+            "search_lag_seconds",
+            "Seconds after a pipeline was asked for during which GitLab's search may still not show it.",
+        ),
+        Setting::new(
+            "writes_per_minute",
+            "Pipelines per minute and credential on gitlab.com, over all replicas, where a job agent's \
+             rateLimit.writesPerMinute says nothing; 0 is no pace.",
+        ),
+        Setting::new("concurrent_calls", "How many requests of one credential are in flight at most."),
+        Setting::new(
+            "hosts",
+            "API hosts (with a port where it is unusual) that credentials may be sent to; none: all over https, \
+             loopback over http.",
+        ),
+        Setting::new(
+            "recover_seconds",
+            "Seconds between two looks at GitLab's log of webhook deliveries, to ask for what did not reach us (while \
+             something is missing, every half minute); 0 is never.",
+        ),
+    ];
+
+    fn check(&self) -> Result<(), Invalid> {
+        let at_least_one = |key, ok: bool| {
+            if ok { Ok(()) } else { Err(Invalid { key, reason: "must be at least 1".to_owned() }) }
+        };
+        at_least_one("slots", self.slots > 0)?;
+        at_least_one("call_deadline_seconds", self.call_deadline_seconds > 0)?;
+        at_least_one("concurrent_calls", self.concurrent_calls > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_is_documented() {
+        service::assert_documented::<Settings>();
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let bad = [
+            Settings { slots: 0, ..Settings::default() },
+            Settings { call_deadline_seconds: 0, ..Settings::default() },
+            Settings { concurrent_calls: 0, ..Settings::default() },
+        ];
+        assert!(bad.iter().all(|settings| settings.check().is_err()));
+        assert!(Settings::default().check().is_ok());
+    }
+
+    #[test]
+    fn a_request_ends_before_its_call() {
+        for seconds in [1, 45, 90] {
+            let settings = Settings { call_deadline_seconds: seconds, ..Settings::default() };
+            let (http, agent) = (settings.http(), settings.agent());
+            assert!(http.connect_timeout <= http.deadline && http.deadline < agent.call_deadline);
+        }
+    }
+}
