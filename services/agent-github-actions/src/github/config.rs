@@ -2,10 +2,10 @@
 //! It knows names of secrets, never a secret.
 
 use platform::CallError;
+use platform::http::{AllowedHosts, BaseUrl};
 use reqwest::Url;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 
 /// The API of github.com.
 const BASE_URL: &str = "https://api.github.com";
@@ -20,7 +20,7 @@ const INPUTS_CHARS_MAX: usize = 65_535;
 pub struct GithubConfig {
     /// `baseUrl`: the root of the API, without a trailing slash in its path. Default `https://api.github.com`;
     /// GHES is `https://<host>/api/v3`.
-    pub base: Url,
+    pub base: BaseUrl,
     /// The host of the API, with its port where that is not the usual one.
     pub host: String,
     /// `owner`: user or organisation.
@@ -75,37 +75,6 @@ pub enum Neutral {
     Failure,
 }
 
-/// Which hosts credentials may be sent to. Everybody who may edit a deployment may edit its config, so whoever runs
-/// the agent can say where its secrets may go.
-#[derive(Debug, Clone, Default)]
-pub struct AllowedHosts(BTreeSet<String>);
-
-impl AllowedHosts {
-    /// These hosts only, over any scheme; without any: every host over https, and loopback over http.
-    pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
-        Self(hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect())
-    }
-
-    fn permit(&self, base: &Url, host: &str) -> Result<(), ConfigError> {
-        if !self.0.is_empty() {
-            return match self.0.contains(host) {
-                true => Ok(()),
-                false => wrong("baseUrl", format!("the host {host} is not one this agent may talk to")),
-            };
-        }
-        if base.scheme() == "https" || is_loopback(base.host_str().unwrap_or_default()) {
-            Ok(())
-        } else {
-            wrong("baseUrl", "credentials are sent over https only, or to hosts the agent's settings allow")
-        }
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
-}
-
 /// A config that does not fit, by field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("config field `{field}` {why}")]
@@ -132,15 +101,16 @@ impl GithubConfig {
     /// # Errors
     /// The first field that does not fit, and why.
     pub fn parse(config: &Map<String, Value>, hosts: &AllowedHosts) -> Result<Self, ConfigError> {
-        let (base, host) = base_url(text(config, "baseUrl")?.as_deref().unwrap_or(BASE_URL))?;
-        hosts.permit(&base, &host)?;
+        let fits = |why| ConfigError { field: "baseUrl", why };
+        let base = BaseUrl::parse(text(config, "baseUrl")?.as_deref().unwrap_or(BASE_URL)).map_err(fits)?;
+        hosts.permit(&base).map_err(fits)?;
         let job_id_input = match config.get("jobIdInput") {
             None => Some("job_id".to_owned()),
             Some(_) => text(config, "jobIdInput")?,
         };
         Ok(Self {
+            host: base.host().to_owned(),
             base,
-            host,
             owner: name(config, "owner")?,
             repo: name(config, "repo")?,
             workflow: workflow(config)?,
@@ -168,18 +138,13 @@ impl GithubConfig {
 
     /// A URL of the API, each segment escaped.
     pub fn url<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> Url {
-        below(self.base.clone(), segments)
+        self.base.below(segments)
     }
 
     /// A URL below the repository.
     pub fn repo_url<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> Url {
-        below(self.url(["repos", &self.owner, &self.repo]), segments)
+        self.base.below(["repos", &self.owner, &self.repo].into_iter().chain(segments))
     }
-}
-
-fn below<'a>(mut url: Url, segments: impl IntoIterator<Item = &'a str>) -> Url {
-    url.path_segments_mut().expect("an http URL has a path").pop_if_empty().extend(segments);
-    url
 }
 
 /// The host of a URL, with its port where that is not the scheme's usual one.
@@ -189,27 +154,6 @@ pub(super) fn host_of(url: &Url) -> Option<String> {
         Some(port) => format!("{host}:{port}"),
         None => host,
     })
-}
-
-fn base_url(text: &str) -> Result<(Url, String), ConfigError> {
-    let url = match Url::parse(text.trim_end_matches('/')) {
-        Ok(url) => url,
-        Err(error) => return wrong("baseUrl", format!("is not a URL: {error}")),
-    };
-    if !matches!(url.scheme(), "https" | "http") {
-        return wrong("baseUrl", "must begin with https://");
-    }
-    if url.query().is_some()
-        || url.fragment().is_some()
-        || !url.username().is_empty()
-        || url.password().is_some()
-    {
-        return wrong("baseUrl", "must be a scheme, a host and a path, nothing else");
-    }
-    match host_of(&url) {
-        Some(host) => Ok((url, host)),
-        None => wrong("baseUrl", "has no host"),
-    }
 }
 
 /// A text or a number as text; null and empty are nothing.

@@ -9,6 +9,8 @@ use super::{COMMANDS, EVALUATE, JOBS, StreamSpec, TRIGGERS};
 
 /// The platform token of GitHub Actions.
 pub const GITHUB_ACTIONS: &str = "github-app";
+/// The platform token of Argo Workflows.
+pub const ARGO_WORKFLOWS: &str = "argo-workflow";
 /// The event tokens of GitHub that its agent listens to.
 pub const GITHUB_EVENTS: [&str; 4] =
     ["workflow_run", "workflow_job", "deployment_review", "deployment_protection_rule"];

@@ -4,10 +4,10 @@ use domain::token::Slug;
 use domain::verification;
 
 use super::{
-    ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, ConsumerSpec, DEAD, DELIVERIES,
-    EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, RUNS,
-    SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, agent_commands, agent_events,
-    dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
+    ARGO_WORKFLOWS, ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, ConsumerSpec, DEAD,
+    DELIVERIES, EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, JOBS, OBJECT_STORES, ObjectStoreSpec,
+    PAYLOADS, RUNS, SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, agent_commands,
+    agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
 };
 
 /// A service, as a user of the bus.
@@ -19,6 +19,8 @@ pub enum Service {
     PolicyEvaluator,
     /// Hands out jobs.
     Dispatcher,
+    /// Works on Argo Workflows.
+    AgentArgoWorkflows,
     /// Works on GitHub Actions.
     AgentGithubActions,
     /// Measures.
@@ -33,10 +35,11 @@ pub enum Service {
 
 impl Service {
     /// Every service.
-    pub const ALL: [Service; 8] = [
+    pub const ALL: [Service; 9] = [
         Service::TriggerIngester,
         Service::PolicyEvaluator,
         Service::Dispatcher,
+        Service::AgentArgoWorkflows,
         Service::AgentGithubActions,
         Service::AgentVerification,
         Service::StatusSyncer,
@@ -50,6 +53,7 @@ impl Service {
             Service::TriggerIngester => "trigger-ingester",
             Service::PolicyEvaluator => "policy-evaluator",
             Service::Dispatcher => "dispatcher",
+            Service::AgentArgoWorkflows => "agent-argo-workflows",
             Service::AgentGithubActions => "agent-github-actions",
             Service::AgentVerification => "agent-verification",
             Service::StatusSyncer => "status-syncer",
@@ -161,6 +165,17 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Write(Bucket(&SLOTS), ">"),
             Follow(Bucket(&SLOTS)),
             Read(Bucket(&FREEZES)),
+        ],
+        Service::AgentArgoWorkflows => vec![
+            Consume(agent_commands(&slug(ARGO_WORKFLOWS))),
+            Read(Stream(&JOBS)),
+            Write(Stream(&JOBS), "ctrlplane.job.>"),
+            Read(Bucket(&FREEZES)),
+            Read(Bucket(&RUNS)),
+            Write(Bucket(&RUNS), ">"),
+            Read(Bucket(&BUDGETS)),
+            Write(Bucket(&BUDGETS), ">"),
+            Follow(Bucket(&BUDGETS)),
         ],
         Service::AgentGithubActions => {
             let platform = slug(GITHUB_ACTIONS);

@@ -166,6 +166,7 @@ mod tests {
         for other in [
             Service::TriggerIngester,
             Service::Dispatcher,
+            Service::AgentArgoWorkflows,
             Service::AgentGithubActions,
             Service::AgentVerification,
             Service::StatusSyncer,

@@ -1,0 +1,15 @@
+//! Everything this service knows of Argo Workflows. Nothing outside this module does.
+
+mod config;
+mod links;
+mod names;
+mod refusal;
+mod server;
+mod status;
+mod waiting;
+mod words;
+mod workflow;
+mod workflows;
+
+pub use config::{ArgoConfig, ConfigError, Place, ServerPlace, Template};
+pub use workflows::{ArgoWorkflows, Parts};
