@@ -210,8 +210,8 @@ pub struct RunKey {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WatchKey(pub String);
 
-/// Where a watch tells what it sees.
-#[derive(Debug)]
+/// Where a watch tells what it sees. Clones tell in the same place.
+#[derive(Debug, Clone)]
 pub struct News(mpsc::Sender<Signal>);
 
 impl News {
