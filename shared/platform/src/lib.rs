@@ -12,7 +12,7 @@ mod secrets;
 
 pub use bus::clock::{Clock, ClockHand};
 pub use platform::{
-    CallError, CancelAck, CancelMode, CorrelationKey, Found, NotReadable, Platform, PlatformEvent, RunKey,
-    Seen, Signal, TriggerRequest, Triggered,
+    CallError, CancelAck, CancelMode, CorrelationKey, Found, News, NotReadable, Platform, PlatformEvent,
+    RunKey, Seen, Signal, TriggerRequest, Triggered, WatchKey,
 };
 pub use secrets::{NoSecrets, SecretSource};
