@@ -47,6 +47,7 @@ impl Service for AgentArgoWorkflows {
             clock: Clock::real(),
             hosts: settings.hosts(),
             http: settings.http(),
+            kubeconfig: settings.kubeconfig.clone(),
         })?;
         let secrets = Arc::new(secrets::of_jobs(Arc::clone(&boot.secrets)));
         let agent = Agent::with_secrets(Arc::new(argo), &bus, settings.agent(), Clock::real(), secrets);

@@ -1,10 +1,12 @@
 //! The agent's own settings. What belongs to one Argo is in the config of its job agent instead.
 
+use crate::argo::AllowedHosts;
 use bus::Limits;
 use platform::agent::AgentSettings;
-use platform::http::{AllowedHosts, HttpOptions};
+use platform::http::HttpOptions;
 use serde::{Deserialize, Serialize};
 use service::{Documented, Invalid, Setting};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The longest answer that is read. A workflow of ten thousand nodes takes about ten megabytes.
@@ -22,6 +24,8 @@ pub struct Settings {
     pub concurrent_calls: usize,
     /// Hosts credentials may be sent to; empty for all, over https.
     pub hosts: Vec<String>,
+    /// The kubeconfig for job agents that go through the Kubernetes API and name no cluster; else the cluster the agent runs in.
+    pub kubeconfig: Option<PathBuf>,
 }
 
 impl Settings {
@@ -51,7 +55,13 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { slots: 64, call_deadline_seconds: 15, concurrent_calls: 10, hosts: Vec::new() }
+        Self {
+            slots: 64,
+            call_deadline_seconds: 15,
+            concurrent_calls: 10,
+            hosts: Vec::new(),
+            kubeconfig: None,
+        }
     }
 }
 
@@ -65,8 +75,13 @@ impl Documented for Settings {
         Setting::new("concurrent_calls", "How many requests of one credential are in flight at most."),
         Setting::new(
             "hosts",
-            "Hosts of Argo Servers (with a port where it is unusual) that credentials may be sent to; none: all over \
-             https, loopback over http.",
+            "Hosts of Argo Servers and Kubernetes APIs (with a port where it is unusual) that credentials may be sent to; \
+             none: all over https, loopback over http.",
+        ),
+        Setting::new(
+            "kubeconfig",
+            "The kubeconfig file for job agents that go through the Kubernetes API and name no cluster; none: the \
+             cluster the agent runs in.",
         ),
     ];
 

@@ -1,8 +1,9 @@
 //! What a job's rendered config says about Argo: where, as whom, what to run. Parsed once per call, trusted after.
 //! It knows names of secrets, never a secret of ours; parameters may hold secrets of the job.
 
+use cluster::{Access, AccessError};
 use platform::CallError;
-use platform::http::{AllowedHosts, BaseUrl};
+use platform::http::BaseUrl;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,11 +35,13 @@ pub struct ArgoConfig {
     pub writes_per_minute: u32,
 }
 
-/// Where workflows are started, and as whom.
+/// Where workflows are started, and as whom: `via`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Place {
-    /// An Argo Server: `baseUrl`.
+    /// `server`, the default: an Argo Server.
     Server(ServerPlace),
+    /// `kubernetes`: the API of the cluster in which Argo's controller works.
+    Cluster(Access),
 }
 
 /// An Argo Server.
@@ -48,6 +51,24 @@ pub struct ServerPlace {
     pub base: BaseUrl,
     /// `tokenSecret`: the name of the secret with the token.
     pub token_secret: String,
+}
+
+/// Which hosts credentials may be sent to, by what is there.
+#[derive(Debug, Clone, Default)]
+pub struct AllowedHosts {
+    of_servers: platform::http::AllowedHosts,
+    of_clusters: cluster::AllowedHosts,
+}
+
+impl AllowedHosts {
+    /// These hosts only, over any scheme; without any: every host over https, and loopback over http.
+    pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
+        let hosts: Vec<String> = hosts.into_iter().collect();
+        Self {
+            of_servers: platform::http::AllowedHosts::new(hosts.iter().cloned()),
+            of_clusters: cluster::AllowedHosts::new(hosts),
+        }
+    }
 }
 
 /// What is run.
@@ -98,9 +119,10 @@ impl ArgoConfig {
     pub fn parse(config: &Map<String, Value>, hosts: &AllowedHosts) -> Result<Self, ConfigError> {
         let place = place(config, hosts)?;
         let ui = match (url(config, "uiUrl")?, &place) {
-            (Some(ui), Place::Server(_)) => Some(ui),
+            (Some(ui), _) => Some(ui),
             // Argo Server serves its own pages.
             (None, Place::Server(server)) => Some(server.base.clone()),
+            (None, Place::Cluster(_)) => None,
         };
         Ok(Self {
             place,
@@ -116,25 +138,21 @@ impl ArgoConfig {
     }
 }
 
-impl Place {
-    /// The host that names it in what is recorded.
-    pub fn host(&self) -> &str {
-        match self {
-            Place::Server(server) => server.base.host(),
-        }
-    }
-
-    /// What its limits are counted by. Holds no secret.
-    pub fn counted_as(&self) -> String {
-        match self {
-            Place::Server(server) => format!("token {}", server.token_secret),
-        }
-    }
-}
-
 fn place(config: &Map<String, Value>, hosts: &AllowedHosts) -> Result<Place, ConfigError> {
-    let Some(base) = url(config, "baseUrl")? else { return wrong("baseUrl", "is missing") };
-    hosts.permit(&base).or_else(|why| wrong("baseUrl", why))?;
+    match text(config, "via")?.as_deref() {
+        None | Some("server") => {}
+        Some("kubernetes") => {
+            let access = Access::parse(config, &hosts.of_clusters);
+            return access
+                .map(Place::Cluster)
+                .map_err(|AccessError { field, why }| ConfigError { field, why });
+        }
+        Some(other) => return wrong("via", format!("is {other:?}; it may be server or kubernetes")),
+    }
+    let Some(base) = url(config, "baseUrl")? else {
+        return wrong("baseUrl", "is missing, and `via` does not say kubernetes");
+    };
+    hosts.of_servers.permit(&base).or_else(|why| wrong("baseUrl", why))?;
     Ok(Place::Server(ServerPlace { base, token_secret: required(config, "tokenSecret")? }))
 }
 

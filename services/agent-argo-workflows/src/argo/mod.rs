@@ -1,5 +1,6 @@
 //! Everything this service knows of Argo Workflows. Nothing outside this module does.
 
+mod cluster;
 mod config;
 mod links;
 mod names;
@@ -11,5 +12,5 @@ mod words;
 mod workflow;
 mod workflows;
 
-pub use config::{ArgoConfig, ConfigError, Place, ServerPlace, Template};
+pub use config::{AllowedHosts, ArgoConfig, ConfigError, Place, ServerPlace, Template};
 pub use workflows::{ArgoWorkflows, Parts};

@@ -1,23 +1,25 @@
 //! Argo Workflows as a platform: the calls of the trait, made of the API's calls and of what its words mean.
 
-use super::config::{ArgoConfig, Place};
-use super::links;
+use super::config::{AllowedHosts, ArgoConfig, Place, ServerPlace};
 use super::names::{self, JOB_LABEL};
 use super::server::{Api, Submitted};
 use super::status::{self, Meaning};
 use super::workflow::Workflow;
+use super::{cluster, links};
+use ::cluster::{Cluster, Clusters, Options};
 use bus::topology::ARGO_WORKFLOWS;
 use domain::Timestamp;
 use domain::id::JobId;
 use domain::job::{ExternalRef, Links, Snapshot, SnapshotStatus, Source};
 use domain::token::Slug;
-use platform::http::{AllowedHosts, BuildError, HttpClient, HttpOptions};
+use platform::http::{BuildError, HttpClient, HttpOptions};
 use platform::{
-    CallError, CancelAck, CancelMode, Clock, CorrelationKey, Found, NotReadable, Platform, PlatformEvent,
-    Seen, Signal, TriggerRequest, Triggered,
+    CallError, CancelAck, CancelMode, Clock, CorrelationKey, Found, News, NotReadable, Platform,
+    PlatformEvent, RunKey, Seen, Signal, TriggerRequest, Triggered, WatchKey,
 };
 use serde_json::{Map, Value};
 use service::Secrets;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,13 +38,31 @@ pub struct Parts {
     pub hosts: AllowedHosts,
     /// The limits of every request.
     pub http: HttpOptions,
+    /// The kubeconfig for configs that name no cluster; else they mean the cluster the agent runs in.
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// Argo Workflows.
 pub struct ArgoWorkflows {
     name: Slug,
     server: Api,
+    clusters: Arc<Clusters>,
     hosts: AllowedHosts,
+}
+
+/// Where a config's workflows are, reached.
+enum Reach<'c> {
+    Server(&'c ServerPlace),
+    Cluster(Box<Cluster>),
+}
+
+impl Reach<'_> {
+    fn host(&self) -> &str {
+        match self {
+            Reach::Server(server) => server.base.host(),
+            Reach::Cluster(cluster) => cluster.host(),
+        }
+    }
 }
 
 impl ArgoWorkflows {
@@ -51,20 +71,35 @@ impl ArgoWorkflows {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(parts: Parts) -> Result<Self, BuildError> {
-        let Parts { secrets, budgets, clock, hosts, http } = parts;
+        let Parts { secrets, budgets, clock, hosts, http, kubeconfig } = parts;
         let name = Slug::of_name(ARGO_WORKFLOWS);
+        let of_clusters = Arc::clone(&secrets);
+        let clusters = Clusters::new(Options {
+            secrets: Arc::new(move |name: &str| of_clusters.get(name).map_err(|error| error.to_string())),
+            kubeconfig,
+            in_cluster_server: Options::IN_CLUSTER_SERVER.to_owned(),
+            service_account_dir: Options::SERVICE_ACCOUNT_DIR.into(),
+            deadline: http.deadline,
+        });
         let server = Api::new(HttpClient::new(&http)?, secrets, budgets, clock, name.clone());
-        Ok(Self { name, server, hosts })
+        Ok(Self { name, server, clusters, hosts })
     }
 
     fn config(&self, config: &Map<String, Value>) -> Result<ArgoConfig, CallError> {
         Ok(ArgoConfig::parse(config, &self.hosts)?)
     }
 
-    fn external(&self, config: &ArgoConfig, workflow: &Workflow) -> ExternalRef {
+    async fn reach<'c>(&self, config: &'c ArgoConfig) -> Result<Reach<'c>, CallError> {
+        Ok(match &config.place {
+            Place::Server(server) => Reach::Server(server),
+            Place::Cluster(access) => Reach::Cluster(Box::new(self.clusters.of(access).await?)),
+        })
+    }
+
+    fn external(&self, config: &ArgoConfig, host: &str, workflow: &Workflow) -> ExternalRef {
         ExternalRef {
             platform: self.name.clone(),
-            host: config.place.host().to_owned(),
+            host: host.to_owned(),
             scope: config.namespace.clone(),
             id: workflow.metadata.name.clone(),
             attempt: workflow.attempt(),
@@ -72,14 +107,20 @@ impl ArgoWorkflows {
         }
     }
 
-    fn triggered(&self, config: &ArgoConfig, workflow: &Workflow) -> Triggered {
+    fn triggered(&self, config: &ArgoConfig, host: &str, workflow: &Workflow) -> Triggered {
         let links = config.ui.as_ref().map_or_else(Links::new, |ui| links::of(ui, workflow, None));
-        Triggered::Run { external: self.external(config, workflow), links }
+        Triggered::Run { external: self.external(config, host, workflow), links }
     }
 
-    async fn read(&self, config: &ArgoConfig, name: &str) -> Result<Option<Workflow>, CallError> {
-        match &config.place {
-            Place::Server(server) => self.server.read(config, server, name).await,
+    async fn read(
+        &self,
+        config: &ArgoConfig,
+        reach: &Reach<'_>,
+        name: &str,
+    ) -> Result<Option<Workflow>, CallError> {
+        match reach {
+            Reach::Server(server) => self.server.read(config, server, name).await,
+            Reach::Cluster(cluster) => cluster::read(cluster, &config.namespace, name).await,
         }
     }
 
@@ -87,12 +128,13 @@ impl ArgoWorkflows {
     fn look(
         &self,
         config: &ArgoConfig,
+        host: &str,
         workflow: &Workflow,
         source: Source,
     ) -> Option<Snapshot<SnapshotStatus>> {
         match status::meaning(workflow) {
             Meaning::Plain(plain) => {
-                let external = Some(self.external(config, workflow));
+                let external = Some(self.external(config, host, workflow));
                 Some(status::snapshot(workflow, plain, source, config.ui.as_ref(), external))
             }
             Meaning::Unknown => None,
@@ -100,16 +142,36 @@ impl ArgoWorkflows {
     }
 
     /// There is a workflow of the job's name: ours, from a call whose answer was lost, or somebody else's.
-    async fn adopt(&self, config: &ArgoConfig, job: JobId, name: &str) -> Result<Triggered, CallError> {
-        match self.read(config, name).await? {
-            Some(workflow) if workflow.job() == Some(job) => Ok(self.triggered(config, &workflow)),
+    async fn adopt(
+        &self,
+        config: &ArgoConfig,
+        reach: &Reach<'_>,
+        job: JobId,
+        name: &str,
+    ) -> Result<Triggered, CallError> {
+        match self.read(config, reach, name).await? {
+            Some(workflow) if workflow.job() == Some(job) => {
+                Ok(self.triggered(config, reach.host(), &workflow))
+            }
             Some(_) => Err(CallError::Invalid(format!(
-                "the namespace {} has a workflow {name} that does not carry the label {JOB_LABEL} of this job: it is not ours",
+                "the namespace {} has a workflow {name} without this job's label {JOB_LABEL}: it is not ours",
                 config.namespace
             ))),
             // Deleted between the two calls.
             None => Err(CallError::Transient(format!("the workflow {name} was there and is gone"))),
         }
+    }
+
+    /// What a watch says of a workflow. One whose object is gone, or that uses words we do not know, is to be looked at.
+    fn signal(&self, config: &ArgoConfig, host: &str, workflow: &Workflow, deleted: bool) -> Option<Signal> {
+        let job = workflow.job().filter(|job| names::of_job(*job) == workflow.metadata.name)?;
+        let run = RunKey {
+            host: host.to_owned(),
+            scope: config.namespace.clone(),
+            id: workflow.metadata.name.clone(),
+        };
+        let told = if deleted { None } else { self.look(config, host, workflow, Source::Webhook) };
+        Some(Signal { run, job: Some(job), snapshot: told })
     }
 }
 
@@ -129,33 +191,37 @@ impl Platform for ArgoWorkflows {
 
     async fn ready(&self, config: &Map<String, Value>) -> Result<(), CallError> {
         let config = self.config(config)?;
-        match &config.place {
-            Place::Server(server) => self.server.ready(&config, server).await,
+        match self.reach(&config).await? {
+            Reach::Server(server) => self.server.ready(&config, server).await,
+            Reach::Cluster(_) => Ok(()),
         }
     }
 
     async fn trigger(&self, request: &TriggerRequest<'_>) -> Result<Triggered, CallError> {
         let config = self.config(request.config)?;
+        let reach = self.reach(&config).await?;
         let name = names::of_job(request.job);
         let mut labels = config.labels.clone();
         labels.insert(JOB_LABEL.to_owned(), request.job.to_string());
-        let submitted = match &config.place {
-            Place::Server(server) => self.server.submit(&config, server, &name, &labels).await?,
+        let submitted = match &reach {
+            Reach::Server(server) => self.server.submit(&config, server, &name, &labels).await?,
+            Reach::Cluster(cluster) => cluster::create(cluster, &config, &name, &labels).await?,
         };
         match submitted {
-            Submitted::New(workflow) => Ok(self.triggered(&config, &workflow)),
-            Submitted::Exists => self.adopt(&config, request.job, &name).await,
+            Submitted::New(workflow) => Ok(self.triggered(&config, reach.host(), &workflow)),
+            Submitted::Exists => self.adopt(&config, &reach, request.job, &name).await,
         }
     }
 
     async fn find(&self, key: &CorrelationKey<'_>, _since: Timestamp) -> Result<Found, CallError> {
         let config = self.config(key.config)?;
-        let found = self.read(&config, &names::of_job(key.job)).await?;
+        let reach = self.reach(&config).await?;
+        let found = self.read(&config, &reach, &names::of_job(key.job)).await?;
         let Some(workflow) = found.filter(|workflow| workflow.job() == Some(key.job)) else {
             return Ok(Found::None);
         };
-        let external = self.external(&config, &workflow);
-        let snapshot = self.look(&config, &workflow, Source::Read).unwrap_or_else(|| {
+        let external = self.external(&config, reach.host(), &workflow);
+        let snapshot = self.look(&config, reach.host(), &workflow, Source::Read).unwrap_or_else(|| {
             let plain = status::exists(&workflow);
             status::snapshot(&workflow, plain, Source::Read, config.ui.as_ref(), Some(external.clone()))
         });
@@ -164,11 +230,12 @@ impl Platform for ArgoWorkflows {
 
     async fn observe(&self, config: &Map<String, Value>, run: &ExternalRef) -> Result<Seen, CallError> {
         let config = self.config(config)?;
-        let found = self.read(&config, &run.id).await?;
+        let reach = self.reach(&config).await?;
+        let found = self.read(&config, &reach, &run.id).await?;
         // Somebody may have made another workflow of that name since.
         let ours = |workflow: &Workflow| workflow.job().is_some_and(|job| names::of_job(job) == run.id);
         let Some(workflow) = found.filter(ours) else { return Ok(Seen::Gone) };
-        Ok(match self.look(&config, &workflow, Source::Read) {
+        Ok(match self.look(&config, reach.host(), &workflow, Source::Read) {
             Some(snapshot) => Seen::Snapshot(Box::new(snapshot)),
             None => Seen::UnknownWords { raw: workflow.raw() },
         })
@@ -181,23 +248,27 @@ impl Platform for ArgoWorkflows {
         how: CancelMode,
     ) -> Result<CancelAck, CallError> {
         let config = self.config(config)?;
-        match &config.place {
-            Place::Server(server) => self.server.end(&config, server, &run.id, how).await,
+        match self.reach(&config).await? {
+            Reach::Server(server) => self.server.end(&config, server, &run.id, how).await,
+            Reach::Cluster(cluster) => cluster::end(&cluster, &config.namespace, &run.id, how).await,
         }
     }
 
     /// A retry whose answer was lost is seen by its attempt: it is not asked for twice.
     async fn rerun(&self, config: &Map<String, Value>, run: &ExternalRef) -> Result<Triggered, CallError> {
         let config = self.config(config)?;
+        let reach = self.reach(&config).await?;
+        let Reach::Server(server) = &reach else {
+            return Err(CallError::Invalid(cluster::NO_RETRY.to_owned()));
+        };
         let next = run.attempt.saturating_add(1);
         let gone = || CallError::Invalid(format!("Argo does not know the workflow {} any more", run.id));
-        let Place::Server(server) = &config.place;
-        let seen = self.read(&config, &run.id).await?.ok_or_else(gone)?;
+        let seen = self.read(&config, &reach, &run.id).await?.ok_or_else(gone)?;
         if seen.attempt() >= next {
-            return Ok(self.triggered(&config, &seen));
+            return Ok(self.triggered(&config, reach.host(), &seen));
         }
         let retried = self.server.retry(&config, server, &seen, next).await?.ok_or_else(gone)?;
-        match self.triggered(&config, &retried) {
+        match self.triggered(&config, reach.host(), &retried) {
             Triggered::Run { external, links } => {
                 let attempt = external.attempt.max(next);
                 Ok(Triggered::Run { external: ExternalRef { attempt, ..external }, links })
@@ -208,5 +279,36 @@ impl Platform for ArgoWorkflows {
 
     fn read_event(&self, event: &PlatformEvent<'_>) -> Result<Vec<Signal>, NotReadable> {
         Err(NotReadable { reason: format!("Argo sends no webhooks, so not {:?} either", event.event_type) })
+    }
+
+    fn watch_of(&self, config: &Map<String, Value>) -> Option<WatchKey> {
+        let config = self.config(config).ok()?;
+        Some(WatchKey(match &config.place {
+            Place::Server(server) => {
+                format!("namespace {} of {} by {}", config.namespace, server.base.host(), server.token_secret)
+            }
+            Place::Cluster(access) => access.name(),
+        }))
+    }
+
+    async fn watch(&self, config: &Map<String, Value>, news: &mut News) -> CallError {
+        let config = match self.config(config) {
+            Ok(config) => config,
+            Err(error) => return error,
+        };
+        let reach = match self.reach(&config).await {
+            Ok(reach) => reach,
+            Err(error) => return error,
+        };
+        let host = reach.host().to_owned();
+        let tell = async |workflow: Workflow, deleted: bool| {
+            if let Some(signal) = self.signal(&config, &host, &workflow, deleted) {
+                news.tell(signal).await;
+            }
+        };
+        match reach {
+            Reach::Server(server) => self.server.watch(&config, server, tell).await,
+            Reach::Cluster(cluster) => cluster::watch(*cluster, &config.namespace, tell).await,
+        }
     }
 }

@@ -18,7 +18,7 @@ fn parse(more: Value) -> Result<ArgoConfig, String> {
 #[test]
 fn what_is_not_said_has_a_default() {
     let config = parse(json!({})).unwrap();
-    assert_eq!(config.place.host(), "argo.example");
+    assert_eq!(config.ui.as_ref().unwrap().host(), "argo.example");
     assert_eq!(config.template, Template::Namespaced("deploy".to_owned()));
     assert_eq!(config.ui.unwrap().below(["x"]).as_str(), "https://argo.example/argo/x");
     assert_eq!((config.service_account, config.entrypoint, config.writes_per_minute), (None, None, 0));
@@ -42,10 +42,27 @@ fn a_config_shows_no_parameter() {
 }
 
 #[test]
+fn the_kubernetes_api_is_chosen_by_name() {
+    let of = |more: Value| {
+        let config = parse(more).unwrap();
+        let Place::Cluster(access) = &config.place else { panic!("{config:?}") };
+        (access.name(), config.ui.is_some())
+    };
+    let base = json!({ "via": "kubernetes", "baseUrl": "https://k8s.example:6443" });
+    assert_eq!(of(base), ("namespace ci of k8s.example:6443 by argo-token".to_owned(), false));
+    let own =
+        json!({ "via": "kubernetes", "baseUrl": null, "tokenSecret": null, "uiUrl": "https://argo.example" });
+    assert_eq!(of(own), ("namespace ci of own cluster".to_owned(), true));
+}
+
+#[test]
 fn what_does_not_fit_is_named() {
     for (more, message) in [
         (json!({ "baseUrl": "http://argo.example" }), "`baseUrl` must begin with https://"),
         (json!({ "baseUrl": "argo" }), "`baseUrl` is not a URL"),
+        (json!({ "baseUrl": null }), "`baseUrl` is missing"),
+        (json!({ "via": "grpc" }), "`via` is \"grpc\""),
+        (json!({ "via": "kubernetes", "kubeconfigSecret": "kube" }), "both given"),
         (json!({ "tokenSecret": null }), "`tokenSecret` is missing"),
         (json!({ "namespace": "" }), "`namespace` is missing"),
         (json!({ "namespace": "a.b" }), "`namespace` is \"a.b\""),
@@ -92,9 +109,10 @@ fn the_examples_of_the_readme_are_configs() {
     assert!(!configs.is_empty());
     for config in configs {
         ArgoConfig::parse(&config, &AllowedHosts::default()).unwrap();
-        assert!(
-            config.keys().all(|key| include_str!("../config.rs").contains(&format!("\"{key}\""))),
-            "{config:?}"
+        let sources = concat!(
+            include_str!("../config.rs"),
+            include_str!("../../../../../shared/cluster/src/access.rs")
         );
+        assert!(config.keys().all(|key| sources.contains(&format!("\"{key}\""))), "{config:?}");
     }
 }

@@ -102,7 +102,7 @@ impl Api {
         server: &ServerPlace,
     ) -> Result<(), CallError> {
         auth::headers(&self.secrets, &server.token_secret, "application/json")?;
-        self.budgets.of(config).admit(Kind::Write).await?;
+        self.budgets.of(config, server).admit(Kind::Write).await?;
         Ok(())
     }
 
@@ -269,7 +269,7 @@ impl Api {
         server: &ServerPlace,
         request: Request,
     ) -> Result<Outcome, CallError> {
-        let budget = self.budgets.of(config);
+        let budget = self.budgets.of(config, server);
         // A write that may be made once only has its place already: see `ready`.
         if request.effect == Effect::Read {
             budget.admit(Kind::Read).await?;

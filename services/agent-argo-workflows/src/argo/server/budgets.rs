@@ -1,6 +1,6 @@
 //! Argo's part of the shared API budget: Argo counts nothing itself, but the Kubernetes API behind it may ask for a pause.
 
-use crate::argo::config::ArgoConfig;
+use crate::argo::config::{ArgoConfig, ServerPlace};
 use domain::token::Slug;
 use platform::budget::{Budget, BudgetKey, RateLimit};
 use std::sync::Arc;
@@ -17,11 +17,11 @@ impl Budgets {
     }
 
     /// The budget a config's calls are made from.
-    pub(super) fn of(&self, config: &ArgoConfig) -> Arc<Budget> {
+    pub(super) fn of(&self, config: &ArgoConfig, server: &ServerPlace) -> Arc<Budget> {
         let key = BudgetKey {
             platform: self.platform.clone(),
-            host: config.place.host().to_owned(),
-            credential: config.place.counted_as(),
+            host: server.base.host().to_owned(),
+            credential: format!("token {}", server.token_secret),
         };
         let limit = match config.writes_per_minute {
             0 => RateLimit::OFF,

@@ -27,21 +27,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A stream that lives for so long is no bad sign.
 const LASTING: Duration = Duration::from_secs(5);
 
-/// What a watch tells of a workflow.
-#[derive(Debug)]
-pub(in crate::argo) struct Change {
-    pub(in crate::argo) workflow: Box<Workflow>,
-    /// Whether its object is gone: how it stood is no news then.
-    pub(in crate::argo) deleted: bool,
-}
-
 impl Api {
-    /// Follows the namespace until it cannot go on, and says why. Each change is handed to `tell`.
+    /// Follows the namespace until it cannot go on, and says why. Each workflow of ours is
+    /// handed to `tell`, with whether its object is gone.
     pub(in crate::argo) async fn watch(
         &self,
         config: &ArgoConfig,
         server: &ServerPlace,
-        mut tell: impl AsyncFnMut(Change),
+        mut tell: impl AsyncFnMut(Workflow, bool),
     ) -> CallError {
         let mut seen: Option<String> = None;
         let mut pause = PAUSE;
@@ -65,7 +58,7 @@ impl Api {
         config: &ArgoConfig,
         server: &ServerPlace,
         seen: &mut Option<String>,
-        tell: &mut impl AsyncFnMut(Change),
+        tell: &mut impl AsyncFnMut(Workflow, bool),
     ) -> Result<(), CallError> {
         let mut url = server.base.below(["api", "v1", "workflow-events", &config.namespace]);
         let fields = FIELDS.map(|field| format!("result.object.{field}")).join(",");
@@ -102,7 +95,7 @@ impl Api {
                 Event::Workflow { workflow, deleted } => {
                     *seen = Some(workflow.metadata.resource_version.clone())
                         .filter(|version| !version.is_empty());
-                    tell(Change { workflow, deleted }).await;
+                    tell(*workflow, deleted).await;
                 }
                 Event::Failed { status, message } if is_too_old(status, &message) => {
                     return Err(CallError::Invalid(message));
