@@ -5,8 +5,8 @@ use crate::call::{Call, Cluster, of_error, request};
 use crate::connect::said;
 use crate::refusal::{Refused, of_status};
 use crate::wire::{Details, Metadata, Status};
-use futures::stream::BoxStream;
 use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use http::Method;
 use kube::core::WatchEvent;
 use platform::CallError;
@@ -150,7 +150,7 @@ impl Watch {
         Err(CallError::Transient("the pages of a list expire faster than they can be read".to_owned()))
     }
 
-    async fn pages(&self) -> Result<(Vec<Value>, String), Refused> {
+    async fn pages(&mut self) -> Result<(Vec<Value>, String), Refused> {
         let mut items = Vec::new();
         let mut next: Option<String> = None;
         loop {
