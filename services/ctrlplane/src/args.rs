@@ -50,6 +50,9 @@ pub(crate) enum ServeCommand {
     /// Runs jobs on GitHub Actions
     #[command(disable_help_flag = true, disable_version_flag = true)]
     AgentGithubActions(Passed),
+    /// Runs jobs as Kubernetes Jobs
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    AgentKubernetesJobs(Passed),
     /// Measures whether what jobs brought works
     #[command(disable_help_flag = true, disable_version_flag = true)]
     AgentVerification(Passed),

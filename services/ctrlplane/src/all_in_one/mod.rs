@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_github_actions::AgentGithubActions;
+use agent_kubernetes_jobs::AgentKubernetesJobs;
 use agent_verification::AgentVerification;
 use anyhow::Context as _;
 use api::Api;
@@ -73,6 +74,7 @@ pub async fn start_all(supervisor: &Supervisor, wiring: &Wiring) -> anyhow::Resu
     // Those who only listen to the bus first: what comes in finds somebody who works on it.
     started.push(start::<StatusSyncer>(supervisor, wiring, None, |_| {}).await?);
     started.push(start::<AgentGithubActions>(supervisor, wiring, None, |_| {}).await?);
+    started.push(start::<AgentKubernetesJobs>(supervisor, wiring, None, |_| {}).await?);
     started.push(start::<AgentVerification>(supervisor, wiring, None, open_this_machine).await?);
     started.push(start::<Dispatcher>(supervisor, wiring, None, |_| {}).await?);
     started.push(start::<PolicyEvaluator>(supervisor, wiring, None, |_| {}).await?);

@@ -5,7 +5,7 @@ use domain::verification;
 
 use super::{
     ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, ConsumerSpec, DEAD, DELIVERIES,
-    EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, RUNS,
+    EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, JOBS, KUBERNETES_JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, RUNS,
     SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, agent_commands, agent_events,
     dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
 };
@@ -21,6 +21,8 @@ pub enum Service {
     Dispatcher,
     /// Works on GitHub Actions.
     AgentGithubActions,
+    /// Works on Kubernetes Jobs.
+    AgentKubernetesJobs,
     /// Measures.
     AgentVerification,
     /// Keeps the views and watches the deadlines.
@@ -33,11 +35,12 @@ pub enum Service {
 
 impl Service {
     /// Every service.
-    pub const ALL: [Service; 8] = [
+    pub const ALL: [Service; 9] = [
         Service::TriggerIngester,
         Service::PolicyEvaluator,
         Service::Dispatcher,
         Service::AgentGithubActions,
+        Service::AgentKubernetesJobs,
         Service::AgentVerification,
         Service::StatusSyncer,
         Service::Api,
@@ -51,6 +54,7 @@ impl Service {
             Service::PolicyEvaluator => "policy-evaluator",
             Service::Dispatcher => "dispatcher",
             Service::AgentGithubActions => "agent-github-actions",
+            Service::AgentKubernetesJobs => "agent-kubernetes-jobs",
             Service::AgentVerification => "agent-verification",
             Service::StatusSyncer => "status-syncer",
             Service::Api => "api",
@@ -179,6 +183,14 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             agent.extend(GITHUB_EVENTS.map(|token| Consume(agent_events(&platform, &slug(token)))));
             agent
         }
+        Service::AgentKubernetesJobs => vec![
+            Consume(agent_commands(&slug(KUBERNETES_JOBS))),
+            Read(Stream(&JOBS)),
+            Write(Stream(&JOBS), "ctrlplane.job.>"),
+            Read(Bucket(&FREEZES)),
+            Read(Bucket(&RUNS)),
+            Write(Bucket(&RUNS), ">"),
+        ],
         Service::AgentVerification => vec![
             Consume(agent_commands(&slug(verification::PLATFORM))),
             Read(Stream(&JOBS)),

@@ -167,6 +167,7 @@ mod tests {
             Service::TriggerIngester,
             Service::Dispatcher,
             Service::AgentGithubActions,
+            Service::AgentKubernetesJobs,
             Service::AgentVerification,
             Service::StatusSyncer,
         ] {
