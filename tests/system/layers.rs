@@ -4,11 +4,13 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 9] = [
     "trigger-ingester",
     "policy-evaluator",
     "dispatcher",
+    "agent-argo-workflows",
     "agent-github-actions",
+    "agent-kubernetes-jobs",
     "agent-verification",
     "status-syncer",
     "api",
@@ -16,16 +18,30 @@ const SERVICES: [&str; 7] = [
 
 /// What each crate may use of ours, outside its tests.
 fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let everything =
-        ["domain", "bus", "projections", "platform", "service", "telemetry", "servers", "fake-github"];
+    let everything = [
+        "domain",
+        "bus",
+        "projections",
+        "platform",
+        "cluster",
+        "service",
+        "telemetry",
+        "servers",
+        "fake-argo",
+        "fake-github",
+        "fake-kubernetes",
+    ];
     let mut allowed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::from([
         ("domain", BTreeSet::new()),
         ("telemetry", BTreeSet::new()),
         ("servers", BTreeSet::new()),
+        ("fake-argo", BTreeSet::new()),
         ("fake-github", BTreeSet::new()),
+        ("fake-kubernetes", BTreeSet::new()),
         ("bus", BTreeSet::from(["domain", "telemetry"])),
         ("projections", BTreeSet::from(["domain", "telemetry"])),
         ("platform", BTreeSet::from(["domain", "telemetry", "bus"])),
+        ("cluster", BTreeSet::from(["telemetry", "platform"])),
         ("service", BTreeSet::from(["domain", "telemetry", "bus"])),
         ("ctrlplane", everything.into_iter().chain(SERVICES).collect()),
         ("system-tests", everything.into_iter().chain(SERVICES).chain(["ctrlplane"]).collect()),
@@ -33,7 +49,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     for service in SERVICES {
         allowed.insert(
             service,
-            BTreeSet::from(["domain", "telemetry", "bus", "projections", "platform", "service"]),
+            BTreeSet::from(["domain", "telemetry", "bus", "projections", "platform", "cluster", "service"]),
         );
     }
     allowed

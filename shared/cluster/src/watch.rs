@@ -150,7 +150,7 @@ impl Watch {
         Err(CallError::Transient("the pages of a list expire faster than they can be read".to_owned()))
     }
 
-    async fn pages(&self) -> Result<(Vec<Value>, String), Refused> {
+    async fn pages(&mut self) -> Result<(Vec<Value>, String), Refused> {
         let mut items = Vec::new();
         let mut next: Option<String> = None;
         loop {

@@ -37,27 +37,27 @@ impl Metadata {
 /// What the API server says instead of an object: the reason of a refusal.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct Status {
+pub(crate) struct Status {
     /// The HTTP status.
-    pub code: u16,
+    pub(crate) code: u16,
     /// For people.
-    pub message: String,
+    pub(crate) message: String,
     /// One word, e.g. `AlreadyExists`.
-    pub reason: String,
+    pub(crate) reason: String,
     /// About what.
-    pub details: Details,
+    pub(crate) details: Details,
 }
 
 /// What a [`Status`] is about.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Details {
+pub(crate) struct Details {
     /// The kind or resource, e.g. `namespaces`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// How long to wait.
-    pub retry_after_seconds: Option<u64>,
+    pub(crate) retry_after_seconds: Option<u64>,
 }
 
 #[cfg(test)]

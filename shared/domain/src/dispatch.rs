@@ -26,6 +26,9 @@ pub const AGENT_ONLY_KEYS: &[&str] = &[
     "privateKeySecret",
     "tokenSecret",
     "rateLimit",
+    "caSecret",
+    "kubeconfigSecret",
+    "context",
     "via",
 ];
 

@@ -15,6 +15,9 @@ pub const ARGO_WORKFLOWS: &str = "argo-workflow";
 pub const GITHUB_EVENTS: [&str; 4] =
     ["workflow_run", "workflow_job", "deployment_review", "deployment_protection_rule"];
 
+/// The platform token of Kubernetes Jobs, of which news come by watches.
+pub const KUBERNETES_JOBS: &str = "kubernetes-job";
+
 /// A dead worker's messages return after this long. A living one extends it while it works.
 const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Messages waiting for a delayed retry count here too, so this is far above any number of slots.

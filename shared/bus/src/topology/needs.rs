@@ -5,9 +5,9 @@ use domain::verification;
 
 use super::{
     ARGO_WORKFLOWS, ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, ConsumerSpec, DEAD,
-    DELIVERIES, EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, JOBS, OBJECT_STORES, ObjectStoreSpec,
-    PAYLOADS, RUNS, SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, agent_commands,
-    agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
+    DELIVERIES, EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, JOBS, KUBERNETES_JOBS, OBJECT_STORES,
+    ObjectStoreSpec, PAYLOADS, RUNS, SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS,
+    agent_commands, agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
 };
 
 /// A service, as a user of the bus.
@@ -23,6 +23,8 @@ pub enum Service {
     AgentArgoWorkflows,
     /// Works on GitHub Actions.
     AgentGithubActions,
+    /// Works on Kubernetes Jobs.
+    AgentKubernetesJobs,
     /// Measures.
     AgentVerification,
     /// Keeps the views and watches the deadlines.
@@ -35,12 +37,13 @@ pub enum Service {
 
 impl Service {
     /// Every service.
-    pub const ALL: [Service; 9] = [
+    pub const ALL: [Service; 10] = [
         Service::TriggerIngester,
         Service::PolicyEvaluator,
         Service::Dispatcher,
         Service::AgentArgoWorkflows,
         Service::AgentGithubActions,
+        Service::AgentKubernetesJobs,
         Service::AgentVerification,
         Service::StatusSyncer,
         Service::Api,
@@ -55,6 +58,7 @@ impl Service {
             Service::Dispatcher => "dispatcher",
             Service::AgentArgoWorkflows => "agent-argo-workflows",
             Service::AgentGithubActions => "agent-github-actions",
+            Service::AgentKubernetesJobs => "agent-kubernetes-jobs",
             Service::AgentVerification => "agent-verification",
             Service::StatusSyncer => "status-syncer",
             Service::Api => "api",
@@ -194,6 +198,14 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             agent.extend(GITHUB_EVENTS.map(|token| Consume(agent_events(&platform, &slug(token)))));
             agent
         }
+        Service::AgentKubernetesJobs => vec![
+            Consume(agent_commands(&slug(KUBERNETES_JOBS))),
+            Read(Stream(&JOBS)),
+            Write(Stream(&JOBS), "ctrlplane.job.>"),
+            Read(Bucket(&FREEZES)),
+            Read(Bucket(&RUNS)),
+            Write(Bucket(&RUNS), ">"),
+        ],
         Service::AgentVerification => vec![
             Consume(agent_commands(&slug(verification::PLATFORM))),
             Read(Stream(&JOBS)),

@@ -168,6 +168,7 @@ mod tests {
             Service::Dispatcher,
             Service::AgentArgoWorkflows,
             Service::AgentGithubActions,
+            Service::AgentKubernetesJobs,
             Service::AgentVerification,
             Service::StatusSyncer,
         ] {

@@ -82,6 +82,7 @@ async fn every_service_works_with_exactly_its_permissions() {
     let letters = dead::list(&api, 0, 10).await.unwrap();
     dead::redrive(&api, letters[0].sequence).await.unwrap();
     connect(&servers, Service::AgentGithubActions).await;
+    connect(&servers, Service::AgentKubernetesJobs).await;
     connect(&servers, Service::AgentVerification).await;
 }
 
