@@ -3,6 +3,7 @@
 
 use super::config::{ArgoConfig, Template};
 use super::names::JOB_LABEL;
+use super::news::Teller;
 use super::server::Submitted;
 use super::words::Phase;
 use super::workflow::Workflow;
@@ -121,18 +122,13 @@ pub(super) async fn end(
     }
 }
 
-/// Follows the namespace until it cannot go on, and says why. Each workflow of ours is handed to `tell`, with whether its
-/// object is gone.
-pub(super) async fn watch(
-    cluster: Cluster,
-    namespace: &str,
-    mut tell: impl AsyncFnMut(Workflow, bool),
-) -> CallError {
+/// Follows the namespace until it cannot go on, and says why. Each workflow is handed to the teller.
+pub(super) async fn watch(cluster: Cluster, namespace: &str, teller: &mut Teller<'_>) -> CallError {
     let mut watch = cluster::watch(cluster, &path(namespace, "workflows", None), JOB_LABEL);
     loop {
         match watch.next().await {
             Ok(Change { object, seen }) => match Workflow::deserialize(&object) {
-                Ok(workflow) => tell(workflow, seen == Seen::Deleted).await,
+                Ok(workflow) => teller.tell(&workflow, seen == Seen::Deleted).await,
                 Err(error) => {
                     tracing::warn!(namespace, "a workflow cannot be read: {:?}", error.classify());
                 }

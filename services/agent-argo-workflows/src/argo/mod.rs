@@ -4,6 +4,7 @@ mod cluster;
 mod config;
 mod links;
 mod names;
+mod news;
 mod refusal;
 mod server;
 mod status;

@@ -2,20 +2,21 @@
 
 use super::config::{AllowedHosts, ArgoConfig, Place, ServerPlace};
 use super::names::{self, JOB_LABEL};
+use super::news::{Scene, Teller};
 use super::server::{Api, Submitted};
-use super::status::{self, Meaning};
+use super::status;
 use super::workflow::Workflow;
 use super::{cluster, links};
 use ::cluster::{Cluster, Clusters, Options};
 use bus::topology::ARGO_WORKFLOWS;
 use domain::Timestamp;
 use domain::id::JobId;
-use domain::job::{ExternalRef, Links, Snapshot, SnapshotStatus, Source};
+use domain::job::{ExternalRef, Links, Source};
 use domain::token::Slug;
 use platform::http::{BuildError, HttpClient, HttpOptions};
 use platform::{
     CallError, CancelAck, CancelMode, Clock, CorrelationKey, Found, News, NotReadable, Platform,
-    PlatformEvent, RunKey, Seen, Signal, TriggerRequest, Triggered, WatchKey,
+    PlatformEvent, Seen, Signal, TriggerRequest, Triggered, WatchKey,
 };
 use serde_json::{Map, Value};
 use service::Secrets;
@@ -96,20 +97,13 @@ impl ArgoWorkflows {
         })
     }
 
-    fn external(&self, config: &ArgoConfig, host: &str, workflow: &Workflow) -> ExternalRef {
-        ExternalRef {
-            platform: self.name.clone(),
-            host: host.to_owned(),
-            scope: config.namespace.clone(),
-            id: workflow.metadata.name.clone(),
-            attempt: workflow.attempt(),
-            url: config.ui.as_ref().map(|ui| links::page(ui, workflow)),
-        }
+    fn scene<'c>(&'c self, config: &'c ArgoConfig, host: &'c str) -> Scene<'c> {
+        Scene { platform: &self.name, config, host }
     }
 
     fn triggered(&self, config: &ArgoConfig, host: &str, workflow: &Workflow) -> Triggered {
         let links = config.ui.as_ref().map_or_else(Links::new, |ui| links::of(ui, workflow, None));
-        Triggered::Run { external: self.external(config, host, workflow), links }
+        Triggered::Run { external: self.scene(config, host).external(workflow), links }
     }
 
     async fn read(
@@ -121,23 +115,6 @@ impl ArgoWorkflows {
         match reach {
             Reach::Server(server) => self.server.read(config, server, name).await,
             Reach::Cluster(cluster) => cluster::read(cluster, &config.namespace, name).await,
-        }
-    }
-
-    /// How a workflow stands; `None` in words we do not know.
-    fn look(
-        &self,
-        config: &ArgoConfig,
-        host: &str,
-        workflow: &Workflow,
-        source: Source,
-    ) -> Option<Snapshot<SnapshotStatus>> {
-        match status::meaning(workflow) {
-            Meaning::Plain(plain) => {
-                let external = Some(self.external(config, host, workflow));
-                Some(status::snapshot(workflow, plain, source, config.ui.as_ref(), external))
-            }
-            Meaning::Unknown => None,
         }
     }
 
@@ -160,18 +137,6 @@ impl ArgoWorkflows {
             // Deleted between the two calls.
             None => Err(CallError::Transient(format!("the workflow {name} was there and is gone"))),
         }
-    }
-
-    /// What a watch says of a workflow. One whose object is gone, or that uses words we do not know, is to be looked at.
-    fn signal(&self, config: &ArgoConfig, host: &str, workflow: &Workflow, deleted: bool) -> Option<Signal> {
-        let job = workflow.job().filter(|job| names::of_job(*job) == workflow.metadata.name)?;
-        let run = RunKey {
-            host: host.to_owned(),
-            scope: config.namespace.clone(),
-            id: workflow.metadata.name.clone(),
-        };
-        let told = if deleted { None } else { self.look(config, host, workflow, Source::Webhook) };
-        Some(Signal { run, job: Some(job), snapshot: told })
     }
 }
 
@@ -220,8 +185,9 @@ impl Platform for ArgoWorkflows {
         let Some(workflow) = found.filter(|workflow| workflow.job() == Some(key.job)) else {
             return Ok(Found::None);
         };
-        let external = self.external(&config, reach.host(), &workflow);
-        let snapshot = self.look(&config, reach.host(), &workflow, Source::Read).unwrap_or_else(|| {
+        let scene = self.scene(&config, reach.host());
+        let external = scene.external(&workflow);
+        let snapshot = scene.look(&workflow, Source::Read).unwrap_or_else(|| {
             let plain = status::exists(&workflow);
             status::snapshot(&workflow, plain, Source::Read, config.ui.as_ref(), Some(external.clone()))
         });
@@ -235,7 +201,7 @@ impl Platform for ArgoWorkflows {
         // Somebody may have made another workflow of that name since.
         let ours = |workflow: &Workflow| workflow.job().is_some_and(|job| names::of_job(job) == run.id);
         let Some(workflow) = found.filter(ours) else { return Ok(Seen::Gone) };
-        Ok(match self.look(&config, reach.host(), &workflow, Source::Read) {
+        Ok(match self.scene(&config, reach.host()).look(&workflow, Source::Read) {
             Some(snapshot) => Seen::Snapshot(Box::new(snapshot)),
             None => Seen::UnknownWords { raw: workflow.raw() },
         })
@@ -301,14 +267,10 @@ impl Platform for ArgoWorkflows {
             Err(error) => return error,
         };
         let host = reach.host().to_owned();
-        let tell = async |workflow: Workflow, deleted: bool| {
-            if let Some(signal) = self.signal(&config, &host, &workflow, deleted) {
-                news.tell(signal).await;
-            }
-        };
+        let mut teller = Teller { scene: self.scene(&config, &host), news };
         match reach {
-            Reach::Server(server) => self.server.watch(&config, server, tell).await,
-            Reach::Cluster(cluster) => cluster::watch(*cluster, &config.namespace, tell).await,
+            Reach::Server(server) => self.server.watch(&config, server, &mut teller).await,
+            Reach::Cluster(cluster) => cluster::watch(*cluster, &config.namespace, &mut teller).await,
         }
     }
 }

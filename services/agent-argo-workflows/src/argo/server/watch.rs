@@ -6,7 +6,7 @@ use super::auth;
 use super::events::{self, Event};
 use crate::argo::config::{ArgoConfig, ServerPlace};
 use crate::argo::names::JOB_LABEL;
-use crate::argo::workflow::Workflow;
+use crate::argo::news::Teller;
 use http::StatusCode;
 use platform::CallError;
 use platform::http::{Call, Effect, Line, Outcome, StreamLimits};
@@ -28,19 +28,19 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 const LASTING: Duration = Duration::from_secs(5);
 
 impl Api {
-    /// Follows the namespace until it cannot go on, and says why. Each workflow of ours is
-    /// handed to `tell`, with whether its object is gone.
+    /// Follows the namespace until it cannot go on, and says why. Each workflow is handed
+    /// to the teller.
     pub(in crate::argo) async fn watch(
         &self,
         config: &ArgoConfig,
         server: &ServerPlace,
-        mut tell: impl AsyncFnMut(Workflow, bool),
+        teller: &mut Teller<'_>,
     ) -> CallError {
         let mut seen: Option<String> = None;
         let mut pause = PAUSE;
         loop {
             let opened = Instant::now();
-            match self.watch_once(config, server, &mut seen, &mut tell).await {
+            match self.watch_once(config, server, &mut seen, teller).await {
                 Ok(()) => {
                     // A stream that does not last is opened ever more slowly.
                     pause = if opened.elapsed() > LASTING { PAUSE } else { (pause * 2).min(PAUSE_MAX) };
@@ -58,7 +58,7 @@ impl Api {
         config: &ArgoConfig,
         server: &ServerPlace,
         seen: &mut Option<String>,
-        tell: &mut impl AsyncFnMut(Workflow, bool),
+        teller: &mut Teller<'_>,
     ) -> Result<(), CallError> {
         let mut url = server.base.below(["api", "v1", "workflow-events", &config.namespace]);
         let fields = FIELDS.map(|field| format!("result.object.{field}")).join(",");
@@ -95,7 +95,7 @@ impl Api {
                 Event::Workflow { workflow, deleted } => {
                     *seen = Some(workflow.metadata.resource_version.clone())
                         .filter(|version| !version.is_empty());
-                    tell(*workflow, deleted).await;
+                    teller.tell(&workflow, deleted).await;
                 }
                 Event::Failed { status, message } if is_too_old(status, &message) => {
                     return Err(CallError::Invalid(message));
