@@ -53,6 +53,21 @@ impl FakeKubernetes {
         self.shared.change(|world| world.store.put(resource, object));
     }
 
+    /// An object of any kind as it is.
+    pub fn object(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+        self.shared.world().store.get(resource, namespace, name).cloned()
+    }
+
+    /// All objects of a kind in a namespace.
+    pub fn objects(&self, resource: &str, namespace: &str) -> Vec<Value> {
+        self.shared.world().store.all(resource, namespace).cloned().collect()
+    }
+
+    /// Somebody removes this object.
+    pub fn remove(&self, resource: &str, namespace: &str, name: &str) -> bool {
+        self.shared.change(|world| world.store.remove(resource, namespace, name).is_some())
+    }
+
     /// Every open watch ends, as when a load balancer forgets its connections.
     pub fn cut_watches(&self) {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
