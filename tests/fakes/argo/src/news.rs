@@ -71,6 +71,13 @@ impl History {
         self.forgotten = now;
     }
 
+    /// Nothing goes wrong with that change any more.
+    pub(crate) fn mend(&mut self, version: u64) {
+        for change in self.changes.iter_mut().filter(|change| change.version == version) {
+            change.fault = None;
+        }
+    }
+
     pub(crate) fn script(&mut self, faults: &[NewsFault]) {
         self.scripted.extend(faults);
     }

@@ -104,16 +104,14 @@ impl Follower {
 
     fn read_on(&mut self) {
         let cx = Arc::clone(&self.cx);
-        let state = cx.lock();
+        let mut state = cx.lock();
         let Some(changes) = state.history.after(self.seen) else {
             self.over = true;
-            self.ready.push_back(failed(
-                3,
-                400,
-                &format!("too old resource version: {} ({})", self.seen, state.version),
-            ));
+            let words = format!("too old resource version: {} ({})", self.seen, state.version);
+            self.ready.push_back(failed(3, 400, &words));
             return;
         };
+        let mut cut_at = None;
         for change in changes {
             self.seen = change.version;
             let line = self.line(change.kind, &change.object);
@@ -122,10 +120,15 @@ impl Follower {
                 Some(NewsFault::Drop) => {}
                 Some(NewsFault::Repeat) => self.ready.extend(line.clone().into_iter().chain(line)),
                 Some(NewsFault::Cut) => {
-                    self.over = true;
-                    return;
+                    cut_at = Some(change.version);
+                    break;
                 }
             }
+        }
+        if let Some(version) = cut_at {
+            self.over = true;
+            // Whoever comes back for it gets it.
+            state.history.mend(version);
         }
     }
 
