@@ -43,7 +43,7 @@ pub(super) async fn create(
                 .map_or(Submitted::Exists, |it| Submitted::New(Box::new(it))))
         }
         Err(Refused::Conflict(_)) => Ok(Submitted::Exists),
-        Err(refused) => Err(refused.into()),
+        Err(refused @ (Refused::NotFound(_) | Refused::Expired(_) | Refused::Call(_))) => Err(refused.into()),
     }
 }
 
@@ -60,7 +60,7 @@ async fn there_is(cluster: &Cluster, config: &ArgoConfig) -> Result<(), CallErro
     match cluster.get::<Value>(&template, &[]).await {
         Ok(_) | Err(Refused::Call(CallError::Unauthorized(_))) => Ok(()),
         Err(Refused::NotFound(why)) => Err(CallError::Invalid(format!("there is no such {what}: {why}"))),
-        Err(refused) => Err(refused.into()),
+        Err(refused @ (Refused::Conflict(_) | Refused::Expired(_) | Refused::Call(_))) => Err(refused.into()),
     }
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn read(
     match cluster.get(&path(namespace, "workflows", Some(name)), &[]).await {
         Ok(workflow) => Ok(Some(workflow)),
         Err(Refused::NotFound(_)) => Ok(None),
-        Err(refused) => Err(refused.into()),
+        Err(refused @ (Refused::Conflict(_) | Refused::Expired(_) | Refused::Call(_))) => Err(refused.into()),
     }
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn end(
     match cluster.patch(&path(namespace, "workflows", Some(name)), Patch::Merge, &[], &patch).await {
         Ok(_) => Ok(CancelAck::Requested),
         Err(Refused::NotFound(_)) => Ok(CancelAck::Gone),
-        Err(refused) => Err(refused.into()),
+        Err(refused @ (Refused::Conflict(_) | Refused::Expired(_) | Refused::Call(_))) => Err(refused.into()),
     }
 }
 
