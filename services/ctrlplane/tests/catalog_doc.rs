@@ -38,6 +38,8 @@ fn every_example_is_read_and_every_kind_has_one() {
     assert_eq!(kinds, Kind::ALL.iter().copied().collect(), "kinds with an example");
     let example = entities("docs/examples/github.yaml", &read("docs/examples/github.yaml"));
     assert!(example.iter().any(|entity| entity.kind() == Kind::Deployment));
+    let example = entities("docs/examples/kubernetes.yaml", &read("docs/examples/kubernetes.yaml"));
+    assert!(example.iter().any(|entity| entity.kind() == Kind::JobAgent));
 }
 
 /// The rules of all policies among the entities.
