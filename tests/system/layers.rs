@@ -38,6 +38,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("fake-argo", BTreeSet::new()),
         ("fake-github", BTreeSet::new()),
         ("fake-kubernetes", BTreeSet::new()),
+        ("kubelab", BTreeSet::from(["servers"])),
         ("bus", BTreeSet::from(["domain", "telemetry"])),
         ("projections", BTreeSet::from(["domain", "telemetry"])),
         ("platform", BTreeSet::from(["domain", "telemetry", "bus"])),

@@ -40,6 +40,8 @@ fn every_example_is_read_and_every_kind_has_one() {
         let example = entities(name, &read(name));
         assert!(example.iter().any(|entity| entity.kind() == Kind::Deployment), "{name}");
     }
+    let example = entities("docs/examples/kubernetes.yaml", &read("docs/examples/kubernetes.yaml"));
+    assert!(example.iter().any(|entity| entity.kind() == Kind::JobAgent));
 }
 
 /// The rules of all policies among the entities.
