@@ -11,7 +11,8 @@ mod system;
 mod wait;
 
 pub use catalog::{
-    BASIC, LIMITED, impatient, recovering, superseding, undeclared_input, unrenderable, without_key, without_workflow,
+    BASIC, LIMITED, impatient, recovering, superseding, undeclared_input, unrenderable, without_key,
+    without_workflow,
 };
 pub use client::Client;
 pub use process::Process;

@@ -4,13 +4,15 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 11] = [
     "trigger-ingester",
     "policy-evaluator",
     "dispatcher",
+    "agent-argo-workflows",
     "agent-github-actions",
     "agent-http-pull",
     "agent-gitlab-ci",
+    "agent-kubernetes-jobs",
     "agent-verification",
     "status-syncer",
     "api",
@@ -28,16 +30,27 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         "servers",
         "fake-github",
         "fake-gitlab",
+        "cluster",
+        "service",
+        "telemetry",
+        "servers",
+        "fake-argo",
+        "fake-github",
+        "fake-kubernetes",
     ];
     let mut allowed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::from([
         ("domain", BTreeSet::new()),
         ("telemetry", BTreeSet::new()),
         ("servers", BTreeSet::new()),
+        ("fake-argo", BTreeSet::new()),
         ("fake-github", BTreeSet::new()),
         ("fake-gitlab", BTreeSet::new()),
+        ("fake-kubernetes", BTreeSet::new()),
+        ("kubelab", BTreeSet::from(["servers"])),
         ("bus", BTreeSet::from(["domain", "telemetry"])),
         ("projections", BTreeSet::from(["domain", "telemetry"])),
         ("platform", BTreeSet::from(["domain", "telemetry", "bus"])),
+        ("cluster", BTreeSet::from(["telemetry", "platform"])),
         ("service", BTreeSet::from(["domain", "telemetry", "bus"])),
         ("ctrlplane", everything.into_iter().chain(SERVICES).collect()),
         ("system-tests", everything.into_iter().chain(SERVICES).chain(["ctrlplane"]).collect()),
@@ -45,7 +58,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     for service in SERVICES {
         allowed.insert(
             service,
-            BTreeSet::from(["domain", "telemetry", "bus", "projections", "platform", "service"]),
+            BTreeSet::from(["domain", "telemetry", "bus", "projections", "platform", "cluster", "service"]),
         );
     }
     allowed

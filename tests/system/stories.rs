@@ -4,8 +4,8 @@ use crate::NODE;
 use std::collections::BTreeSet;
 use std::path::Path;
 use system_tests::{
-    LIMITED, Options, System, impatient, recovering, superseding, tell, undeclared_input, unrenderable, without_key,
-    without_workflow,
+    LIMITED, Options, System, impatient, recovering, superseding, tell, undeclared_input, unrenderable,
+    without_key, without_workflow,
 };
 
 macro_rules! stories {

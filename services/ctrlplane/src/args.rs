@@ -47,6 +47,9 @@ pub(crate) enum ServeCommand {
     /// Gives jobs to agents
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Dispatcher(Passed),
+    /// Runs jobs as Argo Workflows
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    AgentArgoWorkflows(Passed),
     /// Runs jobs on GitHub Actions
     #[command(disable_help_flag = true, disable_version_flag = true)]
     AgentGithubActions(Passed),
@@ -56,6 +59,9 @@ pub(crate) enum ServeCommand {
     /// Runs jobs on GitLab CI/CD
     #[command(disable_help_flag = true, disable_version_flag = true)]
     AgentGitlabCi(Passed),
+    /// Runs jobs as Kubernetes Jobs
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    AgentKubernetesJobs(Passed),
     /// Measures whether what jobs brought works
     #[command(disable_help_flag = true, disable_version_flag = true)]
     AgentVerification(Passed),

@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use agent_argo_workflows::AgentArgoWorkflows;
 use agent_github_actions::AgentGithubActions;
-use agent_http_pull::AgentHttpPull;
 use agent_gitlab_ci::AgentGitlabCi;
+use agent_http_pull::AgentHttpPull;
+use agent_kubernetes_jobs::AgentKubernetesJobs;
 use agent_verification::AgentVerification;
 use api::Api;
 use dispatcher::Dispatcher;
@@ -22,9 +24,11 @@ pub(crate) fn run(command: ServeCommand) -> ExitCode {
         ServeCommand::TriggerIngester(passed) => serve::<TriggerIngester>(passed),
         ServeCommand::PolicyEvaluator(passed) => serve::<PolicyEvaluator>(passed),
         ServeCommand::Dispatcher(passed) => serve::<Dispatcher>(passed),
+        ServeCommand::AgentArgoWorkflows(passed) => serve::<AgentArgoWorkflows>(passed),
         ServeCommand::AgentGithubActions(passed) => serve::<AgentGithubActions>(passed),
         ServeCommand::AgentHttpPull(passed) => serve::<AgentHttpPull>(passed),
         ServeCommand::AgentGitlabCi(passed) => serve::<AgentGitlabCi>(passed),
+        ServeCommand::AgentKubernetesJobs(passed) => serve::<AgentKubernetesJobs>(passed),
         ServeCommand::AgentVerification(passed) => serve::<AgentVerification>(passed),
         ServeCommand::StatusSyncer(passed) => serve::<StatusSyncer>(passed),
         ServeCommand::Api(passed) => serve::<Api>(passed),

@@ -36,10 +36,12 @@ fn every_example_is_read_and_every_kind_has_one() {
     let shown: Vec<Entity> = blocks.flat_map(|block| entities("docs/catalog.md", block)).collect();
     let kinds: BTreeSet<Kind> = shown.iter().map(Entity::kind).collect();
     assert_eq!(kinds, Kind::ALL.iter().copied().collect(), "kinds with an example");
-    for name in ["docs/examples/github.yaml", "docs/examples/gitlab.yaml"] {
+    for name in ["docs/examples/github.yaml", "docs/examples/gitlab.yaml", "docs/examples/argo.yaml"] {
         let example = entities(name, &read(name));
         assert!(example.iter().any(|entity| entity.kind() == Kind::Deployment), "{name}");
     }
+    let example = entities("docs/examples/kubernetes.yaml", &read("docs/examples/kubernetes.yaml"));
+    assert!(example.iter().any(|entity| entity.kind() == Kind::JobAgent));
 }
 
 /// The rules of all policies among the entities.

@@ -23,9 +23,11 @@ fn the_settings_page_is_what_the_services_say() {
     page.push_str(&section::<trigger_ingester::TriggerIngester>());
     page.push_str(&section::<policy_evaluator::PolicyEvaluator>());
     page.push_str(&section::<dispatcher::Dispatcher>());
+    page.push_str(&section::<agent_argo_workflows::AgentArgoWorkflows>());
     page.push_str(&section::<agent_github_actions::AgentGithubActions>());
     page.push_str(&section::<agent_http_pull::AgentHttpPull>());
     page.push_str(&section::<agent_gitlab_ci::AgentGitlabCi>());
+    page.push_str(&section::<agent_kubernetes_jobs::AgentKubernetesJobs>());
     page.push_str(&section::<agent_verification::AgentVerification>());
     page.push_str(&section::<status_syncer::StatusSyncer>());
     page.push_str(&section::<api::Api>());

@@ -27,6 +27,10 @@ pub const AGENT_ONLY_KEYS: &[&str] = &[
     "tokenSecret",
     "triggerTokenSecret",
     "rateLimit",
+    "caSecret",
+    "kubeconfigSecret",
+    "context",
+    "via",
 ];
 
 /// Variables an agent selector sees.

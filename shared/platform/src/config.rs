@@ -1,11 +1,12 @@
 //! Reads a job's rendered config field by field: what the configs of agents that speak HTTP have in common. It knows no
 //! platform, and names of secrets only.
 
+use crate::http::BaseUrl;
 use crate::platform::CallError;
 use reqwest::Url;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+
+pub use crate::http::AllowedHosts;
 
 /// A config that does not fit, by field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,23 +84,10 @@ pub fn base_url(
     hosts: &AllowedHosts,
 ) -> Result<(Url, String), ConfigError> {
     let given = text(config, "baseUrl")?;
-    let url = match Url::parse(given.as_deref().unwrap_or(default).trim_end_matches('/')) {
-        Ok(url) => url,
-        Err(error) => return wrong("baseUrl", format!("is not a URL: {error}")),
-    };
-    if !matches!(url.scheme(), "https" | "http") {
-        return wrong("baseUrl", "must begin with https://");
-    }
-    if url.query().is_some()
-        || url.fragment().is_some()
-        || !url.username().is_empty()
-        || url.password().is_some()
-    {
-        return wrong("baseUrl", "must be a scheme, a host and a path, nothing else");
-    }
-    let Some(host) = host_of(&url) else { return wrong("baseUrl", "has no host") };
-    hosts.permit(&url, &host)?;
-    Ok((url, host))
+    let fits = |why| ConfigError { field: "baseUrl", why };
+    let base = BaseUrl::parse(given.as_deref().unwrap_or(default)).map_err(fits)?;
+    hosts.permit(&base).map_err(fits)?;
+    Ok((base.url().clone(), base.host().to_owned()))
 }
 
 /// The host of a URL, with its port where that is not the scheme's usual one.
@@ -118,35 +106,4 @@ pub fn host_of(url: &Url) -> Option<String> {
 pub fn below<'a>(mut url: Url, segments: impl IntoIterator<Item = &'a str>) -> Url {
     url.path_segments_mut().expect("an http URL has a path").pop_if_empty().extend(segments);
     url
-}
-
-/// Which hosts credentials may be sent to. Everybody who may edit a deployment may edit its config, so whoever runs
-/// the agent can say where its secrets may go.
-#[derive(Debug, Clone, Default)]
-pub struct AllowedHosts(BTreeSet<String>);
-
-impl AllowedHosts {
-    /// These hosts only, over any scheme; without any: every host over https, and loopback over http.
-    pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
-        Self(hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect())
-    }
-
-    fn permit(&self, base: &Url, host: &str) -> Result<(), ConfigError> {
-        if !self.0.is_empty() {
-            return match self.0.contains(host) {
-                true => Ok(()),
-                false => wrong("baseUrl", format!("the host {host} is not one this agent may talk to")),
-            };
-        }
-        if base.scheme() == "https" || is_loopback(base.host_str().unwrap_or_default()) {
-            Ok(())
-        } else {
-            wrong("baseUrl", "credentials are sent over https only, or to hosts the agent's settings allow")
-        }
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
 }

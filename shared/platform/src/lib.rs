@@ -14,8 +14,8 @@ mod secrets;
 
 pub use bus::clock::{Clock, ClockHand};
 pub use platform::{
-    CallError, CancelAck, CancelMode, CorrelationKey, Found, NotReadable, Platform, PlatformEvent, RunKey,
-    Seen, Signal, TriggerRequest, Triggered,
+    CallError, CancelAck, CancelMode, CorrelationKey, Found, News, NotReadable, Platform, PlatformEvent,
+    RunKey, Seen, Signal, TriggerRequest, Triggered, WatchKey,
 };
 pub use recover::{AttemptsPage, HookAt, Recover, Redelivered, leads_to_us};
 pub use secrets::{NoSecrets, SecretSource};

@@ -6,6 +6,8 @@ use domain::Timestamp;
 use domain::id::JobId;
 use domain::job::{ExternalRef, Links, Snapshot, SnapshotStatus};
 use domain::token::Slug;
+use futures::SinkExt as _;
+use futures::channel::mpsc;
 use serde_json::{Map, Value};
 use std::fmt;
 use std::time::Duration;
@@ -63,6 +65,21 @@ pub trait Platform: Send + Sync + 'static {
     /// Without one there is nothing to recover, and only the sweep closes a gap.
     fn recover(&self) -> Option<&dyn Recover> {
         None
+    }
+
+    /// The watch that brings news of the runs of this config; `None` where a platform has webhooks only.
+    /// The agent opens it when it gets the first command with such a config, and closes it when none came for long.
+    fn watch_of(&self, config: &Map<String, Value>) -> Option<WatchKey> {
+        let _ = config;
+        None
+    }
+
+    /// Watches the place that [`Platform::watch_of`] named: tells first how everything stands there, then every change.
+    /// Heals what it can (a watch that ended in order, a position that is too old); returns why it cannot go on, and is
+    /// called again after a pause. Telling twice, or what is not ours, does no harm.
+    async fn watch(&self, config: &Map<String, Value>, news: &mut News) -> CallError {
+        let (_, _) = (config, news);
+        CallError::Invalid("this platform has nothing to watch".to_owned())
     }
 }
 
@@ -194,6 +211,29 @@ pub struct RunKey {
     pub scope: String,
     /// The run's id.
     pub id: String,
+}
+
+/// What names a watch: the place that is watched and how we sign in there. It is said in logs: no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WatchKey(pub String);
+
+/// Where a watch tells what it sees. Clones tell in the same place.
+#[derive(Debug, Clone)]
+pub struct News(mpsc::Sender<Signal>);
+
+impl News {
+    /// A place to tell, and what is told there. At most `ahead` signals wait to be heard.
+    pub fn channel(ahead: usize) -> (Self, mpsc::Receiver<Signal>) {
+        let (tell, told) = mpsc::channel(ahead);
+        (Self(tell), told)
+    }
+
+    /// Tells, as soon as there is room. Where nobody listens any more, what is told is lost: the watch is about to end.
+    pub async fn tell(&mut self, signal: Signal) {
+        if self.0.send(signal).await.is_err() {
+            tracing::debug!("nobody listens to this watch any more");
+        }
+    }
 }
 
 /// A delivery that cannot be read: it is kept raw and says why.

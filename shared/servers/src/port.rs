@@ -24,7 +24,7 @@ pub enum Port {
 
 /// A port and the claim that keeps other instances of this code away from it.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub struct Lease {
     port: u16,
     /// A listener on 127.0.0.2 with the same number: a claim that the kernel releases when we end, however we end.
     /// `None` where that address does not exist (macOS), and for fixed ports, which the caller chose.
@@ -32,7 +32,11 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    pub(crate) fn take(port: Port) -> Result<Self, ServerError> {
+    /// Takes a port; it is ours until this is dropped.
+    ///
+    /// # Errors
+    /// [`ServerError::PortTaken`] where there is none, or the one that was asked for is taken.
+    pub fn take(port: Port) -> Result<Self, ServerError> {
         match port {
             Port::Free => Self::free(),
             Port::Fixed(port) if is_free(port) => Ok(Self { port, _claim: None }),
@@ -40,7 +44,8 @@ impl Lease {
         }
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// Its number.
+    pub fn port(&self) -> u16 {
         self.port
     }
 

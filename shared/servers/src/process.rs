@@ -18,17 +18,22 @@ const ORDERS_MAX: usize = 4;
 
 /// What to run and where its streams go.
 #[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) binary: PathBuf,
-    pub(crate) arguments: Vec<OsString>,
-    pub(crate) input: Stdio,
-    pub(crate) output: Stdio,
-    pub(crate) errors: Stdio,
+pub struct Run {
+    /// The program.
+    pub binary: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Where it reads.
+    pub input: Stdio,
+    /// Where it writes.
+    pub output: Stdio,
+    /// Where it complains.
+    pub errors: Stdio,
 }
 
 /// A running or ended child. Dropping it kills the child and waits until it is gone.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     pid: u32,
     ended: watch::Receiver<Option<ExitStatus>>,
     orders: Option<mpsc::Sender<Order>>,
@@ -46,7 +51,10 @@ impl Process {
     ///
     /// The kernel ends the child when the *thread* that started it ends, not the process, so a thread of its own
     /// starts the child and stays until it has been reaped.
-    pub(crate) async fn spawn(run: Run) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub async fn spawn(run: Run) -> io::Result<Self> {
         let (started, pid) = oneshot::channel();
         let (publish, ended) = watch::channel(None);
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
@@ -58,27 +66,28 @@ impl Process {
         Ok(Self { pid, ended, orders: Some(orders), keeper: Some(keeper) })
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
         self.pid
     }
 
     /// Asks the child to end (SIGTERM). Nothing happens if it has ended.
-    pub(crate) fn terminate(&self) {
+    pub fn terminate(&self) {
         self.order(Order::Terminate);
     }
 
     /// Ends the child (SIGKILL). Nothing happens if it has ended.
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         self.order(Order::Kill);
     }
 
     /// How it ended, if it has.
-    pub(crate) fn status(&self) -> Option<ExitStatus> {
+    pub fn status(&self) -> Option<ExitStatus> {
         *self.ended.borrow()
     }
 
     /// Resolves once the child has ended and been reaped; `None` if that could not be observed.
-    pub(crate) fn ended(&self) -> impl Future<Output = Option<ExitStatus>> + Send + use<> {
+    pub fn ended(&self) -> impl Future<Output = Option<ExitStatus>> + Send + use<> {
         let mut ended = self.ended.clone();
         async move { ended.wait_for(Option::is_some).await.ok().and_then(|status| *status) }
     }

@@ -36,6 +36,7 @@ const OURS: &[&str] = &[
     "status_syncer",
     "api",
     "ctrlplane",
+    "fake_argo",
     "fake_github",
     "tests",
 ];

@@ -9,6 +9,8 @@ fn main() -> ExitCode {
         "trigger-ingester" => service::main_with::<trigger_ingester::TriggerIngester>(line),
         "policy-evaluator" => service::main_with::<policy_evaluator::PolicyEvaluator>(line),
         "dispatcher" => service::main_with::<dispatcher::Dispatcher>(line),
+        "agent-kubernetes-jobs" => service::main_with::<agent_kubernetes_jobs::AgentKubernetesJobs>(line),
+        "agent-argo-workflows" => service::main_with::<agent_argo_workflows::AgentArgoWorkflows>(line),
         "agent-github-actions" => service::main_with::<agent_github_actions::AgentGithubActions>(line),
         "agent-http-pull" => service::main_with::<agent_http_pull::AgentHttpPull>(line),
         "agent-gitlab-ci" => service::main_with::<agent_gitlab_ci::AgentGitlabCi>(line),

@@ -4,7 +4,7 @@ use super::api::{Api, Asked, Dispatched};
 use super::auth::Minter;
 use super::budgets::Budgets;
 use super::clocks::Clocks;
-use super::config::{AllowedHosts, GithubConfig};
+use super::config::GithubConfig;
 use super::run::Run;
 use super::status::{self, Meaning, Plain};
 use super::{events, find, links};
@@ -12,7 +12,7 @@ use bus::topology::{GITHUB_ACTIONS, GITHUB_EVENTS};
 use domain::Timestamp;
 use domain::job::{ExternalRef, Snapshot, SnapshotStatus, Source};
 use domain::token::Slug;
-use platform::http::{BuildError, HttpClient, HttpOptions};
+use platform::http::{AllowedHosts, BuildError, HttpClient, HttpOptions};
 use platform::{
     CallError, CancelAck, CancelMode, Clock, CorrelationKey, Found, NotReadable, Platform, PlatformEvent,
     Recover, Seen, Signal, TriggerRequest, Triggered,

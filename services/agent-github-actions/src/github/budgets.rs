@@ -71,8 +71,8 @@ pub(super) fn learned(outcome: &Outcome, now: Timestamp) -> Learned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::github::config::AllowedHosts;
     use http::{HeaderMap, HeaderName, StatusCode};
+    use platform::http::AllowedHosts;
     use serde_json::{Value, json};
     use std::time::Duration;
 

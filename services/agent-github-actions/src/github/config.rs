@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 pub(super) use platform::config::host_of;
-pub use platform::config::{AllowedHosts, ConfigError};
+use platform::config::AllowedHosts;
+pub use platform::config::ConfigError;
 
 /// The API of github.com.
 const BASE_URL: &str = "https://api.github.com";

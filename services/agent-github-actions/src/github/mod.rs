@@ -18,4 +18,5 @@ mod wire;
 mod words;
 
 pub use actions::{GithubActions, Parts};
-pub use config::{AllowedHosts, ConfigError, Credential, GithubConfig, Neutral};
+pub use config::{ConfigError, Credential, GithubConfig, Neutral};
+pub use platform::http::AllowedHosts;

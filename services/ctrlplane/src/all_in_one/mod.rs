@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_argo_workflows::AgentArgoWorkflows;
 use agent_github_actions::AgentGithubActions;
-use agent_http_pull::AgentHttpPull;
 use agent_gitlab_ci::AgentGitlabCi;
+use agent_http_pull::AgentHttpPull;
+use agent_kubernetes_jobs::AgentKubernetesJobs;
 use agent_verification::AgentVerification;
 use anyhow::Context as _;
 use api::Api;
@@ -83,9 +85,11 @@ pub async fn start_all(supervisor: &Supervisor, wiring: &Wiring) -> anyhow::Resu
     let mut started = Vec::new();
     // Those who only listen to the bus first: what comes in finds somebody who works on it.
     started.push(start::<StatusSyncer>(supervisor, wiring, None, |_| {}).await?);
+    started.push(start::<AgentArgoWorkflows>(supervisor, wiring, None, |_| {}).await?);
     started.push(start::<AgentGithubActions>(supervisor, wiring, None, |_| {}).await?);
     started.push(start::<AgentHttpPull>(supervisor, wiring, Some(wiring.pull_port), |_| {}).await?);
     started.push(start::<AgentGitlabCi>(supervisor, wiring, None, |_| {}).await?);
+    started.push(start::<AgentKubernetesJobs>(supervisor, wiring, None, |_| {}).await?);
     started.push(start::<AgentVerification>(supervisor, wiring, None, open_this_machine).await?);
     started.push(start::<Dispatcher>(supervisor, wiring, None, |_| {}).await?);
     started.push(start::<PolicyEvaluator>(supervisor, wiring, None, |_| {}).await?);

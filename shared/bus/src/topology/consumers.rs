@@ -11,6 +11,8 @@ use super::{COMMANDS, EVALUATE, JOBS, StreamSpec, TRIGGERS};
 pub const GITHUB_ACTIONS: &str = "github-app";
 /// The platform token of jobs that any program may pull.
 pub const HTTP_PULL: &str = "http-pull";
+/// The platform token of Argo Workflows.
+pub const ARGO_WORKFLOWS: &str = "argo-workflow";
 /// The event tokens of GitHub that its agent listens to.
 pub const GITHUB_EVENTS: [&str; 4] =
     ["workflow_run", "workflow_job", "deployment_review", "deployment_protection_rule"];
@@ -19,6 +21,8 @@ pub const GITHUB_EVENTS: [&str; 4] =
 pub const GITLAB_CI: &str = "gitlab";
 /// The event tokens of GitLab that its agent listens to.
 pub const GITLAB_EVENTS: [&str; 2] = ["Pipeline_Hook", "Job_Hook"];
+/// The platform token of Kubernetes Jobs, of which news come by watches.
+pub const KUBERNETES_JOBS: &str = "kubernetes-job";
 
 /// A dead worker's messages return after this long. A living one extends it while it works.
 const ACK_WAIT: Duration = Duration::from_secs(30);

@@ -8,8 +8,9 @@ mod permissions;
 use std::time::Duration;
 
 pub use consumers::{
-    ConsumerSpec, GITHUB_ACTIONS, GITHUB_EVENTS, GITLAB_CI, GITLAB_EVENTS, HTTP_PULL, agent_commands,
-    agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
+    ARGO_WORKFLOWS, ConsumerSpec, GITHUB_ACTIONS, GITHUB_EVENTS, GITLAB_CI, GITLAB_EVENTS, HTTP_PULL,
+    KUBERNETES_JOBS, agent_commands, agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers,
+    syncer_jobs,
 };
 pub use needs::{Needs, Service, consumers, needs_of};
 pub use permissions::{Permissions, permissions_of, puller_conf, puller_permissions, users_conf};

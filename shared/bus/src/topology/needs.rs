@@ -4,11 +4,11 @@ use domain::token::Slug;
 use domain::verification;
 
 use super::{
-    ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, CONFIRMATIONS, ConsumerSpec, DEAD,
-    DELIVERIES, EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, GITLAB_CI, GITLAB_EVENTS, HTTP_PULL,
-    JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, PULLS, RUNS, SLOTS, STATUS, STREAMS, StreamSpec,
-    TARGETS, TRIGGERS, VERIFICATIONS, WEBHOOKS, agent_commands, agent_events, dispatcher_jobs,
-    evaluator_hints, evaluator_triggers, syncer_jobs,
+    ARGO_WORKFLOWS, ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, CONFIRMATIONS,
+    ConsumerSpec, DEAD, DELIVERIES, EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, GITLAB_CI,
+    GITLAB_EVENTS, HTTP_PULL, JOBS, KUBERNETES_JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, PULLS, RUNS,
+    SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, WEBHOOKS, agent_commands,
+    agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
 };
 
 /// A service, as a user of the bus.
@@ -20,12 +20,16 @@ pub enum Service {
     PolicyEvaluator,
     /// Hands out jobs.
     Dispatcher,
+    /// Works on Argo Workflows.
+    AgentArgoWorkflows,
     /// Works on GitHub Actions.
     AgentGithubActions,
     /// Works on GitLab CI/CD.
     AgentGitlabCi,
     /// Keeps the queues of pull agents.
     AgentHttpPull,
+    /// Works on Kubernetes Jobs.
+    AgentKubernetesJobs,
     /// Measures.
     AgentVerification,
     /// Keeps the views and watches the deadlines.
@@ -38,13 +42,15 @@ pub enum Service {
 
 impl Service {
     /// Every service.
-    pub const ALL: [Service; 10] = [
+    pub const ALL: [Service; 12] = [
         Service::TriggerIngester,
         Service::PolicyEvaluator,
         Service::Dispatcher,
+        Service::AgentArgoWorkflows,
         Service::AgentGithubActions,
         Service::AgentGitlabCi,
         Service::AgentHttpPull,
+        Service::AgentKubernetesJobs,
         Service::AgentVerification,
         Service::StatusSyncer,
         Service::Api,
@@ -57,9 +63,11 @@ impl Service {
             Service::TriggerIngester => "trigger-ingester",
             Service::PolicyEvaluator => "policy-evaluator",
             Service::Dispatcher => "dispatcher",
+            Service::AgentArgoWorkflows => "agent-argo-workflows",
             Service::AgentGithubActions => "agent-github-actions",
             Service::AgentGitlabCi => "agent-gitlab-ci",
             Service::AgentHttpPull => "agent-http-pull",
+            Service::AgentKubernetesJobs => "agent-kubernetes-jobs",
             Service::AgentVerification => "agent-verification",
             Service::StatusSyncer => "status-syncer",
             Service::Api => "api",
@@ -189,6 +197,18 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Remove(Bucket(&SLOTS)),
             Read(Bucket(&FREEZES)),
         ],
+        Service::AgentArgoWorkflows => vec![
+            Consume(agent_commands(&slug(ARGO_WORKFLOWS))),
+            Read(Stream(&JOBS)),
+            Write(Stream(&JOBS), "ctrlplane.job.>"),
+            Read(Bucket(&FREEZES)),
+            Read(Bucket(&RUNS)),
+            Write(Bucket(&RUNS), ">"),
+            Read(Bucket(&BUDGETS)),
+            Write(Bucket(&BUDGETS), ">"),
+            Follow(Bucket(&BUDGETS)),
+            Write(Bucket(&CONFIRMATIONS), ">"),
+        ],
         Service::AgentGithubActions => agent(GITHUB_ACTIONS, &GITHUB_EVENTS, "github-app.>"),
         Service::AgentGitlabCi => agent(GITLAB_CI, &GITLAB_EVENTS, "gitlab.>"),
         Service::AgentHttpPull => vec![
@@ -201,6 +221,15 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Read(Bucket(&PULLS)),
             Write(Bucket(&PULLS), ">"),
             Serve(PULL_REQUESTS),
+        ],
+        Service::AgentKubernetesJobs => vec![
+            Consume(agent_commands(&slug(KUBERNETES_JOBS))),
+            Read(Stream(&JOBS)),
+            Write(Stream(&JOBS), "ctrlplane.job.>"),
+            Read(Bucket(&FREEZES)),
+            Read(Bucket(&RUNS)),
+            Write(Bucket(&RUNS), ">"),
+            Write(Bucket(&CONFIRMATIONS), ">"),
         ],
         Service::AgentVerification => vec![
             Consume(agent_commands(&slug(verification::PLATFORM))),

@@ -250,9 +250,11 @@ mod tests {
         for other in [
             Service::TriggerIngester,
             Service::Dispatcher,
+            Service::AgentArgoWorkflows,
             Service::AgentGithubActions,
             Service::AgentGitlabCi,
             Service::AgentHttpPull,
+            Service::AgentKubernetesJobs,
             Service::AgentVerification,
             Service::StatusSyncer,
         ] {

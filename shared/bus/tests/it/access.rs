@@ -84,6 +84,7 @@ async fn every_service_works_with_exactly_its_permissions() {
     connect(&servers, Service::AgentGithubActions).await;
     connect(&servers, Service::AgentHttpPull).await;
     connect(&servers, Service::AgentGitlabCi).await;
+    connect(&servers, Service::AgentKubernetesJobs).await;
     connect(&servers, Service::AgentVerification).await;
 }
 

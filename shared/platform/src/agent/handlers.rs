@@ -24,6 +24,7 @@ impl<P: Platform> Handler for Commands<P> {
                 agent.platform.name()
             )));
         }
+        agent.wants_news(&command.job.workspace, &command.config);
         match command.verb {
             Verb::Trigger => agent.trigger(&command, delivery).await,
             Verb::Observe => agent.observe(&command, delivery).await,

@@ -11,13 +11,16 @@ mod effects;
 mod events;
 mod freeze;
 mod handlers;
+mod news;
 mod observe;
 mod recent;
 mod runs;
 mod secrets;
 mod settings;
+mod signals;
 mod step;
 mod trigger;
+mod watches;
 
 pub use effects::CRASH_POINTS;
 pub use handlers::{Commands, Events};
@@ -37,6 +40,7 @@ use secrets::Source;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use watches::Watches;
 
 /// An agent of one platform. Several replicas may run at once.
 #[derive(Debug)]
@@ -52,8 +56,10 @@ pub struct Agent<P> {
     settings: AgentSettings,
     /// Tries of which this process knows that they had no effect.
     without_effect: Recent<JobId, u32>,
-    /// What webhooks were last judged by, so that the next one needs no look-up.
+    /// What signals were last judged by, so that the next one needs no look-up.
     seen: Recent<JobId, Known>,
+    /// The places to watch.
+    watches: Watches,
 }
 
 impl<P: Platform> Agent<P> {
@@ -87,10 +93,11 @@ impl<P: Platform> Agent<P> {
             settings,
             without_effect: Recent::new(16_384),
             seen: Recent::new(2_048),
+            watches: Watches::default(),
         })
     }
 
-    /// Works on commands and webhooks until `drain`, then finishes what it holds.
+    /// Works on commands, webhooks and watches until `drain`, then finishes what it holds.
     ///
     /// # Errors
     /// What [`consume`] cannot heal by itself.
@@ -104,7 +111,8 @@ impl<P: Platform> Agent<P> {
             let consumer = agent_events(&name, &Slug::of_name(token));
             consume(&self.bus, consumer, Arc::clone(&events), self.settings.events, drain.clone())
         }));
-        let (commands, events) = futures::future::join(commands, events).await;
+        let watches = Arc::clone(&self).keep_watches(drain.clone());
+        let (commands, events, ()) = futures::future::join3(commands, events, watches).await;
         commands.and(events.map(|_| ()))
     }
 

@@ -23,6 +23,8 @@ pub struct AgentSettings {
     pub lost_after: Duration,
     /// A webhook about a run nobody knows waits this long for our own record of it.
     pub stranger_grace: Duration,
+    /// A watch is closed when no command spoke of its place for so long. Sweeps speak of every place with an active job.
+    pub watch_idle: Duration,
 }
 
 impl Default for AgentSettings {
@@ -36,6 +38,7 @@ impl Default for AgentSettings {
             gone_grace: Duration::from_secs(60),
             lost_after: Duration::from_secs(15 * 60),
             stranger_grace: Duration::from_secs(30),
+            watch_idle: Duration::from_secs(30 * 60),
         }
     }
 }

@@ -42,6 +42,11 @@ pub trait Rig: Send + Sync {
     /// Changes the job's run behind our back, each time with a later stamp; tells nobody.
     async fn set(&self, job: JobId, run: RunIs);
 
+    /// Whether a run that is over can run again. Where it cannot, a job that is to run again ends and says so.
+    fn runs_again(&self) -> bool {
+        true
+    }
+
     /// The webhook the platform would send of the job's run as it is now; `None` where the platform has none.
     async fn webhook(&self, job: JobId) -> Option<Webhook>;
 }

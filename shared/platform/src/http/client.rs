@@ -61,12 +61,22 @@ impl Call {
 
     /// A write with a JSON body.
     pub fn post(url: impl Into<String>, headers: HeaderMap, body: &serde_json::Value) -> Self {
+        Self::write(Method::POST, url, headers, body)
+    }
+
+    /// A write with a JSON body, by that method.
+    pub fn write(
+        method: Method,
+        url: impl Into<String>,
+        headers: HeaderMap,
+        body: &serde_json::Value,
+    ) -> Self {
         let mut headers = headers;
         headers.insert(
             http::header::CONTENT_TYPE,
             http::HeaderValue::from_static("application/json; charset=utf-8"),
         );
-        Self { method: Method::POST, url: url.into(), headers, body: Bytes::from(body.to_string()) }
+        Self { method, url: url.into(), headers, body: Bytes::from(body.to_string()) }
     }
 }
 
@@ -151,10 +161,7 @@ impl HttpClient {
     /// # Errors
     /// [`SendError`] says whether the platform may have heard.
     pub async fn send(&self, call: Call) -> Result<Outcome, SendError> {
-        let Call { method, url, mut headers, body } = call;
-        telemetry::context::into_headers(&mut headers);
-        let request = self.client.request(method, url).headers(headers).body(body);
-        let response = request.send().await.map_err(SendError::of)?;
+        let response = self.request(call).send().await.map_err(SendError::of)?;
         let status = response.status();
         let headers = response.headers().clone();
         let body = self.read_body(response).await?;
@@ -191,6 +198,12 @@ impl HttpClient {
         }
         outcome.unchanged = false;
         Ok(outcome)
+    }
+
+    pub(super) fn request(&self, call: Call) -> reqwest::RequestBuilder {
+        let Call { method, url, mut headers, body } = call;
+        telemetry::context::into_headers(&mut headers);
+        self.client.request(method, url).headers(headers).body(body)
     }
 
     async fn read_body(&self, mut response: reqwest::Response) -> Result<Bytes, SendError> {

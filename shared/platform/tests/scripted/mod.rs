@@ -10,14 +10,15 @@ use domain::job::{
 use domain::token::Slug;
 use platform::conformance::{Fault, Rig, RunIs, Webhook};
 use platform::{
-    CallError, CancelAck, CancelMode, Clock, CorrelationKey, Found, NotReadable, Platform, PlatformEvent,
-    RunKey, Seen, Signal, TriggerRequest, Triggered,
+    CallError, CancelAck, CancelMode, Clock, CorrelationKey, Found, News, NotReadable, Platform,
+    PlatformEvent, RunKey, Seen, Signal, TriggerRequest, Triggered, WatchKey,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What the answer to a trigger holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,17 @@ pub(crate) struct Scripted {
     secret_places: BTreeMap<String, String>,
     secrets: Vec<String>,
     world: Arc<Mutex<World>>,
+    changes: Arc<watch::Sender<Changes>>,
+}
+
+/// What watches wait for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Changes {
+    runs: u64,
+    /// How often all watches broke.
+    broken: u64,
+    /// Whether a watch says only that something changed.
+    without_snapshots: bool,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +102,7 @@ impl Scripted {
             secret_places: BTreeMap::new(),
             secrets: vec![SECRET.to_owned()],
             world: Arc::default(),
+            changes: Arc::new(watch::Sender::default()),
         }
     }
 
@@ -126,6 +139,26 @@ impl Scripted {
         let run = world.runs.iter_mut().find(|run| run.job == job).expect("the job has a run");
         run.version = version;
         status.clone_into(&mut run.status);
+    }
+
+    /// Tells everybody who watches how the runs are by now.
+    pub(crate) fn tell(&self) {
+        self.changes.send_modify(|changes| changes.runs += 1);
+    }
+
+    /// Watches say from now on only that something changed.
+    pub(crate) fn tell_no_more_than_that(&self) {
+        self.changes.send_modify(|changes| changes.without_snapshots = true);
+    }
+
+    /// Every watch ends with an error.
+    pub(crate) fn break_watches(&self) {
+        self.changes.send_modify(|changes| changes.broken += 1);
+    }
+
+    /// How many watches are open.
+    pub(crate) fn watching(&self) -> usize {
+        self.changes.receiver_count()
     }
 
     fn asked(&self, config: &Map<String, Value>) {
@@ -360,6 +393,31 @@ impl Platform for Scripted {
             job: (run.status == "good").then_some(run.job),
             snapshot: snapshot(&run, Source::Webhook),
         }])
+    }
+
+    fn watch_of(&self, config: &Map<String, Value>) -> Option<WatchKey> {
+        Some(WatchKey(config.get("place")?.as_str()?.to_owned()))
+    }
+
+    async fn watch(&self, _config: &Map<String, Value>, news: &mut News) -> CallError {
+        let mut changes = self.changes.subscribe();
+        let begun = *changes.borrow_and_update();
+        loop {
+            let runs = self.world().runs.clone();
+            for run in runs {
+                let told = snapshot(&run, Source::Webhook).filter(|_| !changes.borrow().without_snapshots);
+                let run_key = RunKey {
+                    host: "scripted.test".to_owned(),
+                    scope: "Acme/Shop".to_owned(),
+                    id: run.id.to_string(),
+                };
+                news.tell(Signal { run: run_key, job: Some(run.job), snapshot: told }).await;
+            }
+            changes.changed().await.expect("the platform is there");
+            if changes.borrow_and_update().broken != begun.broken {
+                return CallError::Transient("the connection was closed".to_owned());
+            }
+        }
     }
 }
 

@@ -73,7 +73,7 @@ fn what_does_not_fit_is_named() {
         (json!({ "installationId": "x" }), "`installationId`"),
         (json!({ "baseUrl": "ftp://x" }), "`baseUrl` must begin"),
         (json!({ "baseUrl": "https://user@x" }), "`baseUrl`"),
-        (json!({ "baseUrl": "http://github.example" }), "https only"),
+        (json!({ "baseUrl": "http://github.example" }), "must begin with https://, or its host"),
         (json!({ "inputs": [1] }), "`inputs` must be a map"),
         (json!({ "inputs": many }), "`inputs` has 26"),
         (json!({ "inputs": { "a": "x".repeat(70_000) } }), "`inputs` is longer"),

@@ -1,0 +1,58 @@
+//! Runs jobs as Kubernetes Jobs and keeps their status in step.
+//! When to call and what an answer means for a job is the shared agent's, how a cluster is reached the shared crate
+//! `cluster`'s; here is what a Job is.
+
+#![warn(missing_docs)]
+
+pub mod jobs;
+mod secrets;
+mod settings;
+
+use crate::jobs::{KubernetesJobs, Parts};
+use anyhow::Context as _;
+use bus::topology;
+use cluster::{Clusters, Options};
+use platform::Clock;
+use platform::agent::Agent;
+use service::{Boot, CommonSettings, Service, connect_bus};
+use std::sync::Arc;
+
+/// The places where a crash is tried: before and after every durable effect of the agent.
+pub use platform::agent::CRASH_POINTS;
+pub use settings::Settings;
+
+/// The agent for Kubernetes Jobs.
+#[derive(Debug, Clone, Copy)]
+pub struct AgentKubernetesJobs;
+
+impl Service for AgentKubernetesJobs {
+    const NAME: &'static str = "agent-kubernetes-jobs";
+    const ABOUT: &'static str = "Runs jobs as Kubernetes Jobs and keeps their status in step.";
+    type Settings = Settings;
+
+    fn defaults() -> CommonSettings {
+        CommonSettings::listening_on(8088)
+    }
+
+    async fn run(boot: Boot<Settings>) -> anyhow::Result<()> {
+        let bus = connect_bus(&boot, topology::Service::AgentKubernetesJobs).await?;
+        let (settings, drain) = (&boot.settings, boot.supervisor.token());
+        let clusters = Clusters::new(Options {
+            secrets: secrets::of_the_agent(Arc::clone(&boot.secrets)),
+            kubeconfig: settings.kubeconfig.clone(),
+            in_cluster_server: settings.api_server.clone(),
+            service_account_dir: settings.service_account_dir.clone(),
+            deadline: settings.request_deadline(),
+        });
+        let jobs = KubernetesJobs::new(Parts {
+            clusters,
+            hosts: settings.hosts(),
+            search_lag: settings.search_lag(),
+        });
+        let secrets = Arc::new(secrets::of_jobs(Arc::clone(&boot.secrets)));
+        let agent = Agent::with_secrets(Arc::new(jobs), &bus, settings.agent(), Clock::real(), secrets);
+        agent.run(drain).await.context("working commands and watches")?;
+        bus.drain().await;
+        Ok(())
+    }
+}
