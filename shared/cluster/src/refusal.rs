@@ -179,15 +179,10 @@ mod tests {
     fn a_wait_is_as_long_as_asked() {
         let status = StatusCode::TOO_MANY_REQUESTS;
         let body = json!({ "message": "slow", "details": { "retryAfterSeconds": 3 } }).to_string();
-        let with = |headers: &HeaderMap, body: &str| match of_answer(
-            status,
-            headers,
-            body.as_bytes(),
-            Effect::Write,
-            "t",
-        ) {
-            Refused::Call(CallError::RateLimited { after, .. }) => after.as_secs(),
-            other => panic!("{other:?}"),
+        let with = |headers: &HeaderMap, body: &str| {
+            let refused = of_answer(status, headers, body.as_bytes(), Effect::Write, "t");
+            let Refused::Call(CallError::RateLimited { after, .. }) = refused else { panic!("{refused:?}") };
+            after.as_secs()
         };
         assert_eq!(with(&HeaderMap::new(), &body), 3);
         let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, "7".parse().unwrap())]);

@@ -185,13 +185,21 @@ impl KubeLab {
 
     /// Makes a namespace of that name.
     pub async fn namespace(&self, name: &str) {
-        self.must("POST", "/api/v1/namespaces", &json!({ "metadata": { "name": name } })).await;
+        self.must(
+            "POST",
+            "/api/v1/namespaces",
+            &json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }),
+        )
+        .await;
     }
 
     /// A service account of the namespace, which may do what Roles give it.
     pub async fn account(&self, namespace: &str, name: &str) -> Account {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
-        let answer = self.must("POST", &path, &json!({ "spec": { "expirationSeconds": 3_600 } })).await;
+        let request = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": { "expirationSeconds": 3_600 },
+        });
+        let answer = self.must("POST", &path, &request).await;
         Account { token: answer["status"]["token"].as_str().expect("a token").to_owned() }
     }
 
@@ -200,8 +208,10 @@ impl KubeLab {
     /// # Panics
     /// When it is no YAML, or the server does not take it.
     pub async fn apply(&self, manifest: &str) {
-        for document in serde_yaml_ng::Deserializer::from_str(manifest) {
-            let object: Value = serde::Deserialize::deserialize(document).expect("YAML");
+        let documents = serde_yaml_ng::Deserializer::from_str(manifest);
+        let objects: Vec<Value> =
+            documents.map(|document| serde::Deserialize::deserialize(document).expect("YAML")).collect();
+        for object in objects {
             let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
             let api = match text("/apiVersion") {
                 "v1" => "/api/v1".to_owned(),
@@ -236,8 +246,6 @@ fn etcd_arguments(dir: &Path, ports: &[Lease; 2]) -> Vec<String> {
         format!("--listen-peer-urls={peer}"),
         format!("--initial-advertise-peer-urls={peer}"),
         format!("--initial-cluster=default={peer}"),
-        // What it keeps is gone when the test ends.
-        "--unsafe-no-fsync".to_owned(),
     ]
 }
 

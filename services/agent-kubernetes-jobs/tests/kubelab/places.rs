@@ -37,6 +37,7 @@ pub(crate) async fn a_job_of_somebody_else_is_left_alone(rig: Rig) {
     let name = format!("job-{job}");
     let mut theirs = rig.config["manifest"].clone();
     theirs["metadata"] = json!({ "name": name });
+    (theirs["apiVersion"], theirs["kind"]) = (json!("batch/v1"), json!("Job"));
     let path = format!("/apis/batch/v1/namespaces/{}/jobs", rig.namespace);
     rig.lab.must("POST", &path, &theirs).await;
     assert!(invalid(rig.trigger(job).await).contains("is not ours"));
@@ -126,9 +127,10 @@ pub(crate) async fn there_are_three_ways_in(rig: Rig) {
     let other = Secrets::default();
     other.set("token", &rig.token);
     other.set("ca", include_str!("../ca.pem"));
-    let refused = platform(&other, Ways::default())
-        .find(&platform::CorrelationKey { job: new_job(), config: &rig.config }, bus::clock::now());
-    assert!(unauthorized(refused.await).contains("certificate"));
+    let jobs = platform(&other, Ways::default());
+    let key = platform::CorrelationKey { job: new_job(), config: &rig.config };
+    let refused = jobs.find(&key, bus::clock::now()).await;
+    assert!(unauthorized(refused).contains("certificate"));
 }
 
 pub(crate) async fn a_watch_tells_of_jobs_and_pods(rig: Rig) {

@@ -5,7 +5,7 @@ use agent_kubernetes_jobs::jobs::KubernetesJobs;
 use domain::id::JobId;
 use domain::job::{ExternalRef, JobStatus, Snapshot, SnapshotStatus};
 use kubelab::KubeLab;
-use platform::{CallError, Platform as _, Seen, TriggerRequest, Triggered};
+use platform::{CallError, CorrelationKey, Platform as _, Seen, TriggerRequest, Triggered};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,12 +35,22 @@ impl Rig {
         secrets.set("token", &token);
         secrets.set("ca", &lab.ca());
         let config = config(&lab, namespace);
-        Self {
-            jobs: platform(&secrets, Ways::default()),
-            namespace: namespace.to_owned(),
-            token,
-            config,
-            lab,
+        let jobs = platform(&secrets, Ways::default());
+        let rig = Self { jobs, namespace: namespace.to_owned(), token, config, lab };
+        rig.let_in().await;
+        rig
+    }
+
+    /// The server's own view of roles follows in a moment.
+    async fn let_in(&self) {
+        let give_up = tokio::time::Instant::now() + SOON;
+        let key = CorrelationKey { job: new_job(), config: &self.config };
+        loop {
+            match self.jobs.find(&key, bus::clock::now()).await {
+                Ok(_) => return,
+                Err(error) => assert!(tokio::time::Instant::now() < give_up, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 

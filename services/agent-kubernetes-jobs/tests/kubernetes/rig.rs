@@ -1,20 +1,16 @@
 //! A stand-in for a cluster, and the platform under test on it.
 
-use agent_kubernetes_jobs::jobs::{KubernetesJobs, Parts};
-use cluster::{AllowedHosts, Clusters, Options as ClusterOptions};
+pub(crate) use crate::support::{Secrets, Ways, invalid, new_job, platform, run_of, status, unauthorized};
+use agent_kubernetes_jobs::jobs::KubernetesJobs;
 use domain::id::JobId;
-use domain::job::{ExternalRef, JobStatus, Snapshot, SnapshotStatus};
+use domain::job::{ExternalRef, Snapshot, SnapshotStatus};
 use fake_kubernetes::{FakeKubernetes, Options, User};
 use platform::{
     CallError, CancelAck, CancelMode, CorrelationKey, Found, Platform as _, Seen, TriggerRequest, Triggered,
 };
-use secrecy::SecretString;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-use uuid::Uuid;
 
 pub(crate) const NAMESPACE: &str = "ci";
 pub(crate) const TOKEN: &str = "planted-token-0123456789";

@@ -111,8 +111,15 @@ impl<P: Platform> Agent<P> {
             let consumer = agent_events(&name, &Slug::of_name(token));
             consume(&self.bus, consumer, Arc::clone(&events), self.settings.events, drain.clone())
         }));
-        let watches = Arc::clone(&self).keep_watches(drain.clone());
-        let (commands, events, ()) = futures::future::join3(commands, events, watches).await;
+        let watching = drain.child_token();
+        let work = async {
+            let ended = futures::future::join(commands, events).await;
+            // Nothing is watched for an agent that does not work.
+            watching.cancel();
+            ended
+        };
+        let watches = Arc::clone(&self).keep_watches(watching.clone());
+        let ((commands, events), ()) = futures::future::join(work, watches).await;
         commands.and(events.map(|_| ()))
     }
 

@@ -24,6 +24,7 @@ const JUDGE_AGAIN: [Duration; 3] =
     [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_REFUSED: Duration = Duration::from_secs(5);
 /// A watch that lasted this long was good: the pause after it is the first again.
 const LASTED: Duration = Duration::from_secs(30);
 
@@ -75,7 +76,8 @@ impl<P: Platform> Agent<P> {
             }
             let pause_now = match ended {
                 CallError::RateLimited { after, .. } => after.max(pause),
-                CallError::Unauthorized(_) | CallError::Invalid(_) => PAUSE_MAX,
+                // A renewed token or a Role may be on its way.
+                CallError::Unauthorized(_) | CallError::Invalid(_) => pause.max(PAUSE_REFUSED),
                 CallError::Ambiguous(_) | CallError::Transient(_) => pause,
             };
             pause = (pause * 2).min(PAUSE_MAX);
