@@ -6,9 +6,9 @@ use reqwest::Url;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-pub(super) use platform::config::host_of;
 use platform::config::AllowedHosts;
 pub use platform::config::ConfigError;
+pub(super) use platform::config::host_of;
 
 /// The API of github.com.
 const BASE_URL: &str = "https://api.github.com";
