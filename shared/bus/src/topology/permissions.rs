@@ -231,6 +231,9 @@ mod tests {
                 Service::TriggerIngester
                 | Service::PolicyEvaluator
                 | Service::Dispatcher
+                | Service::AgentArgoWorkflows
+                | Service::AgentHttpPull
+                | Service::AgentKubernetesJobs
                 | Service::AgentVerification
                 | Service::StatusSyncer
                 | Service::Api
