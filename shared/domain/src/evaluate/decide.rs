@@ -131,7 +131,8 @@ impl<'a> DeploymentView<'a> {
         // What is to be brought back is not passed over for something older, and where nothing is, what failed is no
         // reason to try something older.
         let back = holds.restore.as_ref().map(|restore| restore.version);
-        match back.or(holds.open).filter(|_| !is_rejected_here) {
+        let floor = back.or(holds.open).filter(|_| !is_rejected_here);
+        match floor.filter(|floor| pinned.is_none_or(|pinned| pinned == *floor)) {
             Some(version) => Floor::Version(version),
             None => Floor::None,
         }

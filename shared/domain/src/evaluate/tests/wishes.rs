@@ -139,3 +139,18 @@ fn a_person_pauses_a_rollout_and_lets_it_go_on() {
          look staging-1 = deploying want v1 run - request v1#1",
     );
 }
+
+#[test]
+fn an_older_version_that_is_pinned_comes_also_where_a_newer_one_is_held() {
+    check(
+        "env staging 1
+         policy mend on *: rollback
+         version v1
+         version v2
+         look staging-0 = deploying want v2 run - request v2#1
+         end staging-0 failure
+         look staging-0 = blocked want - run -
+         pin v1 in staging
+         look staging-0 = deploying want v1 run - request v1#1",
+    );
+}

@@ -61,10 +61,13 @@ pub(crate) fn choose<'a>(scene: &Scene<'a>, target: &TargetKey) -> Answer<'a> {
     let of_held = kept_back.into_iter().flat_map(|version| ask(scene, target, version));
     let of_held = of_held.filter_map(|asked| asked.says.changes()).collect();
     let asked: Vec<_> = ready.map(|version| (version, ask(scene, target, version))).collect();
+    let pinned = pin::narrowest(scene, target).map(|pin| pin.spec.version);
     // What is held back makes way for what is newer, or for what ran before.
     let floor = match pending {
         // "Where what runs is rejected, they are."
         Some(_) if runs_rejected(scene, target) => None,
+        // "… or another one is pinned."
+        Some(held) if pinned.is_some_and(|pinned| pinned != held.version && Some(pinned) != back) => None,
         Some(held) => Some(held.version),
         // A held version is on its way where somebody runs its job again.
         None => runs.or_else(|| {
