@@ -17,8 +17,18 @@ const SERVICES: [&str; 8] = [
 
 /// What each crate may use of ours, outside its tests.
 fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let everything =
-        ["domain", "bus", "projections", "platform", "cluster", "service", "telemetry", "servers", "fake-github", "fake-kubernetes"];
+    let everything = [
+        "domain",
+        "bus",
+        "projections",
+        "platform",
+        "cluster",
+        "service",
+        "telemetry",
+        "servers",
+        "fake-github",
+        "fake-kubernetes",
+    ];
     let mut allowed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::from([
         ("domain", BTreeSet::new()),
         ("telemetry", BTreeSet::new()),

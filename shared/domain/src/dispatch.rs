@@ -18,8 +18,18 @@ use serde_json::{Map, Value, json};
 
 /// Config that only the agent itself may set: where the platform is, and by which secret it is reached. A deployment
 /// or a version that could set it could send the agent's credentials elsewhere.
-pub const AGENT_ONLY_KEYS: &[&str] =
-    &["baseUrl", "appId", "clientId", "installationId", "privateKeySecret", "tokenSecret", "rateLimit", "caSecret", "kubeconfigSecret", "context"];
+pub const AGENT_ONLY_KEYS: &[&str] = &[
+    "baseUrl",
+    "appId",
+    "clientId",
+    "installationId",
+    "privateKeySecret",
+    "tokenSecret",
+    "rateLimit",
+    "caSecret",
+    "kubeconfigSecret",
+    "context",
+];
 
 /// Variables an agent selector sees.
 pub const AGENT_SELECTOR_VARIABLES: &[&str] = &["jobAgent", "resource", "environment", "deployment"];

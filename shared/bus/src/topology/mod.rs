@@ -8,8 +8,8 @@ mod permissions;
 use std::time::Duration;
 
 pub use consumers::{
-    ConsumerSpec, GITHUB_ACTIONS, GITHUB_EVENTS, KUBERNETES_JOBS, agent_commands, agent_events, dispatcher_jobs,
-    evaluator_hints, evaluator_triggers, syncer_jobs,
+    ConsumerSpec, GITHUB_ACTIONS, GITHUB_EVENTS, KUBERNETES_JOBS, agent_commands, agent_events,
+    dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
 };
 pub use needs::{Needs, Service, needs_of};
 pub use permissions::{Permissions, permissions_of, users_conf};

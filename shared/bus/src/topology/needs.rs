@@ -5,9 +5,9 @@ use domain::verification;
 
 use super::{
     ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, ConsumerSpec, DEAD, DELIVERIES,
-    EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, JOBS, KUBERNETES_JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, RUNS,
-    SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, agent_commands, agent_events,
-    dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
+    EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, JOBS, KUBERNETES_JOBS, OBJECT_STORES, ObjectStoreSpec,
+    PAYLOADS, RUNS, SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, agent_commands,
+    agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
 };
 
 /// A service, as a user of the bus.
