@@ -89,6 +89,10 @@ pub(crate) fn of_status(said: &Status, effect: Effect, whose: &str) -> Refused {
             call(CallError::RateLimited { after, why: words })
         }
         400..500 => call(CallError::Invalid(words)),
+        // An apply of a field that the schema does not have is a 500, before anything happened.
+        500 if said.message.starts_with("failed to create typed patch object") => {
+            call(CallError::Invalid(words))
+        }
         _ => call(match effect {
             Effect::Read => CallError::Transient(words),
             Effect::Write => CallError::Ambiguous(words),
@@ -169,6 +173,9 @@ mod tests {
         for code in [400, 403, 405, 406, 413, 415, 422] {
             assert_eq!(of(code, Effect::Write), call(CallError::Invalid("words".to_owned())), "{code}");
         }
+        let typo = "failed to create typed patch object (ci/x; batch/v1, Kind=Job): .spec.typo: field not declared in schema";
+        let refused = refused(500, &json!({ "message": typo }), Effect::Write);
+        assert_eq!(refused, call(CallError::Invalid(typo.to_owned())));
         for code in [500, 502, 503, 504] {
             assert_eq!(of(code, Effect::Read), call(CallError::Transient("words".to_owned())), "{code}");
             assert_eq!(of(code, Effect::Write), call(CallError::Ambiguous("words".to_owned())), "{code}");

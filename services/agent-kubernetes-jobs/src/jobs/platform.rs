@@ -73,13 +73,10 @@ impl KubernetesJobs {
                 cluster.namespace()
             ))
         };
-        let exists = match cluster.patch(&path, APPLY, &[DRY_RUN, STRICT], &object).await {
-            Ok(done) => !done.created,
-            // What exists may be why: the template of a Job that was started cannot be changed.
-            Err(Refused::Call(error @ CallError::Invalid(_))) => match read(cluster, &name).await {
-                Ok(Some(_)) => true,
-                Ok(None) | Err(_) => return Err(error),
-            },
+        // By a creation, not by an apply: only that names the field that is wrong, and tells what exists from what does not.
+        let exists = match cluster.create(&jobs_path(cluster), &[DRY_RUN, STRICT], &object).await {
+            Ok(_) => false,
+            Err(Refused::Conflict(_)) => true,
             Err(refused) => return Err(refused.into()),
         };
         let made = if exists {

@@ -94,7 +94,7 @@ pub(crate) async fn without_its_role_an_agent_is_told_what_is_missing(rig: Rig) 
         }
     };
     let account = format!("system:serviceaccount:{}:{ACCOUNT}", rig.namespace);
-    for words in ["cannot patch resource \"jobs\"", account.as_str(), "Role"] {
+    for words in ["cannot create resource \"jobs\"", account.as_str(), "Role"] {
         assert!(why.contains(words), "{why}");
     }
 }

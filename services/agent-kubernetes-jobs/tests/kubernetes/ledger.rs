@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-const JOBS: usize = 60;
+const JOBS: usize = 40;
 /// How often the test asks for a look at what is not over, as the sweep would.
 const SWEEP: Duration = Duration::from_secs(2);
 
@@ -74,12 +74,14 @@ async fn every_job_ends_with_one_object_however_the_cluster_misbehaves() {
     }
 }
 
+/// What is not known to be over: where a busy machine does not answer in time, it is asked again.
 async fn not_over(bus: &Bus, commands: &[AgentCommand]) -> Vec<(AgentCommand, u64)> {
     let mut open = Vec::new();
     for command in commands {
-        let known = bus.jobs().load(&command.job.workspace, command.job.id).await.unwrap().unwrap();
-        if !known.state.is_finished() {
-            open.push((command.clone(), known.sequence));
+        match bus.jobs().load(&command.job.workspace, command.job.id).await {
+            Ok(Some(known)) if known.state.is_finished() => {}
+            Ok(Some(known)) => open.push((command.clone(), known.sequence)),
+            Ok(None) | Err(_) => open.push((command.clone(), command.after)),
         }
     }
     open

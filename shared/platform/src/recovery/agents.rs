@@ -12,9 +12,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// Agents with their own layers of config, by the keys of the catalog.
+type Users = BTreeMap<String, (HookUser, Map<String, Value>)>;
+
 #[derive(Debug, Default)]
 pub(super) struct Agents {
-    all: Mutex<BTreeMap<String, (HookUser, Map<String, Value>)>>,
+    all: Mutex<Users>,
     caught_up: watch::Sender<bool>,
 }
 
@@ -61,7 +64,7 @@ impl Agents {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (HookUser, Map<String, Value>)>> {
+    fn lock(&self) -> MutexGuard<'_, Users> {
         // Every statement leaves the map whole.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -63,7 +63,7 @@ pub(crate) fn strict(object: &Value) -> Result<(), Value> {
         None => Ok(()),
         Some(field) => {
             let message = format!(
-                "failed to create typed patch object: strict decoding error: unknown field {field:?}"
+                "Job in version \"v1\" cannot be handled as a Job: strict decoding error: unknown field {field:?}"
             );
             Err(status(400, "BadRequest", &message, "", ""))
         }
