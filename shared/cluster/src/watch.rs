@@ -47,6 +47,9 @@ pub enum Seen {
     Deleted,
 }
 
+/// What the API server tells of a collection.
+type Events = BoxStream<'static, Result<WatchEvent<Value>, kube::Error>>;
+
 /// A watch of a collection.
 pub struct Watch {
     cluster: Cluster,
@@ -57,7 +60,7 @@ pub struct Watch {
     known: BTreeMap<String, Value>,
     /// Where to go on; `None`: list first.
     version: Option<String>,
-    open: Option<(BoxStream<'static, Result<WatchEvent<Value>, kube::Error>>, Instant)>,
+    open: Option<(Events, Instant)>,
 }
 
 /// Watches the objects of the collection at `path` that have the labels of `selector`.
@@ -229,7 +232,7 @@ impl Watch {
                 (self.version, self.open) = (None, None);
                 Ok(())
             }
-            refused => Err(refused.into()),
+            refused @ (Refused::NotFound(_) | Refused::Conflict(_) | Refused::Call(_)) => Err(refused.into()),
         }
     }
 

@@ -105,7 +105,7 @@ pub(crate) async fn there_are_three_ways_in(rig: Rig) {
     secrets.set("kube", &rig.lab.kubeconfig(&rig.token));
     secrets.set("admin", &rig.lab.kubeconfig(TOKEN));
     secrets.set("wrong", &rig.lab.kubeconfig("not-a-token"));
-    let ways = Ways { server: rig.lab.url(), service_account_dir: dir.path().to_owned(), kubeconfig: None };
+    let ways = Ways { server: rig.lab.url(), service_account_dir: dir.path().to_owned(), ..Ways::default() };
     let jobs = platform(&secrets, ways);
     let mut config = rig.config.clone();
     for key in ["baseUrl", "tokenSecret", "caSecret"] {

@@ -35,7 +35,8 @@ impl Rig {
         secrets.set("token", &token);
         secrets.set("ca", &lab.ca());
         let config = config(&lab, namespace);
-        let jobs = platform(&secrets, Ways::default());
+        // A real server on a busy machine takes its time.
+        let jobs = platform(&secrets, Ways { deadline: Some(SOON), ..Ways::default() });
         let rig = Self { jobs, namespace: namespace.to_owned(), token, config, lab };
         rig.let_in().await;
         rig

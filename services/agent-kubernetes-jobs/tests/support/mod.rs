@@ -48,6 +48,8 @@ pub(crate) struct Ways {
     pub(crate) kubeconfig: Option<PathBuf>,
     pub(crate) server: String,
     pub(crate) service_account_dir: PathBuf,
+    /// Of a request; absent: [`DEADLINE`].
+    pub(crate) deadline: Option<Duration>,
 }
 
 pub(crate) fn platform(secrets: &Secrets, ways: Ways) -> Arc<KubernetesJobs> {
@@ -57,7 +59,7 @@ pub(crate) fn platform(secrets: &Secrets, ways: Ways) -> Arc<KubernetesJobs> {
         kubeconfig: ways.kubeconfig,
         in_cluster_server: ways.server,
         service_account_dir: ways.service_account_dir,
-        deadline: DEADLINE,
+        deadline: ways.deadline.unwrap_or(DEADLINE),
     });
     let search_lag = Duration::from_secs(5);
     Arc::new(KubernetesJobs::new(Parts { clusters, hosts: AllowedHosts::default(), search_lag }))
