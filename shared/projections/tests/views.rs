@@ -383,7 +383,7 @@ async fn a_look_that_found_nothing_new_moves_only_when_the_status_was_confirmed(
         let page = Page::first(10);
         let listed = views.jobs(&acme(), &JobFilter::default(), page).await.unwrap();
         let single = views.job(&acme(), id).await.unwrap().unwrap();
-        assert_eq!(listed.items, [single.clone()]);
+        assert_eq!(listed.items, std::slice::from_ref(&single));
         single.confirmed_at
     };
     let digest = views.digest(&acme()).await.unwrap();

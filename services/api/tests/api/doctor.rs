@@ -14,10 +14,10 @@ fn check<'a>(told: &'a Value, name: &str) -> &'a Value {
 }
 
 async fn write(world: &World) {
-    let acme = "acme".parse().unwrap();
+    let acme = "acme".parse().expect("the test's own");
     let now = bus::clock::now();
     let hook = Hook {
-        platform: "github-app".parse().unwrap(),
+        platform: "github-app".parse().expect("the test's own"),
         host: "api.github.com".to_owned(),
         scope: "app 1".to_owned(),
     };
@@ -34,14 +34,19 @@ async fn write(world: &World) {
     };
     account.take_in(vec![attempt("1", 202), attempt("2", 503)], |_| true);
     account.looked_at = Some(now);
-    world.bus.bucket(&WEBHOOKS).put_json(&hook.key(), &account).await.unwrap();
+    world.bus.bucket(&WEBHOOKS).put_json(&hook.key(), &account).await.expect("the test's own");
     let budget = SharedBudget {
-        platform: "github-app".parse().unwrap(),
+        platform: "github-app".parse().expect("the test's own"),
         host: "api.github.com".to_owned(),
         credential: "app 1 on acme".to_owned(),
         known: BudgetRecord { limit: Some(5_000), remaining: Some(7), ..BudgetRecord::default() },
     };
-    world.bus.bucket(&BUDGETS).put_json("github-app.api-github-com.x", &budget).await.unwrap();
+    world
+        .bus
+        .bucket(&BUDGETS)
+        .put_json("github-app.api-github-com.x", &budget)
+        .await
+        .expect("the test's own");
 }
 
 #[tokio::test(flavor = "multi_thread")]
