@@ -33,6 +33,10 @@ pub(crate) fn declared(
             if was.is_none() {
                 metadata.insert(CREATED_BY.to_owned(), caller.name.clone());
             }
+            version.spec.known_since = match before {
+                Some(Entity::Version(before)) => before.spec.known_since,
+                _ => Some(now).filter(|now| *now != version.meta.created_at),
+            };
         }
         Entity::Approval(approval) => {
             let spec = &mut approval.spec;
@@ -189,6 +193,7 @@ mod tests {
             config: Default::default(),
             job_agent_config: Default::default(),
             dependencies: Default::default(),
+            known_since: None,
         };
         Entity::Version(Record { meta: meta(metadata), spec })
     }

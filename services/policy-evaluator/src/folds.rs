@@ -133,7 +133,7 @@ impl Folds {
             FactChange::Nothing => return,
             // Who asked for it knows it; the others look when they have the time.
             FactChange::Started => BTreeSet::from([target]),
-            FactChange::Reopened | FactChange::Ended => {
+            FactChange::Reopened | FactChange::Ended | FactChange::EndedAgain => {
                 self.memory.decisions_mut().turned(&target, sequence, changes_health)
             }
         };

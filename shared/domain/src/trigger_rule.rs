@@ -142,6 +142,7 @@ fn version(
         config,
         job_agent_config: Default::default(),
         dependencies: Vec::new(),
+        known_since: None,
     };
     Ok(Entity::Version(Record { meta, spec }))
 }

@@ -102,6 +102,7 @@ pub(super) async fn create(
         config: new.config,
         job_agent_config: new.job_agent_config,
         dependencies,
+        known_since: None,
     };
     let declared = Entity::Version(Record { meta, spec });
     documents::check(&declared)?;

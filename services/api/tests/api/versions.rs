@@ -161,3 +161,14 @@ async fn a_version_says_what_it_needs_with_its_creation_or_one_by_one() {
     assert_eq!(selector().await, json!("true"));
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_may_say_when_it_was_created_and_not_since_when_it_is_known() {
+    let world = World::with_shop().await;
+    let body = json!({ "tag": "1.9", "createdAt": "2020-01-01T00:00:00Z" });
+    let older = world.post("otto", VERSIONS, body).await;
+    assert_eq!(older.json["createdAt"], "2020-01-01T00:00:00Z");
+    assert!(older.json["knownSince"].is_string(), "rules count from then: {older:?}");
+    let newest = world.post("otto", VERSIONS, json!({ "tag": "2.0" })).await;
+    assert!(newest.json["knownSince"].is_null(), "its creation says it: {newest:?}");
+}

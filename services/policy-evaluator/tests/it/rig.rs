@@ -202,6 +202,7 @@ impl Rig {
             config: Default::default(),
             job_agent_config: Default::default(),
             dependencies: Default::default(),
+            known_since: None,
         };
         self.put(Entity::Version(record(tag, VersionId::of(deployment(), tag).0, spec))).await
     }

@@ -17,7 +17,7 @@ pub struct Limits {
     pub facts: u64,
     /// So many changes of the catalog.
     pub changes: u64,
-    /// So many bytes of messages, of both together.
+    /// So many bytes of messages: half of it for facts, half for changes.
     pub bytes: u64,
     /// So many seconds for all of it.
     pub seconds: u64,
@@ -39,7 +39,8 @@ pub struct Reading {
     before: HashMap<JobId, (JobMoment, u64)>,
     facts: Vec<JobMoment>,
     changes: Vec<CatalogMoment>,
-    bytes: u64,
+    /// Of facts, and of changes.
+    bytes: [u64; 2],
     extent: Extent,
 }
 
@@ -52,7 +53,7 @@ impl Reading {
             before: HashMap::new(),
             facts: Vec::new(),
             changes: Vec::new(),
-            bytes: 0,
+            bytes: [0; 2],
             extent: Extent { limits, ..Extent::default() },
         }
     }
@@ -76,7 +77,7 @@ impl Reading {
         if at < self.since {
             // Nothing is judged yet: how a job stands is what its last fact says.
             if let Some((_, replaced)) = self.before.remove(&moment.event.job.id) {
-                self.bytes -= replaced;
+                self.bytes[0] -= replaced;
                 self.extent.folded += 1;
             }
             self.take(at, bytes, CutBy::Facts)?;
@@ -114,16 +115,19 @@ impl Reading {
     /// Makes room for one more message, or ends the past where it would come.
     fn take(&mut self, at: Timestamp, bytes: u64, kind: CutBy) -> ControlFlow<()> {
         let limits = &self.extent.limits;
-        let (taken, max) = match kind {
-            CutBy::Changes => (self.changes.len(), limits.changes),
-            CutBy::Facts | CutBy::Bytes | CutBy::Time => (self.before.len() + self.facts.len(), limits.facts),
+        // Each has its half: many facts must not leave no room for the catalog they happened under.
+        let (taken, max, of) = match kind {
+            CutBy::Changes => (self.changes.len(), limits.changes, &mut self.bytes[1]),
+            CutBy::Facts | CutBy::Bytes | CutBy::Time => {
+                (self.before.len() + self.facts.len(), limits.facts, &mut self.bytes[0])
+            }
         };
         let by = if taken as u64 >= max {
             kind
-        } else if bytes > limits.bytes - self.bytes {
+        } else if bytes > (limits.bytes / 2).saturating_sub(*of) {
             CutBy::Bytes
         } else {
-            self.bytes += bytes;
+            *of += bytes;
             return ControlFlow::Continue(());
         };
         self.extent.cut = Some(Cut { at, by });

@@ -212,9 +212,16 @@ impl<'a> Replay<'a> {
     /// Folds a fact, and asks again for those whom it may concern.
     fn tell(&mut self, event: &JobEvent, now: Timestamp) {
         self.told += 1;
-        match self.facts.apply(event, self.told) {
+        let mut event = event.clone();
+        // What measures a job is named by the instant of its success, which may be another one here.
+        if let Purpose::Verify { of, policy, rule_index } = event.job.purpose
+            && let Some(success) = self.facts.job(of)
+        {
+            event.job.id = JobId::of_verification(of, success.at, policy, rule_index);
+        }
+        match self.facts.apply(&event, self.told) {
             FactChange::Nothing => {}
-            FactChange::Started | FactChange::Reopened | FactChange::Ended => {
+            FactChange::Started | FactChange::Reopened | FactChange::Ended | FactChange::EndedAgain => {
                 let target = event.job.target;
                 let concerned = self.holding(|held| {
                     held.target.deployment == target.deployment || held.target.resource == target.resource

@@ -17,6 +17,8 @@ const SAID_MAX: usize = 32;
 pub struct SelectionProblem {
     /// The environment or deployment whose selector it is.
     pub of: Uuid,
+    /// The environment in which it could not be told.
+    pub environment: EnvironmentId,
     /// The first resource of which it could not be told.
     pub resource: Option<Uuid>,
     /// Why.
@@ -124,7 +126,8 @@ impl Selection {
             return (selected.resources.iter().copied().collect(), selected.problem(environment_id));
         };
         let problem = |resource, why: &SelectorError| {
-            Some(SelectionProblem { of: deployment.meta.id, resource, why: why.to_string() })
+            let (of, environment) = (deployment.meta.id, environment_id);
+            Some(SelectionProblem { of, environment, resource, why: why.to_string() })
         };
         let selector = match Selector::compile(source, &["resource", "environment"]) {
             Ok(selector) => selector,
@@ -180,7 +183,7 @@ impl Selected {
             Err(why) => (None, why.to_string()),
             Ok(_) => self.untold.first_key_value().map(|(resource, why)| (Some(resource.0), why.clone()))?,
         };
-        Some(SelectionProblem { of: id.0, resource, why })
+        Some(SelectionProblem { of: id.0, environment: id, resource, why })
     }
 }
 

@@ -6,6 +6,7 @@ use crate::target::TargetKey;
 use crate::trigger::TriggerAttributes;
 use crate::trigger_rule;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 fn acme() -> Slug {
     "acme".parse().unwrap()
@@ -200,6 +201,15 @@ fn what_cannot_be_read_is_kept_as_broken_and_does_not_stop_the_fold() {
     assert_eq!(catalog.workspace(&acme()).unwrap().broken(Kind::Environment).count(), 1);
     assert!(catalog.apply("nonsense", Some(b"{}"), 51).key.is_none());
     assert_eq!(catalog.revision(), 51);
+
+    let pin = CatalogKey { workspace: acme(), kind: Kind::Pin, id: Uuid::nil() };
+    catalog.apply(&pin.to_string(), Some(b"{}"), 52);
+    let entity = json!({ "kind": "Pin", "meta": { "id": Uuid::nil(), "workspace": "acme", "name": "pin",
+        "createdAt": "2026-02-01T00:00:00Z", "updatedAt": "2026-02-01T00:00:00Z" },
+        "spec": { "deployment": deployment(), "version": VersionId::of(deployment(), "v1"),
+            "reason": "it works", "createdBy": "ann" } });
+    let mended = catalog.apply(&pin.to_string(), Some(entity.to_string().as_bytes()), 53);
+    assert_eq!((mended.broken, mended.affected), (None, Affected::Workspace), "it held back everybody");
 }
 
 #[test]

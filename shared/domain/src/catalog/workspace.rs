@@ -37,6 +37,8 @@ pub struct WorkspaceCatalog {
     pins: BTreeMap<DeploymentId, BTreeSet<Uuid>>,
     /// Policies and versions that look at what other deployments run.
     depending: BTreeSet<Uuid>,
+    /// What was there once: its jobs may still be what runs somewhere.
+    removed: BTreeSet<(Kind, Uuid)>,
     selection: Selection,
     targets: BTreeMap<DeploymentId, OnceLock<Targets>>,
     rules: HashMap<Occasion, BTreeMap<Uuid, Arc<Rule>>>,
@@ -109,6 +111,7 @@ impl WorkspaceCatalog {
             skips: BTreeMap::new(),
             pins: BTreeMap::new(),
             depending: BTreeSet::new(),
+            removed: BTreeSet::new(),
             selection: Selection::default(),
             targets: BTreeMap::new(),
             rules: HashMap::new(),
@@ -279,12 +282,12 @@ impl WorkspaceCatalog {
 
     pub(super) fn put(&mut self, entity: Entity) -> Affected {
         let key = entity.key();
-        self.broken.remove(&(key.kind, key.id));
+        let mended = self.mended(&key);
         let elsewhere = self.looked_at_elsewhere(&key);
         let before = self.unindex(&key);
         let after = self.index(&entity);
         self.entities.insert((key.kind, key.id), entity);
-        self.forget_targets(key.kind, before.and(after).and(elsewhere))
+        self.forget_targets(key.kind, before.and(after).and(elsewhere).and(mended))
     }
 
     pub(super) fn put_broken(&mut self, key: &CatalogKey, why: String) -> Affected {
@@ -295,19 +298,27 @@ impl WorkspaceCatalog {
     }
 
     pub(super) fn remove(&mut self, key: &CatalogKey) -> Affected {
-        let broken =
-            self.broken.remove(&(key.kind, key.id)).map_or(Affected::none(), |_| Affected::Workspace);
+        let broken = self.mended(key);
         let elsewhere = self.looked_at_elsewhere(key);
         let before = self.unindex(key);
         self.entities.remove(&(key.kind, key.id));
+        if is_looked_at(key.kind) {
+            self.removed.insert((key.kind, key.id));
+        }
         self.forget_targets(key.kind, before.and(broken).and(elsewhere))
     }
 
+    /// What could not be read may have held back anything.
+    fn mended(&mut self, key: &CatalogKey) -> Affected {
+        self.broken.remove(&(key.kind, key.id)).map_or(Affected::none(), |_| Affected::Workspace)
+    }
+
     /// Whom a change of what is there may concern beside its own deployment: what depends on what runs of others looks at
-    /// their deployments, their versions, and where they have targets. What is new runs nowhere.
+    /// their deployments, their versions, and where they have targets. What is new runs nowhere; what comes back may.
     fn looked_at_elsewhere(&self, key: &CatalogKey) -> Affected {
-        let is_looked_at = matches!(key.kind, Kind::Version | Kind::Deployment | Kind::Environment);
-        if is_looked_at && !self.depending.is_empty() && self.entities.contains_key(&(key.kind, key.id)) {
+        let it = (key.kind, key.id);
+        let is_known = self.entities.contains_key(&it) || self.removed.contains(&it);
+        if is_looked_at(key.kind) && !self.depending.is_empty() && is_known {
             return Affected::Workspace;
         }
         Affected::none()
@@ -520,4 +531,9 @@ impl WorkspaceCatalog {
 
 fn occasion(trigger: &Record<Trigger>) -> Occasion {
     (trigger.spec.source.clone(), trigger.spec.event.clone())
+}
+
+/// Whether what depends on what runs of other deployments looks at such entities.
+fn is_looked_at(kind: Kind) -> bool {
+    matches!(kind, Kind::Version | Kind::Deployment | Kind::Environment)
 }

@@ -1,6 +1,7 @@
 //! What comes and goes: versions, approvals, and the rules that make versions from events.
 
 use crate::Timestamp;
+use crate::entity::Record;
 use crate::id::{DeploymentId, EnvironmentId, VersionId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,17 @@ pub struct Version {
     /// What must run on the same resource before it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dependencies: Vec<VersionDependency>,
+    /// When we were first told of it, where that is not its creation: who declares it may say that, and so may not
+    /// decide by it which rules it is older than.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_since: Option<Timestamp>,
+}
+
+impl Record<Version> {
+    /// Since when it is known: what rules measure time from.
+    pub fn known_since(&self) -> Timestamp {
+        self.spec.known_since.unwrap_or(self.meta.created_at)
+    }
 }
 
 /// What must run on a resource before a version may go there.

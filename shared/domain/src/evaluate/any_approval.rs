@@ -2,6 +2,7 @@
 
 use super::ruling::{Ruling, after, rfc};
 use crate::Timestamp;
+use crate::decision::{RuleInputs, Word};
 use crate::entity::{AnyApproval, Approval, ApprovalStatus};
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
@@ -45,6 +46,23 @@ pub(super) fn judge(
             ApprovalStatus::Approved => {}
         }
     }
+    let inputs = RuleInputs::Approvals {
+        needed: rule.min_approvals.max(1),
+        approved: {
+            yeses.sort_unstable();
+            yeses.iter().map(|(at, user)| Word { user: (*user).to_owned(), at: *at }).collect()
+        },
+        rejected: vetoes.keys().map(|user| (*user).to_owned()).collect(),
+    };
+    answer(rule, question, &vetoes, &yeses).on(inputs)
+}
+
+fn answer(
+    rule: &AnyApproval,
+    question: &Question<'_>,
+    vetoes: &BTreeMap<&str, Option<&str>>,
+    yeses: &[(Timestamp, &str)],
+) -> Ruling {
     if let Some((user, reason)) = vetoes.first_key_value() {
         let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
         return Ruling::deny(format!("{user} rejected it in {}{why}", question.environment));
@@ -66,8 +84,8 @@ fn expiry(rule: &AnyApproval, at: Timestamp) -> Option<Timestamp> {
     rule.expires_after_seconds.map(|seconds| after(at, TimeDelta::seconds(seconds.into())))
 }
 
-fn count(rule: &AnyApproval, question: &Question<'_>, mut yeses: Vec<(Timestamp, &str)>) -> Ruling {
-    yeses.sort_unstable();
+/// `yeses` are in the order of their instants.
+fn count(rule: &AnyApproval, question: &Question<'_>, yeses: &[(Timestamp, &str)]) -> Ruling {
     let wanted = usize::try_from(rule.min_approvals.max(1)).unwrap_or(usize::MAX);
     let people: Vec<&str> = yeses.iter().map(|(_, user)| *user).collect();
     let by = if people.is_empty() { String::new() } else { format!(" ({})", people.join(", ")) };

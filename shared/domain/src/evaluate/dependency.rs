@@ -1,17 +1,28 @@
 //! `deploymentDependency` and the dependencies of a version: something else must run on the same resource first.
 
 use super::ruling::Ruling;
+use crate::Timestamp;
 use crate::decision::{RuleInputs, Running};
 
-/// What runs on the resource, with what the expression says of each, or why it says nothing.
-pub(super) fn judge(expression: &str, what: &str, found: Vec<(Running, Option<String>)>) -> Ruling {
-    let error = found.iter().find_map(|(running, error)| Some((running.name.clone(), error.clone()?)));
-    let found: Vec<Running> = found.into_iter().map(|(running, _)| running).collect();
+/// What runs of one other deployment on the resource.
+pub(super) struct Found {
+    pub(super) running: Running,
+    /// Since when it runs.
+    pub(super) since: Option<Timestamp>,
+    /// Why the expression says nothing of it.
+    pub(super) error: Option<String>,
+}
+
+/// What runs on the resource, with what the expression says of each. One that will do is enough, since the first of them runs.
+pub(super) fn judge(expression: &str, what: &str, found: Vec<Found>) -> Ruling {
+    let error = found.iter().find_map(|it| Some((it.running.name.clone(), it.error.clone()?)));
+    let since = found.iter().filter(|it| it.running.matches).filter_map(|it| it.since).min();
+    let found: Vec<Running> = found.into_iter().map(|it| it.running).collect();
     let met = found.iter().find(|running| running.matches);
     let ruling = match (met, error) {
         (Some(met), _) => {
             let tag = met.tag.as_deref().unwrap_or("nothing");
-            Ruling::allow(format!("{} runs {tag} on this resource", met.name), None)
+            Ruling::allow(format!("{} runs {tag} on this resource", met.name), since)
         }
         (None, Some((name, error))) => {
             Ruling::deny(format!("`{expression}` cannot be evaluated for {name}: {error}"))
@@ -42,8 +53,9 @@ mod tests {
     #[test]
     fn one_that_matches_is_enough_and_an_error_of_all_is_a_no() {
         let (db, cache) = (running("db", Some("v1"), true), running("cache", None, false));
-        let check = |found, verdict, reason: &str| {
-            let ruling = judge("x", "needs x", found);
+        let check = |found: Vec<(Running, Option<String>)>, verdict, reason: &str| {
+            let found = found.into_iter().map(|(running, error)| Found { running, since: None, error });
+            let ruling = judge("x", "needs x", found.collect());
             assert_eq!((ruling.verdict, ruling.reason.as_str()), (verdict, reason));
         };
         let wait = Verdict::Wait { until: None };

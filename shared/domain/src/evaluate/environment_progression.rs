@@ -2,7 +2,7 @@
 
 use super::ruling::{Ruling, after, rfc};
 use crate::Timestamp;
-use crate::decision::Verdict;
+use crate::decision::{Progress, RuleInputs, Verdict};
 use crate::entity::EnvironmentProgression;
 use chrono::TimeDelta;
 
@@ -43,7 +43,40 @@ pub(super) fn judge(
         return Ruling::deny(format!("no other environment of the deployment matches `{selector}`"));
     }
     let rulings = dependencies.iter().map(|dependency| one(rule, version_since, dependency, now)).collect();
-    best(rulings)
+    let environments =
+        dependencies.iter().map(|dependency| progress(rule, version_since, dependency)).collect();
+    best(rulings).on(RuleInputs::Progression { environments })
+}
+
+/// How far one environment is.
+fn progress(
+    rule: &EnvironmentProgression,
+    version_since: Timestamp,
+    dependency: &Dependency<'_>,
+) -> Progress {
+    let Dependency { name, targets, successes, .. } = dependency;
+    let needed = needed(*targets, rule.minimum_success_percentage);
+    let met = met(successes, needed, version_since);
+    let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Progress {
+        environment: (*name).to_owned(),
+        targets: small(*targets),
+        succeeded: small(successes.len()),
+        needed: small(needed),
+        met_at: met.map(|(met, _)| met),
+        soaked_at: met.map(|(met, _)| soaked(rule, met)),
+        too_old_at: met.and_then(|(_, youngest)| too_old(rule, needed, youngest)),
+    }
+}
+
+fn soaked(rule: &EnvironmentProgression, met: Timestamp) -> Timestamp {
+    after(met, TimeDelta::minutes(rule.minimum_soak_time_minutes.into()))
+}
+
+/// When the youngest successes that meet the share are too old.
+fn too_old(rule: &EnvironmentProgression, needed: usize, youngest: Timestamp) -> Option<Timestamp> {
+    let hours = rule.maximum_age_hours.filter(|_| needed > 0)?;
+    Some(after(youngest, TimeDelta::hours(hours.into())))
 }
 
 fn one(
@@ -65,14 +98,11 @@ fn one(
         };
         return Ruling::wait(format!("{so_far}{nobody}"), None);
     };
-    let too_old_at = rule
-        .maximum_age_hours
-        .filter(|_| needed > 0)
-        .map(|hours| after(youngest, TimeDelta::hours(hours.into())));
+    let too_old_at = too_old(rule, needed, youngest);
     if let Some(at) = too_old_at.filter(|at| *at <= now) {
         return Ruling::deny(format!("{so_far}; too old since {}", rfc(at)));
     }
-    let soaked = after(met, TimeDelta::minutes(rule.minimum_soak_time_minutes.into()));
+    let soaked = soaked(rule, met);
     if now < soaked {
         return Ruling::wait(format!("{so_far}; it soaks until {}", rfc(soaked)), Some(soaked));
     }

@@ -65,6 +65,8 @@ pub enum FactChange {
     Reopened,
     /// A job is over.
     Ended,
+    /// A job that was over ended once more: of what lies between nothing was told.
+    EndedAgain,
 }
 
 impl Facts {
@@ -84,6 +86,7 @@ impl Facts {
         }
         let standing = standing_after(&event.fact);
         let change = match (before.map(|known| known.standing), standing) {
+            (Some(Standing::Over { .. }), Standing::Over { .. }) => FactChange::EndedAgain,
             (_, Standing::Over { .. }) => FactChange::Ended,
             (Some(Standing::Active { .. }), Standing::Active { .. }) => FactChange::Nothing,
             (None, Standing::Active { .. }) => FactChange::Started,
@@ -135,12 +138,14 @@ impl Facts {
     /// Whether the health of a rollout may be another one since the job turned: it ended badly, or it was, or runs again
     /// beside, one that did.
     pub fn changes_health(&self, job: &JobRef, change: FactChange) -> bool {
-        let is_bad = |job: &JobStanding| job.is_over() && !job.succeeded();
+        let ended_badly = |job: &JobStanding| job.is_over() && !job.succeeded();
+        let is_bad =
+            |job: &JobStanding| ended_badly(job) || self.verifications_of(job.job.id).any(ended_badly);
         let beside =
             || self.jobs_of(&job.target).filter(|other| other.job.version == job.version).any(is_bad);
         match change {
             FactChange::Nothing | FactChange::Started => false,
-            FactChange::Reopened => true,
+            FactChange::Reopened | FactChange::EndedAgain => true,
             FactChange::Ended => self.job(job.id).is_some_and(is_bad) || beside(),
         }
     }

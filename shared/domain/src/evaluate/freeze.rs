@@ -7,7 +7,7 @@ use crate::entity::{Freeze, Record};
 use crate::freeze::{from, is_on};
 use crate::id::FreezeId;
 
-/// `freezes` are those that concern the target. It waits for the last end of those that are on; a yes ends when the next begins.
+/// `freezes` are those that concern the target, also those that are over: a yes is one since the last of them ended. It waits for the last end of those that are on; a yes ends when the next begins.
 pub(super) fn judge(freezes: &[&Record<Freeze>], now: Timestamp) -> Ruling {
     let is_over = |freeze: &&&Record<Freeze>| freeze.spec.until.is_some_and(|until| until <= now);
     let ahead: Vec<&&Record<Freeze>> = freezes.iter().filter(|freeze| !is_over(freeze)).collect();
@@ -20,7 +20,10 @@ pub(super) fn judge(freezes: &[&Record<Freeze>], now: Timestamp) -> Ruling {
             freeze.spec.until.is_none_or(|until| from < until).then_some(from)
         };
         let next = ahead.iter().filter_map(begins).min();
-        return Ruling::allow("nothing is frozen here", None).ending(next);
+        let ended =
+            freezes.iter().filter(|freeze| freeze.spec.until.is_some_and(|until| from(freeze) < until));
+        let last_end = ended.filter_map(|freeze| freeze.spec.until.filter(|until| *until <= now)).max();
+        return Ruling::allow("nothing is frozen here", last_end).ending(next);
     };
     let Freeze { reason, owner, until, .. } = &last.spec;
     let end = until.map(|at| format!(" until {}", rfc(at))).unwrap_or_default();

@@ -61,7 +61,7 @@ impl<'a> DeploymentView<'a> {
             let words = self.ws.approvals(VersionId(version.meta.id), place.key.environment);
             let question = Question {
                 ruled_since: policy.meta.created_at,
-                version_since: version.meta.created_at,
+                version_since: version.known_since(),
                 created_by: version.meta.metadata.get(CREATED_BY).map(String::as_str),
                 environment: &place.environment.meta.name,
                 words: words.map(|word| &word.spec).collect(),
@@ -101,7 +101,7 @@ impl<'a> DeploymentView<'a> {
                 }
             }
             dependencies.sort_unstable_by_key(|dependency| dependency.name);
-            environment_progression::judge(rule, version.meta.created_at, &dependencies, self.now)
+            environment_progression::judge(rule, version.known_since(), &dependencies, self.now)
         })
     }
 
@@ -181,8 +181,14 @@ impl<'a> DeploymentView<'a> {
                 Ok(matches) => (matches, None),
                 Err(error) => (false, Some(error)),
             };
-            let (name, tag) = (deployment.meta.name.clone(), current.map(|current| current.tag));
-            Some((Running { deployment: other.deployment, name, tag, matches }, error))
+            let (name, since) = (deployment.meta.name.clone(), current.as_ref().map(|current| current.since));
+            let running = Running {
+                deployment: other.deployment,
+                name,
+                tag: current.map(|current| current.tag),
+                matches,
+            };
+            Some(dependency::Found { running, since, error })
         });
         dependency::judge(expression, what, found.collect())
     }
@@ -375,7 +381,8 @@ impl<'a> DeploymentView<'a> {
 
     /// Why it cannot be told which targets of the deployment are in the environment, if so.
     fn selects_badly(&self, environment: &Record<Environment>) -> Option<String> {
-        self.selection_problems.iter().find(|it| it.of == environment.meta.id).map(|it| it.why.clone())
+        let here = EnvironmentId(environment.meta.id);
+        self.selection_problems.iter().find(|it| it.environment == here).map(|it| it.why.clone())
     }
 
     /// From when on a job that ended as the rule wants counts for it.

@@ -83,7 +83,8 @@ pub(super) fn places(
     let mut places: Vec<RolloutPlace> = Vec::new();
     for place in given.chain(before) {
         let rule = |of: &RolloutPlace| (of.version, of.policy, of.rule_index);
-        let is_listed = shown.iter().any(|considered| considered.version == place.version)
+        let mut shown = shown.iter().flat_map(ConsideredVersion::places);
+        let is_listed = shown.any(|listed| rule(&listed) == rule(&place))
             || places.iter().any(|listed| rule(listed) == rule(&place));
         if !is_listed && places.len() < PLACES_MAX && is_known(place.version) {
             places.push(place);

@@ -199,6 +199,10 @@ fn ended_badly(
         }
         Standing::Over { .. } | Standing::Active { .. } => None,
     };
+    if !last.is_over() {
+        // Its end will tell; until then what is remembered must not be lost.
+        return remembered.map(|(_, badly)| badly);
+    }
     let (status, reason) = bad_end(last)?;
     let bad = of_release().filter(|job| bad_end(job).is_some());
     let (all, later) =

@@ -72,7 +72,11 @@ pub(super) fn review<'a>(
         let is_floor = matches!(floor, Floor::Version(floor) if *floor == id);
         let held = holds.of(id);
         let is_between = below_a_hold && !is_floor && !matches!(floor, Floor::None) && held.is_none();
+        let is_pinned = pin.is_some_and(|pin| pin.spec.version == id);
+        // What is pinned is asked however many newer ones there are.
+        let is_asked = review.considered.len() < ASKED_MAX || is_pinned;
         if version.spec.status == VersionStatus::Ready
+            && is_asked
             && !is_between
             && holds.restore.as_ref().is_none_or(|r| r.version != id)
         {
@@ -83,8 +87,7 @@ pub(super) fn review<'a>(
             }
         }
         below_a_hold |= held.is_some();
-        let is_pinned = pin.is_some_and(|pin| pin.spec.version == id);
-        if is_floor || is_pinned || review.considered.len() == ASKED_MAX {
+        if is_floor || is_pinned || (pin.is_none() && !is_asked) {
             break;
         }
     }
@@ -254,7 +257,7 @@ fn started_at(
         return None;
     }
     let met = rulings.iter().map(|named| named.ruling.satisfied_at);
-    let met = latest(met.chain([Some(version.meta.created_at)]))?;
+    let met = latest(met.chain([Some(version.known_since())]))?;
     let calendars = windows.iter().map(|(policy, rule)| {
         view.ws.compiled().calendar(rule, policy.meta.created_at).ok().map(|calendar| (*rule, calendar))
     });

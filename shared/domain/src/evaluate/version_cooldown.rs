@@ -42,7 +42,8 @@ pub(super) fn judge(
         let reason = format!("the target rests until {} after {}", rfc(rested_at), deploy.tag);
         Ruling::wait(reason, Some(rested_at))
     } else {
-        Ruling::allow(format!("the target has rested since {} after {}", rfc(rested_at), deploy.tag), None)
+        let reason = format!("the target has rested since {} after {}", rfc(rested_at), deploy.tag);
+        Ruling::allow(reason, Some(rested_at))
     };
     ruling.on(told(Some(deploy), Some(rested_at)))
 }

@@ -1,17 +1,23 @@
 //! `versionSelector`: only versions that match may go where the policy governs.
 
 use super::ruling::Ruling;
+use crate::decision::RuleInputs;
 use crate::entity::VersionSelector;
 
 /// `matches` is what the selector said of the version on the target.
 pub(super) fn judge(rule: &VersionSelector, matches: Result<bool, String>) -> Ruling {
-    match matches {
+    let said = matches.as_ref().ok().copied();
+    let ruling = match matches {
         Ok(true) => Ruling::allow(format!("the version matches `{}`", rule.selector), None),
         Ok(false) => Ruling::deny(match &rule.description {
             Some(description) => description.clone(),
             None => format!("the version does not match `{}`", rule.selector),
         }),
         Err(error) => Ruling::deny(format!("the selector `{}` cannot be evaluated: {error}", rule.selector)),
+    };
+    match said {
+        Some(matches) => ruling.on(RuleInputs::Selector { expression: rule.selector.clone(), matches }),
+        None => ruling,
     }
 }
 

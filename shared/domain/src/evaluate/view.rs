@@ -19,11 +19,15 @@ use crate::id::{DeploymentId, EnvironmentId, PolicyId, RedeployId, ReleaseId, Ve
 use crate::target::{TargetKey, release_id};
 use crate::token::Slug;
 use crate::variables::Resolver;
+use chrono::TimeDelta;
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use uuid::Uuid;
+
+/// So long after its end a freeze still says since when a rollout may go.
+const FREEZES_REMEMBERED: TimeDelta = TimeDelta::days(30);
 
 /// A deployment at one instant.
 pub struct DeploymentView<'a> {
@@ -79,6 +83,7 @@ impl<'a> DeploymentView<'a> {
         for target in ws.targets_of(deployment) {
             targets.entry(target.environment).or_default().insert(target);
         }
+        let lately = now.checked_sub_signed(FREEZES_REMEMBERED).unwrap_or(Timestamp::MIN_UTC);
         let mut policies: Vec<_> = ws.policies().filter(|policy| policy.spec.enabled).collect();
         policies.sort_by_cached_key(|policy| rank_of(policy));
         Self {
@@ -102,7 +107,7 @@ impl<'a> DeploymentView<'a> {
             has_redeploys: ws.redeploys().next().is_some(),
             freezes: ws
                 .freezes()
-                .filter(|freeze| freeze.spec.until.is_none_or(|until| now < until))
+                .filter(|freeze| freeze.spec.until.is_none_or(|until| lately < until))
                 .collect(),
         }
     }
@@ -143,8 +148,7 @@ impl<'a> DeploymentView<'a> {
 
     /// Why it cannot be told what is selected where the target is (or was), if so.
     pub(super) fn selection_problem(&self, key: &TargetKey) -> Option<String> {
-        let here = [key.deployment.0, key.environment.0];
-        let problem = self.selection_problems.iter().find(|problem| here.contains(&problem.of));
+        let problem = self.selection_problems.iter().find(|problem| problem.environment == key.environment);
         problem.map(|problem| problem.why.clone())
     }
 

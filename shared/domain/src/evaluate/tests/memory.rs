@@ -53,6 +53,7 @@ fn the_row_of_failures_outlives_the_facts() {
          forget
          +10s
          look staging-0 = deploying want v1 run - request v1#3
+         look staging-0 = deploying want v1 run -
          end staging-0 failure
          look staging-0 = failed want v1 run -
          forget
@@ -166,4 +167,57 @@ fn what_is_not_shown_still_keeps_its_place_and_wakes() {
     assert_eq!(shown.considered.len(), 10);
     assert!(first.is_some() && shown.rollout_places().any(|place| Some(place) == first));
     assert!(world.decisions["production-0"].waits_for.contains("environmentProgression"));
+}
+
+#[test]
+fn where_it_cannot_be_told_what_the_deployment_selects_in_staging_production_is_denied() {
+    let world = check(
+        "choosy
+         env staging 1
+         env production 1
+         policy after on production: after staging
+         version v1
+         look production-0 = blocked want - run -",
+    );
+    let why = summary(&world.decisions, "production-0");
+    assert!(why.contains("which targets staging has cannot be told"), "{why}");
+}
+
+#[test]
+fn a_rollout_begins_when_the_freeze_before_it_ends() {
+    check(
+        "env staging 2
+         policy slow on staging: rollout 60s
+         freeze staging for 10m
+         version v1
+         look staging-1 = waiting want - run - next +599s
+         +599s
+         look staging-1 = deploying want v1 run - request v1#1
+         look staging-0 = waiting want - run - next +60s",
+    );
+}
+
+#[test]
+fn a_rollout_begins_when_what_it_depends_on_runs() {
+    check(
+        "env staging 2
+         policy slow on staging: rollout 60s ; needs deployment.slug == 'db'
+         version v1
+         look staging-1 = waiting want - run -
+         +1h
+         db v7 on staging-1
+         db v7 on staging-0
+         look staging-1 = deploying want v1 run - request v1#1
+         look staging-0 = waiting want - run - next +60s",
+    );
+}
+
+#[test]
+fn what_is_pinned_is_asked_however_many_newer_versions_there_are() {
+    let mut world = check("env staging 1\nversion v0");
+    for n in 1..205 {
+        world.step(&format!("version v{n}"));
+    }
+    world.step("pin v0 in staging");
+    assert_eq!(world.step("look staging-0").as_deref(), Some("deploying want v0 run - request v0#1"));
 }

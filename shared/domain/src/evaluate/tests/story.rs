@@ -13,6 +13,7 @@
 //! measured staging-0 passed | failed | inconclusive   the verification of what runs there ends
 //! db v1 on staging-0 [failure]           another deployment's version is deployed on that resource
 //! at 2026-03-28T10:00:00Z                sets the clock
+//! choosy                                 whether the deployment selects what is in staging cannot be told
 //! supersede                              a newer version cancels the job in progress
 //! version v1 [status]                    a version, or its new status
 //! yes ann v1 production | no ann v1 …    a person's word
@@ -136,6 +137,10 @@ impl World {
             ["db", tag, "on", resource, "failure"] => self.elsewhere(tag, resource, TerminalStatus::Failure),
             ["at", time] => self.now = time.parse().unwrap(),
             ["supersede"] => self.deployment(OnNewVersion::Supersede),
+            ["choosy"] => {
+                let selector = "environment.name == 'production' || resource.nothing.here == 1";
+                self.deployment_with(OnNewVersion::Wait, Some(selector));
+            }
             ["version", tag] => self.version(tag, VersionStatus::Ready),
             ["version", tag, status] => {
                 self.version(tag, serde_json::from_value((*status).into()).unwrap());
@@ -243,11 +248,15 @@ impl World {
     }
 
     fn deployment(&mut self, on_new_version: OnNewVersion) {
+        self.deployment_with(on_new_version, None);
+    }
+
+    fn deployment_with(&mut self, on_new_version: OnNewVersion, selector: Option<&str>) {
         let spec = Deployment {
             slug: "web".parse().unwrap(),
             systems: vec![SystemId::of(&workspace(), "shop")],
             description: None,
-            resource_selector: None,
+            resource_selector: selector.map(str::to_owned),
             job_agent_selector: None,
             job_agents: Vec::new(),
             job_agent_config: Map::new(),
@@ -312,6 +321,7 @@ impl World {
             config: Map::new(),
             job_agent_config: Map::new(),
             dependencies: Default::default(),
+            known_since: None,
         };
         // Two versions of one instant are ordered by their ids, which no reader of a story knows.
         self.now += TimeDelta::seconds(1);

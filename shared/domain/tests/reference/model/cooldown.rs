@@ -27,7 +27,11 @@ pub(crate) fn judge(
         Some((job, _)) if same(job.job.version) => Says::YES,
         Some((_, end)) => {
             let rested = end.at + TimeDelta::seconds(i64::from(rule.interval_seconds));
-            if scene.now < rested { Says::Wait(Some(rested)) } else { Says::YES }
+            if scene.now < rested {
+                Says::Wait(Some(rested))
+            } else {
+                Says::Allow { since: Some(rested), until: None }
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use domain::target::TargetKey;
 pub(crate) fn judge(scene: &Scene<'_>, target: &TargetKey) -> Says {
     let mut on = Vec::new();
     let mut next = None;
+    let mut ended = None;
     for freeze in scene.freezes() {
         match place(scene, &freeze.spec.selector, target) {
             Err(_) => return Says::Deny,
@@ -16,6 +17,11 @@ pub(crate) fn judge(scene: &Scene<'_>, target: &TargetKey) -> Says {
         }
         let from = freeze.spec.from.unwrap_or(freeze.meta.created_at);
         if freeze.spec.until.is_some_and(|until| until <= scene.now || until <= from) {
+            // "the end of the last freeze that was on, of the last thirty days"
+            let end = freeze.spec.until.filter(|until| {
+                from < *until && *until <= scene.now && *until > scene.now - chrono::TimeDelta::days(30)
+            });
+            ended = ended.max(end);
             continue;
         }
         if from <= scene.now {
@@ -25,7 +31,7 @@ pub(crate) fn judge(scene: &Scene<'_>, target: &TargetKey) -> Says {
         }
     }
     if on.is_empty() {
-        return Says::Allow { since: None, until: next };
+        return Says::Allow { since: ended, until: next };
     }
     Says::Wait(on.iter().copied().collect::<Option<Vec<_>>>().and_then(|ends| ends.into_iter().max()))
 }

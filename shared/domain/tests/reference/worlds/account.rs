@@ -403,6 +403,7 @@ impl World {
             config: Map::new(),
             job_agent_config: Map::new(),
             dependencies,
+            known_since: None,
         };
         self.put_version(spec);
         let more = if depends { " that depends on the other's not being v1" } else { "" };
