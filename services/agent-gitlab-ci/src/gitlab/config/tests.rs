@@ -104,7 +104,7 @@ fn what_does_not_fit_is_named() {
         (json!({ "tokenSecret": "" }), "`tokenSecret` is missing"),
         (json!({ "baseUrl": "ftp://x" }), "`baseUrl` must begin"),
         (json!({ "baseUrl": "https://user@x" }), "`baseUrl`"),
-        (json!({ "baseUrl": "http://gitlab.example" }), "https only"),
+        (json!({ "baseUrl": "http://gitlab.example" }), "must begin with https://"),
         (json!({ "inputs": [1] }), "`inputs` must be a map"),
         (json!({ "variables": "a=b" }), "`variables` must be a map"),
         (json!({ "jobIdInput": {} }), "`jobIdInput` must be a text"),
