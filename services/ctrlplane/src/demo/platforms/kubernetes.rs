@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use cluster::{Access, AllowedHosts, Cluster, Clusters};
 use fake_kubernetes::{Ending, FakeKubernetes, Script, User};
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -127,7 +128,7 @@ async fn sign_in(config: &Value, kubeconfig: String) -> anyhow::Result<Cluster> 
     let config = config.as_object().context("the config is a map")?;
     let access = Access::parse(config, &AllowedHosts::default())?;
     let clusters = Clusters::new(cluster::Options {
-        secrets: Arc::new(move |_| Ok(kubeconfig.clone().into())),
+        secrets: Arc::new(move |_: &str| Ok(SecretString::from(kubeconfig.clone()))),
         kubeconfig: None,
         in_cluster_server: cluster::Options::IN_CLUSTER_SERVER.to_owned(),
         service_account_dir: cluster::Options::SERVICE_ACCOUNT_DIR.into(),
