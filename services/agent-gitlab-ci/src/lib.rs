@@ -31,7 +31,7 @@ impl Service for AgentGitlabCi {
     type Settings = Settings;
 
     fn defaults() -> CommonSettings {
-        CommonSettings::listening_on(8087)
+        CommonSettings::listening_on(8090)
     }
 
     async fn run(boot: Boot<Settings>) -> anyhow::Result<()> {

@@ -21,7 +21,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run everything on this machine: NATS, Redis and all services
     Dev(DevArgs),
-    /// Run everything with a pretended GitHub, and watch a story: deploy, approve, fail, cancel
+    /// Run everything with a pretended GitHub, GitLab, Kubernetes and Argo, and watch a story: deploy, approve, fail, cancel
     Demo(DemoArgs),
     /// Measure against the bare bus: latency from webhook to platform call, and jobs per second
     Bench(BenchArgs),
@@ -131,10 +131,37 @@ pub(crate) struct DemoArgs {
     /// Keep the data in this directory [default: a temporary one]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Let the pretended platforms misbehave by this seed: webhooks lost, repeated, late; calls that fail
+    #[arg(long, value_name = "SEED")]
+    pub(crate) chaos: Option<u64>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
     #[command(flatten)]
     pub(crate) servers: ServerArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+}
+
+/// The cluster that runs the demo's Kubernetes Jobs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ClusterArgs {
+    /// Run the Kubernetes Jobs on a real cluster, by this kubeconfig [default: a pretended one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long = "kube-context", value_name = "NAME", requires = "kubeconfig")]
+    pub(crate) context: Option<String>,
+    /// Namespace of the cluster
+    #[arg(long = "kube-namespace", value_name = "NAME", default_value = "default", requires = "kubeconfig")]
+    pub(crate) namespace: String,
+    /// Image with a shell, which the Jobs run
+    #[arg(
+        long = "kube-image",
+        value_name = "IMAGE",
+        default_value = "busybox:stable",
+        requires = "kubeconfig"
+    )]
+    pub(crate) image: String,
 }
 
 #[derive(Debug, Args)]
@@ -188,5 +215,20 @@ mod tests {
         let cli = Cli::try_parse_from(["ctrlplane", "demo", "--once", "--json"]).expect("parsed");
         let Command::Demo(args) = cli.command else { panic!("{cli:?}") };
         assert!(args.once && args.json && args.data.is_none());
+        assert!(args.chaos.is_none() && args.cluster.kubeconfig.is_none());
+    }
+
+    #[test]
+    fn a_cluster_of_the_demo_is_named_by_its_kubeconfig() {
+        let demo = |more: &[&str]| {
+            let Command::Demo(args) = Cli::try_parse_from(["ctrlplane", "demo"].iter().chain(more))?.command
+            else {
+                panic!("another command")
+            };
+            Ok::<ClusterArgs, clap::Error>(args.cluster)
+        };
+        let given = demo(&["--kubeconfig", "k", "--kube-context", "eu"]).expect("parsed");
+        assert_eq!((given.context.as_deref(), given.namespace.as_str()), (Some("eu"), "default"));
+        demo(&["--kube-context", "eu"]).expect_err("a context of no kubeconfig");
     }
 }

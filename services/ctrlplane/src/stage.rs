@@ -3,7 +3,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use fake_argo::FakeArgo;
 use fake_github::FakeGithub;
+use fake_gitlab::FakeGitlab;
+use fake_kubernetes::FakeKubernetes;
 use servers::{Nats, Redis};
 
 /// A shared handle; what it holds is also gone when the last handle is.
@@ -18,6 +21,12 @@ pub(crate) enum Prop {
     Redis(Box<Redis>),
     /// The platform of demo and bench.
     Github(FakeGithub),
+    /// Another platform of the demo.
+    Gitlab(FakeGitlab),
+    /// Another.
+    Argo(FakeArgo),
+    /// Another.
+    Kubernetes(Arc<FakeKubernetes>),
     /// A file whose lock says that the data directory is in use.
     Lock(std::fs::File),
     /// A directory that goes with the command.
@@ -39,6 +48,18 @@ impl Stage {
                 Prop::Redis(mut redis) => redis.stop().await,
                 Prop::Github(fake) => {
                     fake.shutdown().await;
+                    Ok(())
+                }
+                Prop::Gitlab(fake) => {
+                    fake.shutdown().await;
+                    Ok(())
+                }
+                Prop::Argo(fake) => {
+                    fake.shutdown().await;
+                    Ok(())
+                }
+                Prop::Kubernetes(fake) => {
+                    drop(fake);
                     Ok(())
                 }
                 Prop::Lock(file) => {

@@ -44,6 +44,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) github: fake_github::Options,
     /// Which events of runs the platform tells of.
     pub(crate) run_events: &'a [&'a str],
+    /// Settings of the services, as variables.
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 impl World {
@@ -62,7 +64,12 @@ impl World {
                 path
             }
         };
-        let options = dev::Options { data: &data, servers: plan.servers, ports: plan.ports };
+        let options = dev::Options {
+            data: &data,
+            servers: plan.servers,
+            ports: plan.ports,
+            environment: plan.environment,
+        };
         let dev = dev::start(&options, supervisor, stage).await?;
         let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
         dev.data.write_secret(WEBHOOK_SECRET, &secret)?;

@@ -1,5 +1,6 @@
 //! docs/settings.md says what the code says: rewritten when it is stale, and then this fails, so that somebody looks.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
@@ -37,6 +38,30 @@ fn the_settings_page_is_what_the_services_say() {
         std::fs::write(&path, &page).expect("docs/settings.md can be written");
         panic!("docs/settings.md was stale and is rewritten: look at it and commit it");
     }
+}
+
+/// On one machine each service has a port of its own.
+#[test]
+fn no_two_services_listen_on_one_port() {
+    let usual = [
+        usual::<trigger_ingester::TriggerIngester>(),
+        usual::<policy_evaluator::PolicyEvaluator>(),
+        usual::<dispatcher::Dispatcher>(),
+        usual::<agent_argo_workflows::AgentArgoWorkflows>(),
+        usual::<agent_github_actions::AgentGithubActions>(),
+        usual::<agent_http_pull::AgentHttpPull>(),
+        usual::<agent_gitlab_ci::AgentGitlabCi>(),
+        usual::<agent_kubernetes_jobs::AgentKubernetesJobs>(),
+        usual::<agent_verification::AgentVerification>(),
+        usual::<status_syncer::StatusSyncer>(),
+        usual::<api::Api>(),
+    ];
+    let ports: BTreeSet<u16> = usual.iter().map(|(_, port)| *port).collect();
+    assert_eq!(ports.len(), usual.len(), "{usual:?}");
+}
+
+fn usual<S: Service>() -> (&'static str, u16) {
+    (S::NAME, S::defaults().http.bind.map_or(0, |address| address.port()))
 }
 
 /// A service's own settings, and its listener.

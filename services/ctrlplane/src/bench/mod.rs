@@ -106,6 +106,7 @@ async fn build(args: &BenchArgs, supervisor: &Supervisor, stage: &Stage) -> anyh
         ports: Ports::Free,
         github,
         run_events: &["workflow_run"],
+        environment: Vec::new(),
     };
     World::build(plan, supervisor, stage).await
 }

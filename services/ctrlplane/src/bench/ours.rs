@@ -117,7 +117,9 @@ impl<'a> Ours<'a> {
             jobs_expected: expected,
             successful: statuses.iter().filter(|status| **status == JobStatus::Successful).count(),
             external_runs: runs.len(),
-            duplicates: duplicates(&runs),
+            duplicates: duplicates(
+                runs.iter().map(|run| run.inputs.get("job_id").map_or("", String::as_str)),
+            ),
         })
     }
 

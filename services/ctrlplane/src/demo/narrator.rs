@@ -7,6 +7,8 @@ use std::sync::Arc;
 use domain::Timestamp;
 use domain::job::{JobStatus, JobView};
 
+use super::platforms::Platform;
+
 /// Where the story goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Voice {
@@ -67,7 +69,7 @@ impl Narrator {
             (true, _) => "cancelling".to_owned(),
             (false, status) => status.to_string(),
         };
-        let mut text = format!("{:<11} {place:<28} {} {word}", "job", job.version);
+        let mut text = format!("{:<11} {place:<26} {:<15} {} {word}", "job", platform_of(job), job.version);
         if let Some(message) = job.message.as_deref().filter(|_| says_more(job.status)) {
             text.push_str(&format!(" ({message})"));
         }
@@ -99,6 +101,12 @@ impl Narrator {
             self.names.get(&job.target.resource).cloned().unwrap_or_else(|| job.target.resource.to_string());
         format!("{}/{resource}", job.environment)
     }
+}
+
+/// Who runs the job, as soon as that is known.
+fn platform_of(job: &JobView) -> &'static str {
+    let slug = job.platform.as_ref().map(|platform| platform.as_str());
+    Platform::ALL.into_iter().find(|platform| Some(platform.slug()) == slug).map_or("", Platform::name)
 }
 
 fn clock(now: Timestamp) -> String {

@@ -1,6 +1,7 @@
-//! The story: a push that goes all the way, one that fails, one that is cancelled. Each step waits for what the API
-//! shows, for a bounded time, and names what it waited for when that does not come.
+//! The story, on four platforms at once: a push that goes all the way, one that fails on GitLab, one that hangs on GitHub and is
+//! cancelled. Each step waits for what the API shows, for a bounded time, and names what it waited for when that does not come.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
@@ -12,35 +13,41 @@ use domain::token::Slug;
 use fake_github::{Conclusion, Ending, Plan, Script, When};
 
 use super::narrator::Narrator;
+use super::platforms::{Platform, Platforms, QUEUED, RUNS};
 use super::reasons::{Explanation, explanation};
-use super::summary::Push;
+use super::summary::{ByStatus, OnPlatform, Push, Summary, summarise};
 use crate::client::{JobWatch, Jobs};
 use crate::world::World;
 
-/// How long one step may take.
-const STEP_WITHIN: Duration = Duration::from_secs(60);
 /// How often an explanation is asked for while waiting for it to say something else.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 pub(crate) const REPO: &str = "acme/shop";
 pub(crate) const WORKFLOW: &str = "deploy.yml";
 const DEPLOYMENT: &str = "web";
-const STAGING: (&str, [&str; 2]) = ("staging", ["staging-eu-1", "staging-us-1"]);
-const PRODUCTION: (&str, [&str; 2]) = ("production", ["production-eu-1", "production-us-1"]);
+const STAGING: &str = "staging";
+const PRODUCTION: &str = "production";
 
 /// All resources the catalog of the story has.
-pub(crate) fn resources() -> impl Iterator<Item = &'static str> {
-    STAGING.1.into_iter().chain(PRODUCTION.1)
+pub(crate) fn resources() -> impl Iterator<Item = String> {
+    let of = |environment| Platform::ALL.into_iter().map(move |platform| resource(environment, platform));
+    of(STAGING).chain(of(PRODUCTION))
 }
 
-/// How runs go: long enough to watch.
+/// The part of an environment that a platform deploys to.
+fn resource(environment: &str, platform: Platform) -> String {
+    format!("{environment}-{}", platform.region())
+}
+
+/// How runs on GitHub go.
 pub(crate) fn script() -> Script {
-    Script::success().taking(Duration::from_millis(300), Duration::from_millis(900))
+    Script::success().taking(QUEUED, RUNS)
 }
 
 /// Who plays.
 pub(crate) struct Story<'a> {
     pub(crate) world: &'a World,
+    pub(crate) platforms: &'a Platforms,
     pub(crate) jobs: JobWatch,
     pub(crate) narrator: Narrator,
     /// What was pushed so far.
@@ -56,60 +63,56 @@ impl Story<'_> {
         self.goes_all_the_way().await?;
         self.fails_on_staging().await?;
         self.is_cancelled().await?;
-        self.counts_are_right()
+        self.counts_are_right().await
     }
 
     async fn goes_all_the_way(&mut self) -> anyhow::Result<()> {
-        self.narrator.act("1. A push goes to staging and, once approved, to production");
+        self.narrator.act("1. A push goes to staging on four platforms and, once approved, to production");
         let tag = self.push("Add a basket", script()).await?;
-        let staged = self.reach(&tag, STAGING, JobStatus::Successful).await?;
+        let staged = self.reach_all(&tag, STAGING).await?;
         let waiting = self.blocked_by(&tag, &["anyApproval"], staged).await?;
-        let [somewhere, _] = PRODUCTION.1;
+        let somewhere = resource(PRODUCTION, Platform::Github);
         self.narrator
-            .note(&format!("production waits: ctrlplane explain {DEPLOYMENT} {} {somewhere}", PRODUCTION.0));
+            .note(&format!("production waits: ctrlplane explain {DEPLOYMENT} {PRODUCTION} {somewhere}"));
         self.narrator.why(&waiting.lines());
         let version = VersionId::of(self.deployment(), &tag);
         self.narrator.deed("a person", &format!("approves {tag} for production"));
-        let production = EnvironmentId::of(self.workspace(), PRODUCTION.0);
+        let production = EnvironmentId::of(self.workspace(), PRODUCTION);
         self.world.client.approve(version, production, "looks good on staging").await?;
-        self.reach(&tag, PRODUCTION, JobStatus::Successful).await?;
+        self.reach_all(&tag, PRODUCTION).await?;
         self.narrator.note(&format!("{tag} runs everywhere"));
         Ok(())
     }
 
     async fn fails_on_staging(&mut self) -> anyhow::Result<()> {
-        self.narrator.act("2. A push that fails on one part of staging goes no further");
-        let [well, badly] = STAGING.1;
-        let fails =
-            Plan::ends(Conclusion::Failure).taking(Duration::from_millis(300), Duration::from_millis(700));
-        let tag =
-            self.push("Remove the basket", script().when(When::input("resource", badly), fails)).await?;
-        let good = self.see_become(&tag, (STAGING.0, well), JobStatus::Successful).await?;
-        let bad = self.see_become(&tag, (STAGING.0, badly), JobStatus::Failure).await?;
+        self.narrator.act("2. A push that fails on one part of staging, by GitLab, goes no further");
+        self.platforms.pipelines_end("failed")?;
+        let tag = self.push("Remove the basket", script()).await?;
+        let bad = self.see_become(&tag, (STAGING, Platform::Gitlab), JobStatus::Failure).await?;
+        let good =
+            self.reach(&tag, STAGING, &[Platform::Github, Platform::Kubernetes, Platform::Argo]).await?;
+        self.platforms.pipelines_end("success")?;
         let rules = ["environmentProgression", "anyApproval"];
-        let denied = self.blocked_by(&tag, &rules, good.updated_at.max(bad.updated_at)).await?;
+        let denied = self.blocked_by(&tag, &rules, good.max(bad.updated_at)).await?;
         self.narrator.note("production keeps what it has. Why:");
         self.narrator.why(&denied.lines());
-        let went_on = self
-            .jobs
-            .now()
-            .values()
-            .any(|job| job.version == tag && job.environment.as_str() == PRODUCTION.0);
+        let went_on =
+            self.jobs.now().values().any(|job| job.version == tag && job.environment.as_str() == PRODUCTION);
         ensure!(!went_on, "{tag} failed on staging and went to production all the same");
         Ok(())
     }
 
     async fn is_cancelled(&mut self) -> anyhow::Result<()> {
-        self.narrator.act("3. A push whose run hangs is cancelled");
-        let [well, hangs] = STAGING.1;
-        let held = Plan::new(Ending::Hold).taking(Duration::from_millis(300), Duration::ZERO);
-        let tag =
-            self.push("Rewrite the basket", script().when(When::input("resource", hangs), held)).await?;
-        self.see_become(&tag, (STAGING.0, well), JobStatus::Successful).await?;
-        let job = self.see_become(&tag, (STAGING.0, hangs), JobStatus::InProgress).await?;
-        self.narrator.deed("a person", &format!("cancels the job of {tag} on {hangs}"));
+        self.narrator.act("3. A push whose run on GitHub hangs is cancelled");
+        let hangs = (STAGING, Platform::Github);
+        let held = Plan::new(Ending::Hold).taking(QUEUED, Duration::ZERO);
+        let on = resource(STAGING, Platform::Github);
+        let tag = self.push("Rewrite the basket", script().when(When::input("resource", &on), held)).await?;
+        self.reach(&tag, STAGING, &[Platform::Gitlab, Platform::Kubernetes, Platform::Argo]).await?;
+        let job = self.see_become(&tag, hangs, JobStatus::InProgress).await?;
+        self.narrator.deed("a person", &format!("cancels the job of {tag} on {on}"));
         self.world.client.cancel(job.id).await?;
-        let job = self.see_become(&tag, (STAGING.0, hangs), JobStatus::Cancelled).await?;
+        let job = self.see_become(&tag, hangs, JobStatus::Cancelled).await?;
         let run = job.external.as_ref().and_then(|external| external.id.parse().ok());
         match run.and_then(|run| self.world.github.run(run)) {
             Some(run) if run.conclusion == Some(Conclusion::Cancelled) => Ok(()),
@@ -122,14 +125,13 @@ impl Story<'_> {
         }
     }
 
-    fn counts_are_right(&self) -> anyhow::Result<()> {
-        let summary = self.summary(true);
-        let expected = [("cancelled", 1), ("failure", 1), ("successful", 6)];
-        ensure!(summary.jobs == expected.into(), "jobs should be {expected:?} and are {:?}", summary.jobs);
+    async fn counts_are_right(&self) -> anyhow::Result<()> {
+        let summary = self.summary(true).await?;
+        let expected = platforms_expected();
         ensure!(
-            summary.external_runs == 8,
-            "8 runs should be on GitHub, there are {}",
-            summary.external_runs
+            summary.platforms == expected,
+            "the platforms should have {expected:?} and have {:?}",
+            summary.platforms
         );
         ensure!(summary.duplicates == 0, "{} jobs have more than one run", summary.duplicates);
         ensure!(summary.lost == 0, "{} pushes or jobs were lost", summary.lost);
@@ -137,8 +139,12 @@ impl Story<'_> {
     }
 
     /// The story so far in numbers.
-    pub(crate) fn summary(&self, ok: bool) -> super::summary::Summary {
-        super::summary::summarise(ok, &self.pushes, self.jobs.now().values(), &self.world.github.runs())
+    ///
+    /// # Errors
+    /// When a platform cannot be asked for its runs.
+    pub(crate) async fn summary(&self, ok: bool) -> anyhow::Result<Summary> {
+        let runs = self.platforms.runs().await?;
+        Ok(summarise(ok, &self.pushes, self.jobs.now().values(), &runs))
     }
 
     /// Somebody pushes a commit whose runs go by this script; the version's tag.
@@ -156,45 +162,46 @@ impl Story<'_> {
         Ok(tag)
     }
 
-    /// Waits until the version's jobs on all resources of an environment have that status; since when all have it.
-    async fn reach(
-        &self,
-        tag: &str,
-        (environment, [one, other]): (&str, [&str; 2]),
-        status: JobStatus,
-    ) -> anyhow::Result<Timestamp> {
-        let one = self.see_become(tag, (environment, one), status).await?;
-        let other = self.see_become(tag, (environment, other), status).await?;
-        Ok(one.updated_at.max(other.updated_at))
+    /// Waits until the version's jobs in an environment are successful on every platform; since when all are.
+    async fn reach_all(&self, tag: &str, environment: &str) -> anyhow::Result<Timestamp> {
+        self.reach(tag, environment, &Platform::ALL).await
+    }
+
+    /// The same for some platforms.
+    async fn reach(&self, tag: &str, environment: &str, on: &[Platform]) -> anyhow::Result<Timestamp> {
+        let mut since = Timestamp::MIN_UTC;
+        for platform in on {
+            let job = self.see_become(tag, (environment, *platform), JobStatus::Successful).await?;
+            since = since.max(job.updated_at);
+        }
+        Ok(since)
     }
 
     /// Waits until the version's job on a target has that status. A job that ends otherwise ends the wait.
     async fn see_become(
         &self,
         tag: &str,
-        (environment, resource): (&str, &str),
+        (environment, platform): (&str, Platform),
         status: JobStatus,
     ) -> anyhow::Result<JobView> {
-        let target = self.target(environment, resource);
+        let target = self.target(environment, platform);
+        let place = format!("{environment}/{}", resource(environment, platform));
         let settled = |jobs: &Jobs| {
             let mut mine = jobs.values().filter(|job| job.version == tag && job.target == target);
             mine.find(|job| job.status == status || job.status.is_terminal()).cloned()
         };
-        let what = format!("the job of {tag} on {environment}/{resource} to be {status}");
-        let job = self.jobs.until(&what, STEP_WITHIN, settled).await?;
+        let what = format!("the job of {tag} on {place} to be {status}");
+        let job = self.jobs.until(&what, self.platforms.patience(), settled).await?;
         if job.status != status {
             let message = job.message.as_deref().unwrap_or("without a message");
-            bail!(
-                "the job of {tag} on {environment}/{resource} should be {status} and is {} ({message})",
-                job.status
-            );
+            bail!("the job of {tag} on {place} should be {status} and is {} ({message})", job.status);
         }
         Ok(job)
     }
 
     /// Waits until the API explains, by a decision not older than `since`, that these rules hold the version back from production.
     async fn blocked_by(&self, tag: &str, rules: &[&str], since: Timestamp) -> anyhow::Result<Explanation> {
-        let target = self.target(PRODUCTION.0, PRODUCTION.1[0]);
+        let target = self.target(PRODUCTION, Platform::Github);
         let asked = async {
             let mut again = tokio::time::interval(ASK_AGAIN);
             loop {
@@ -208,17 +215,17 @@ impl Story<'_> {
             }
         };
         let what = format!("production to be held back from {tag} by {}", rules.join(" and "));
-        match tokio::time::timeout(STEP_WITHIN, asked).await {
+        match tokio::time::timeout(self.platforms.patience(), asked).await {
             Ok(found) => found,
-            Err(_elapsed) => Err(self.jobs.stuck(&what, STEP_WITHIN).into()),
+            Err(_elapsed) => Err(self.jobs.stuck(&what, self.platforms.patience()).into()),
         }
     }
 
-    fn target(&self, environment: &str, resource: &str) -> TargetKey {
+    fn target(&self, environment: &str, platform: Platform) -> TargetKey {
         TargetKey {
             deployment: self.deployment(),
             environment: EnvironmentId::of(self.workspace(), environment),
-            resource: ResourceId::of(self.workspace(), resource),
+            resource: ResourceId::of(self.workspace(), &resource(environment, platform)),
         }
     }
 
@@ -229,4 +236,17 @@ impl Story<'_> {
     fn workspace(&self) -> &Slug {
         self.world.client.workspace()
     }
+}
+
+/// What a story that went as it should leaves behind: four jobs on each platform, each with one run.
+fn platforms_expected() -> BTreeMap<String, OnPlatform> {
+    let part = |platform| {
+        let jobs: &[(&'static str, usize)] = match platform {
+            Platform::Github => &[("cancelled", 1), ("successful", 3)],
+            Platform::Gitlab => &[("failure", 1), ("successful", 3)],
+            Platform::Kubernetes | Platform::Argo => &[("successful", 4)],
+        };
+        OnPlatform { jobs: ByStatus::from_iter(jobs.iter().copied()), runs: 4 }
+    };
+    Platform::ALL.into_iter().map(|platform| (platform.slug().to_owned(), part(platform))).collect()
 }

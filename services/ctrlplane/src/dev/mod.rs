@@ -34,6 +34,8 @@ pub(crate) struct Options<'a> {
     pub(crate) servers: &'a ServerArgs,
     /// Where to listen.
     pub(crate) ports: Ports,
+    /// Settings of the services, as variables; they come before those of the process.
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 /// Which ports a whole system takes.
@@ -65,7 +67,7 @@ pub(crate) struct Dev {
 /// Runs until somebody ends it.
 pub(crate) async fn run(args: &DevArgs, supervisor: Supervisor, stage: Stage) -> anyhow::Result<()> {
     let ports = Ports::Usual { api: args.port, webhooks: args.webhook_port };
-    let options = Options { data: &args.data, servers: &args.servers, ports };
+    let options = Options { data: &args.data, servers: &args.servers, ports, environment: Vec::new() };
     let dev = start(&options, &supervisor, &stage).await?;
     println!("{}", dev.describe(Kept::OverRestarts));
     supervisor.draining().await;
@@ -91,6 +93,9 @@ pub(crate) async fn start(
         let chosen = ports::choose("pullers", Wanted::of(None, PULL_PORT), &taken)?;
         (pull_port, notes) = (chosen.port, joined(notes, chosen.note));
     }
+    let mut environment = service::Sources::of_process(None)?.environment;
+    environment.retain(|(name, _)| !options.environment.iter().any(|(ours, _)| ours == name));
+    environment.extend(options.environment.iter().cloned());
     let wiring = Wiring {
         nats_url: servers.nats_url.clone(),
         redis_url: servers.redis_url.clone(),
@@ -99,7 +104,7 @@ pub(crate) async fn start(
         api_port,
         webhook_port,
         pull_port,
-        environment: service::Sources::of_process(None)?.environment,
+        environment,
     };
     let running = start_all(supervisor, &wiring).await?;
     data.write_context(&running, &servers)?;
