@@ -288,6 +288,7 @@ fn settings_of(service: &str) -> Vec<(String, String)> {
         "agent-github-actions" | "agent-gitlab-ci" => {
             &[("CTRLPLANE_SEARCH_LAG_SECONDS", "1"), ("CTRLPLANE_RECOVER_SECONDS", "1")]
         }
+        "agent-kubernetes-jobs" => &[("CTRLPLANE_SEARCH_LAG_SECONDS", "1")],
         "agent-verification" => &[("CTRLPLANE_NETWORKS", "127.0.0.0/8")],
         "status-syncer" => &[("CTRLPLANE_SWEEP__FAST_SECONDS", "1"), ("CTRLPLANE_SWEEP__SLOW_SECONDS", "2")],
         _ => &[],

@@ -50,7 +50,7 @@ spec:
         ("argo", manifest)
     }
 
-    fn settings(&self) -> Vec<(&'static str, String)> {
+    fn secrets(&self) -> Vec<(&'static str, String)> {
         vec![("CTRLPLANE_SECRET_ARGO_TOKEN", TOKEN.to_owned())]
     }
 
@@ -65,7 +65,8 @@ spec:
             3 | 4 => Fault::once("POST", start, FaultKind::DropAfterEffect),
             5 => Fault::once("POST", start, FaultKind::HangAfterEffect),
             6 => {
-                let (status, body) = (500, "{\"code\":2,\"message\":\"etcdserver: request timed out\"}".to_owned());
+                let (status, body) =
+                    (500, "{\"code\":2,\"message\":\"etcdserver: request timed out\"}".to_owned());
                 Fault::once("POST", start, FaultKind::ErrorAfterEffect { status, body })
             }
             7 => Fault::answer("GET", "", 503, "Service unavailable").times(3),

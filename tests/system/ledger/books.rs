@@ -79,7 +79,9 @@ impl Books {
             let runs = runs.remove(job.to_string().as_str()).unwrap_or_default();
             wrong.extend(self.of_job(*job, &runs).into_iter().map(|why| format!("job {job}: {why}")));
         }
-        wrong.extend(runs.into_iter().map(|(job, runs)| format!("runs {runs:?} of job {job:?}, which is none")));
+        wrong.extend(
+            runs.into_iter().map(|(job, runs)| format!("runs {runs:?} of job {job:?}, which is none")),
+        );
         for (subject, told) in &self.statuses {
             if let Some(pair) = told.windows(2).find(|pair| pair[0].sequence >= pair[1].sequence) {
                 let (first, then) = (pair[0].sequence, pair[1].sequence);
@@ -114,8 +116,13 @@ impl Books {
         if *entries != timeline[kept..] {
             wrong.push(format!("Redis' timeline is {entries:?}, its history says {:?}", &timeline[kept..]));
         }
-        let subject =
-            subject::status(&view.workspace, view.platform.as_ref(), &view.deployment, &view.environment, job);
+        let subject = subject::status(
+            &view.workspace,
+            view.platform.as_ref(),
+            &view.deployment,
+            &view.environment,
+            job,
+        );
         let told = self.statuses.get(&subject).and_then(|told| told.last());
         if told != Some(&view) {
             wrong.push(format!("{subject} last told {told:?}, its history says {view:?}"));

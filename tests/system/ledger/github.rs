@@ -26,7 +26,7 @@ impl Stand for Github {
         ("github", String::new())
     }
 
-    fn settings(&self) -> Vec<(&'static str, String)> {
+    fn secrets(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 
@@ -55,7 +55,9 @@ impl Stand for Github {
 
     fn runs(&self, system: &System) -> Vec<Run> {
         let runs = system.github.runs();
-        runs.into_iter().map(|run| Run { id: run.id.to_string(), job: run.inputs["job_id"].clone() }).collect()
+        runs.into_iter()
+            .map(|run| Run { id: run.id.to_string(), job: run.inputs["job_id"].clone() })
+            .collect()
     }
 
     fn started(&self, system: &System) -> usize {

@@ -3,7 +3,9 @@
 use super::books::Run;
 use super::chance::Dice;
 use super::{QUEUED, RUNS, Stand};
-use fake_gitlab::{Ending, FakeGitlab, Fault, FaultKind, Hook, HookChaos, Options, Plan, Project, Script, Token};
+use fake_gitlab::{
+    Ending, FakeGitlab, Fault, FaultKind, Hook, HookChaos, Options, Plan, Project, Script, Token,
+};
 use std::time::Duration;
 use system_tests::{System, eventually};
 
@@ -31,8 +33,11 @@ impl Stand for Gitlab {
         ("gitlab", manifests)
     }
 
-    fn settings(&self) -> Vec<(&'static str, String)> {
-        vec![("CTRLPLANE_SECRET_GITLAB_TOKEN", TOKEN.to_owned())]
+    fn secrets(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("CTRLPLANE_SECRET_GITLAB_TOKEN", TOKEN.to_owned()),
+            ("CTRLPLANE_SECRET_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
+        ]
     }
 
     async fn attach(&self, system: &System) {
@@ -68,7 +73,9 @@ impl Stand for Gitlab {
 
     fn runs(&self, _system: &System) -> Vec<Run> {
         let pipelines = self.0.pipelines().into_iter();
-        let job_of = |inputs: &serde_json::Map<String, serde_json::Value>| inputs["job_id"].as_str().unwrap().to_owned();
+        let job_of = |inputs: &serde_json::Map<String, serde_json::Value>| {
+            inputs["job_id"].as_str().unwrap().to_owned()
+        };
         pipelines.map(|it| Run { id: it.id.to_string(), job: job_of(&it.inputs) }).collect()
     }
 

@@ -43,11 +43,8 @@ spec:
         ("kubernetes", manifest)
     }
 
-    fn settings(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("CTRLPLANE_SECRET_KUBE_TOKEN", TOKEN.to_owned()),
-            ("CTRLPLANE_SEARCH_LAG_SECONDS", "1".to_owned()),
-        ]
+    fn secrets(&self) -> Vec<(&'static str, String)> {
+        vec![("CTRLPLANE_SECRET_KUBE_TOKEN", TOKEN.to_owned())]
     }
 
     async fn attach(&self, _system: &System) {}

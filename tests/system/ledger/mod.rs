@@ -6,6 +6,7 @@
 
 mod argo;
 mod books;
+mod books_tests;
 mod chance;
 mod facts;
 mod github;
@@ -55,8 +56,8 @@ trait Stand: Sized {
     /// The name of its job agent, and the manifest where the basic catalog does not have it.
     fn job_agent(&self) -> (&'static str, String);
 
-    /// Settings of its agent, credentials among them.
-    fn settings(&self) -> Vec<(&'static str, String)>;
+    /// The credentials, as variables of the environment.
+    fn secrets(&self) -> Vec<(&'static str, String)>;
 
     /// The system is there: sends it news, and begins to lose some.
     async fn attach(&self, system: &System);
@@ -108,13 +109,14 @@ async fn system_of<S: Stand>(stand: &S, seed: u64, jobs: usize) -> System {
         ("CTRLPLANE_SWEEP__SLOW_SECONDS", "8"),
         ("CTRLPLANE_SWEEP__UNKNOWN_SECONDS", "2"),
     ];
-    let settings = stand.settings().into_iter().chain([(CALL_DEADLINE.0, CALL_DEADLINE.1.to_owned())]);
+    let settings = sweep.map(|(setting, value)| ("status-syncer", setting, value)).into_iter();
     System::start(Options {
         catalog: catalog(jobs, name, &manifest),
         replicas_of,
+        environment: stand.secrets(),
         settings_of: settings
-            .map(|(setting, value)| (S::AGENT, setting, value))
-            .chain(sweep.map(|(setting, value)| ("status-syncer", setting, value.to_owned())))
+            .chain([(S::AGENT, CALL_DEADLINE.0, CALL_DEADLINE.1)])
+            .map(|(service, setting, value)| (service, setting, value.to_owned()))
             .collect(),
         script: github::script(),
         seed,
