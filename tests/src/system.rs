@@ -31,6 +31,8 @@ pub struct Options {
     pub node: &'static str,
     /// How many processes of each service.
     pub replicas: usize,
+    /// Services with another number of processes: none, or those that are not among [`SERVICES`].
+    pub replicas_of: Vec<(&'static str, usize)>,
     /// The manifests it begins with.
     pub catalog: String,
     /// How runs of the workflow go.
@@ -39,8 +41,12 @@ pub struct Options {
     pub names_runs: bool,
     /// More environment, for every service.
     pub environment: Vec<(&'static str, String)>,
+    /// More environment, for every process of a service.
+    pub settings_of: Vec<(&'static str, &'static str, String)>,
     /// More environment, for the first process of a service.
     pub environment_of: Vec<(&'static str, &'static str, String)>,
+    /// What the stand-in for GitHub draws its chances from.
+    pub seed: u64,
     /// Text added to nats-server's configuration: users and their permissions.
     pub nats_config: Option<String>,
 }
@@ -51,13 +57,28 @@ impl Options {
         Self {
             node,
             replicas: 1,
+            replicas_of: Vec::new(),
             catalog: catalog::BASIC.to_owned(),
             script: Script::success(),
             names_runs: true,
             environment: Vec::new(),
+            settings_of: Vec::new(),
             environment_of: Vec::new(),
+            seed: 1,
             nats_config: None,
         }
+    }
+
+    /// Which services are started, and how many processes of each.
+    fn services(&self) -> Vec<(&'static str, usize)> {
+        let mut services = SERVICES.map(|service| (service, self.replicas)).to_vec();
+        for (service, replicas) in &self.replicas_of {
+            match services.iter_mut().find(|(known, _)| known == service) {
+                Some(known) => known.1 = *replicas,
+                None => services.push((service, *replicas)),
+            }
+        }
+        services
     }
 }
 
@@ -99,6 +120,7 @@ impl System {
                 Workflow::new("deploy.yml").inputs(&["tag", "resource"]).script(options.script.clone()),
             )],
             returns_run_details: options.names_runs,
+            seed: options.seed,
             ..fake_github::Options::default()
         })
         .await
@@ -107,10 +129,12 @@ impl System {
         let node = PathBuf::from(options.node);
         let environment = environment(&servers, &secrets, &options);
         let mut processes = Vec::new();
-        for service in SERVICES {
-            for replica in 0..options.replicas {
+        for (service, replicas) in options.services() {
+            for replica in 0..replicas {
                 let mut environment = environment.clone();
                 environment.extend(settings_of(service));
+                let more = options.settings_of.iter().filter(|(of, ..)| *of == service);
+                environment.extend(more.map(|(_, name, value)| ((*name).to_owned(), value.clone())));
                 if options.nats_config.is_some() {
                     environment.insert("CTRLPLANE_NATS__USER".into(), service.into());
                     environment.insert("CTRLPLANE_NATS__PASSWORD".into(), password_of(service));
@@ -264,6 +288,7 @@ fn settings_of(service: &str) -> Vec<(String, String)> {
         "agent-github-actions" | "agent-gitlab-ci" => {
             &[("CTRLPLANE_SEARCH_LAG_SECONDS", "1"), ("CTRLPLANE_RECOVER_SECONDS", "1")]
         }
+        "agent-kubernetes-jobs" => &[("CTRLPLANE_SEARCH_LAG_SECONDS", "1")],
         "agent-verification" => &[("CTRLPLANE_NETWORKS", "127.0.0.0/8")],
         "status-syncer" => &[("CTRLPLANE_SWEEP__FAST_SECONDS", "1"), ("CTRLPLANE_SWEEP__SLOW_SECONDS", "2")],
         _ => &[],

@@ -5,6 +5,7 @@
 mod crash;
 mod gitlab;
 mod layers;
+mod ledger;
 mod missed;
 mod permissions;
 mod pulling;

@@ -1,0 +1,71 @@
+//! What is left to chance, all of it from one seed.
+
+/// Names the seed of a run that is to be repeated.
+const SEED: &str = "CTRLPLANE_LEDGER_SEED";
+
+/// The seed of this run: the one that was asked for, or a new one. It is printed, so that a failure can be played again.
+pub(crate) fn seed(of: &str) -> u64 {
+    let seed = match std::env::var(SEED) {
+        Ok(text) => text.parse().unwrap_or_else(|error| panic!("{SEED}={text}: {error}")),
+        Err(_) => u64::from(rand_bits()),
+    };
+    println!("{of}: {SEED}={seed} plays this again");
+    seed
+}
+
+fn rand_bits() -> u32 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos()
+}
+
+/// A small seeded generator (SplitMix64): repeatable, not secret.
+#[derive(Debug)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `end`, which must not be 0.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let end = u64::try_from(end).unwrap();
+        usize::try_from((mixed ^ (mixed >> 31)) % end).unwrap()
+    }
+}
+
+/// What is done to the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// One replica of the agent is killed, and started again.
+    Kill { replica: usize },
+    /// The platform begins to misbehave once more.
+    Misbehave,
+}
+
+/// When what is done: by how many steps the jobs have made together. A job makes two, its start and its end; nothing is
+/// left to do when all but the last few are over.
+pub(crate) fn deeds(dice: &mut Dice, jobs: usize, kills: usize, faults: usize) -> Vec<(usize, Deed)> {
+    let last = jobs * 2 * 9 / 10;
+    let mut deeds: Vec<(usize, Deed)> = Vec::new();
+    for _ in 0..kills {
+        let replica = dice.below(2);
+        deeds.push((1 + dice.below(last), Deed::Kill { replica }));
+    }
+    for _ in 0..faults {
+        deeds.push((dice.below(last), Deed::Misbehave));
+    }
+    deeds.sort_by_key(|(after, _)| *after);
+    deeds
+}
+
+#[test]
+fn the_same_seed_does_the_same() {
+    let of = |seed| deeds(&mut Dice::new(seed), 100, 4, 20);
+    assert_eq!(of(7), of(7));
+    assert_ne!(of(7), of(8));
+    assert_eq!(of(7).iter().filter(|(_, deed)| *deed != Deed::Misbehave).count(), 4);
+}

@@ -1,0 +1,90 @@
+//! GitLab CI/CD in the ledger.
+
+use super::books::Run;
+use super::chance::Dice;
+use super::{QUEUED, RUNS, Stand};
+use fake_gitlab::{
+    Ending, FakeGitlab, Fault, FaultKind, Hook, HookChaos, Options, Plan, Project, Script, Token,
+};
+use std::time::Duration;
+use system_tests::{System, eventually};
+
+const TOKEN: &str = "glpat-planted0access0token01";
+const SIGNING_TOKEN: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+pub(super) struct Gitlab(FakeGitlab);
+
+impl Stand for Gitlab {
+    const AGENT: &'static str = "agent-gitlab-ci";
+
+    async fn start(seed: u64) -> Self {
+        let plan = Plan::new(Ending::Finish("success".to_owned())).taking(QUEUED, RUNS);
+        let project = Project {
+            inputs: ["tag", "resource", "job_id"].map(str::to_owned).to_vec(),
+            named_after: Some("job_id".to_owned()),
+            ..Project::new("acme/shop").script(Script::of(plan))
+        };
+        let (tokens, projects) = (vec![Token::new(TOKEN)], vec![project]);
+        Self(FakeGitlab::start(Options { tokens, projects, seed, ..Options::default() }).await.unwrap())
+    }
+
+    fn job_agent(&self) -> (&'static str, String) {
+        let manifests = include_str!("../../stories/gitlab.yaml").replace("GITLAB_URL", &self.0.base_url());
+        ("gitlab", manifests)
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("CTRLPLANE_SECRET_GITLAB_TOKEN", TOKEN.to_owned()),
+            ("CTRLPLANE_SECRET_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
+        ]
+    }
+
+    async fn attach(&self, system: &System) {
+        let url = format!("{}/webhooks/acme/gitlab", system.url_of("trigger-ingester").await);
+        eventually("the trigger source is known to the ingester", Duration::from_secs(20), || async {
+            let answer = reqwest::Client::new().post(&url).body("{}").send().await;
+            let status = answer.map_err(|error| error.to_string())?.status();
+            if status == 401 { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await;
+        self.0.set_hook(Some(Hook::signed(&url, SIGNING_TOKEN).and_jobs()));
+        self.0.set_hook_chaos(HookChaos {
+            drop: 0.05,
+            repeat: 0.1,
+            reorder: 0.1,
+            delay: 0.1,
+            delay_max: Duration::from_secs(2),
+        });
+    }
+
+    fn misbehave(&self, _system: &System, dice: &mut Dice) {
+        let (start, read) = ("*/pipeline", "*/pipelines*");
+        self.0.inject(match dice.below(8) {
+            0 => Fault::limited("POST", start, 1),
+            1 => Fault::answer("POST", start, 502, "Bad gateway"),
+            2 => Fault::once("POST", start, FaultKind::DropBeforeEffect),
+            3 | 4 => Fault::once("POST", start, FaultKind::DropAfterEffect),
+            5 => Fault::once("POST", start, FaultKind::HangAfterEffect),
+            6 => Fault::answer("GET", read, 503, "Service unavailable").times(3),
+            _ => Fault::once("GET", read, FaultKind::DropAfterEffect).times(3),
+        });
+    }
+
+    fn runs(&self, _system: &System) -> Vec<Run> {
+        let pipelines = self.0.pipelines().into_iter();
+        let job_of = |inputs: &serde_json::Map<String, serde_json::Value>| {
+            inputs["job_id"].as_str().unwrap().to_owned()
+        };
+        pipelines.map(|it| Run { id: it.id.to_string(), job: job_of(&it.inputs) }).collect()
+    }
+
+    fn started(&self, _system: &System) -> usize {
+        usize::try_from(self.0.start_count()).unwrap()
+    }
+
+    fn spoiled(&self, _system: &System) -> usize {
+        let calls = self.0.calls();
+        calls.iter().filter(|call| call.status.is_none_or(|status| status >= 429)).count()
+    }
+}
