@@ -28,14 +28,10 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         "service",
         "telemetry",
         "servers",
-        "fake-github",
-        "fake-gitlab",
         "cluster",
-        "service",
-        "telemetry",
-        "servers",
         "fake-argo",
         "fake-github",
+        "fake-gitlab",
         "fake-kubernetes",
     ];
     let mut allowed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::from([
