@@ -8,9 +8,14 @@ use domain::id::JobId;
 use domain::job::{JobStatus, JobView, evolve};
 use domain::subject;
 use domain::token::Slug;
-use projections::{HISTORY_MAX, HistoryEntry, Projections};
+use projections::{HISTORY_MAX, HistoryEntry, ProjectionError, Projections};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::time::Duration;
+use system_tests::eventually;
+
+/// Redis answers within this, on a busy machine too.
+const SOON: Duration = Duration::from_secs(20);
 
 /// A run in the books of the platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,11 +48,14 @@ impl Books {
         let projections = Projections::connect(redis).unwrap();
         let mut views = BTreeMap::new();
         for job in histories.keys() {
-            let view = projections.job(&workspace, *job).await.unwrap();
-            let history = projections.history(&workspace, *job).await.unwrap();
-            views.insert(*job, (view, history));
+            let shown = eventually("Redis shows a job", SOON, || async {
+                let view = projections.job(&workspace, *job).await?;
+                Ok::<_, ProjectionError>((view, projections.history(&workspace, *job).await?))
+            });
+            views.insert(*job, shown.await);
         }
-        let counted = projections.counts(&workspace).await.unwrap()[&JobStatus::Successful];
+        let counts = eventually("Redis counts jobs", SOON, || projections.counts(&workspace)).await;
+        let counted = counts[&JobStatus::Successful];
         let mut statuses: BTreeMap<String, Vec<JobView>> = BTreeMap::new();
         let on = |change: Change| {
             if let Change::Put { key, payload, .. } = change {
