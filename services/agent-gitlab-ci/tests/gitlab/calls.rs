@@ -262,6 +262,7 @@ async fn a_lost_retry_of_another_job_than_the_most_retried_one_is_found() {
     let third = domain::job::ExternalRef { attempt: 3, ..run };
     rig.fake.set_status(number(&third), "success");
     assert!(rig.fake.fail_jobs(number(&third), &[("build", "script_failure")]));
+    assert!(rig.fake.set_job(number(&third), "deploy", "success"));
     rig.fake.inject(Fault::once("POST", "*/retry", FaultKind::DropAfterEffect));
     let lost = rig.rerun(&third).await;
     assert!(matches!(lost, Err(CallError::Ambiguous(_))), "{lost:?}");
