@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use service::{Documented, Invalid, Setting};
 use std::time::Duration;
 
+/// The longest answer that is read. A page of a webhook's log holds twenty payloads, and the answers to them.
+const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// The agent's own settings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
@@ -46,7 +49,7 @@ impl Settings {
         let user_agent = concat!("ctrlplane-agent-gitlab-ci/", env!("CARGO_PKG_VERSION")).to_owned();
         let defaults = HttpOptions::default();
         let connect_timeout = defaults.connect_timeout.min(deadline);
-        HttpOptions { user_agent, deadline, connect_timeout, ..defaults }
+        HttpOptions { user_agent, deadline, connect_timeout, body_bytes_max: BODY_BYTES_MAX, ..defaults }
     }
 
     /// How missed deliveries are looked for; `None`: they are not.

@@ -86,6 +86,25 @@ async fn a_platform_that_cannot_be_reached_until_the_queue_deadline_ends_the_job
     assert_eq!(stage.known(&command).await.state.reason, Some(Reason::TimedOut));
 }
 
+#[tokio::test]
+async fn what_stood_in_the_way_of_a_start_is_said_when_it_is_too_late() {
+    let (_servers, bus) = bus().await;
+    let stage = stage(&bus, Answers::WithTheRun);
+    stage.rig.unreachable_for(u32::MAX);
+    let command = stage.dispatched().await;
+    let too_late = async {
+        // The second try begins after the first one was put off.
+        while stage.facts(&command).await.iter().filter(|fact| **fact == "triggerStarted").count() < 2 {
+            tokio::task::yield_now().await;
+        }
+        stage.pass(Duration::from_secs(86_401));
+    };
+    tokio::join!(stage.settle(&command), too_late);
+    stage.expect(&command, JobStatus::Failure, 0).await;
+    let message = stage.known(&command).await.state.message.unwrap_or_default();
+    assert!(message.contains("before its queue deadline passed; last: connection refused"), "{message}");
+}
+
 fn stage(bus: &Bus, answers: Answers) -> Stage<Scripted> {
     let (clock, hand) = Clock::movable();
     Stage::new(bus, Scripted::new(clock.clone(), answers), clock, hand)

@@ -30,8 +30,8 @@ pub(super) fn of(outcome: &Outcome, effect: Effect, now: Timestamp) -> CallError
     }
     match status {
         StatusCode::UNAUTHORIZED => CallError::Unauthorized(words),
-        // A quota on objects is refused as forbidden, and passes.
-        StatusCode::FORBIDDEN if words.contains("exceeded quota") => CallError::Transient(words),
+        // A quota on objects is refused as forbidden. No other credential would help, as through the Kubernetes API.
+        StatusCode::FORBIDDEN if words.contains("exceeded quota") => CallError::Invalid(words),
         StatusCode::FORBIDDEN => CallError::Unauthorized(words),
         StatusCode::CONFLICT => CallError::Transient(words),
         _ if status.is_success() => CallError::Transient(format!("unexpected answer: {words}")),
@@ -110,7 +110,7 @@ mod tests {
         for (status, message, expected) in [
             (401, "token not valid", "unauthorized"),
             (403, "workflows.argoproj.io is forbidden: User \"x\" cannot create", "unauthorized"),
-            (403, "workflows.argoproj.io is forbidden: exceeded quota: objects", "transient"),
+            (403, "workflows.argoproj.io is forbidden: exceeded quota: objects", "invalid"),
             (400, "templates.main.steps[0] template name not found", "invalid"),
             (404, "workflowtemplates.argoproj.io \"deploy\" not found", "invalid"),
             (404, "namespaces \"ci\" not found", "invalid"),

@@ -227,12 +227,13 @@ impl Api {
         }
     }
 
-    /// The variables a pipeline was started with; none where there is no such pipeline.
+    /// The variables a pipeline was started with; none where there is no such pipeline. `None`: they are not shown to this
+    /// credential, which a pipeline of somebody else's may well be the only one for.
     pub(super) async fn variables(
         &self,
         config: &GitlabConfig,
         id: &str,
-    ) -> Result<BTreeMap<String, String>, CallError> {
+    ) -> Result<Option<BTreeMap<String, String>>, CallError> {
         #[derive(Deserialize)]
         struct Variable {
             key: String,
@@ -243,9 +244,11 @@ impl Api {
         let variables: Vec<Variable> = match outcome.status {
             StatusCode::OK => parse(&outcome)?,
             StatusCode::NOT_FOUND => Vec::new(),
+            StatusCode::FORBIDDEN => return Ok(None),
             _ => return Err(self.refused(&outcome, Effect::Read)),
         };
-        Ok(variables.into_iter().map(|Variable { key, value }| (key, value.unwrap_or_default())).collect())
+        let named = |Variable { key, value }| (key, value.unwrap_or_default());
+        Ok(Some(variables.into_iter().map(named).collect()))
     }
 
     /// Asks for the end of a pipeline. GitLab says yes whether or not there is anything to end.

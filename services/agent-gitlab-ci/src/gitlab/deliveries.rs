@@ -56,10 +56,10 @@ impl Recover for GitlabCi {
         page: Option<&str>,
     ) -> Result<AttemptsPage, CallError> {
         let config = self.of_webhook(at)?;
-        let (mut hooks, number) = match page {
-            Some(page) => place(page)
+        let Place { mut hooks, number, seen } = match page {
+            Some(page) => Place::read(page)
                 .ok_or_else(|| CallError::Invalid(format!("{page:?} is no page of a log of deliveries")))?,
-            None => (self.our_hooks(&config, at).await?, 1),
+            None => Place::first_of(self.our_hooks(&config, at).await?),
         };
         let Some(hook) = hooks.first().copied() else { return Ok(AttemptsPage::default()) };
         let mut url = config.project_url(["hooks", &hook.to_string(), "events"]);
@@ -74,11 +74,12 @@ impl Recover for GitlabCi {
         let is_last = lines.len() < LINES_PER_PAGE || lines.last().is_none_or(|line| line.created_at < since);
         let next = if is_last {
             hooks.remove(0);
-            (!hooks.is_empty()).then(|| name(&hooks, 1))
+            (!hooks.is_empty()).then(|| Place::first_of(hooks))
         } else {
-            Some(name(&hooks, number + 1))
+            Some(Place { hooks, number: number + 1, seen: lines.iter().map(|line| line.id).collect() })
         };
-        Ok(AttemptsPage { attempts: attempts(hook, lines, since), next })
+        let lines = unseen(lines, &seen);
+        Ok(AttemptsPage { attempts: attempts(hook, lines, since), next: next.map(|place| place.name()) })
     }
 
     async fn redeliver(&self, at: &HookAt<'_>, attempt: &str) -> Result<Redelivered, CallError> {
@@ -184,16 +185,43 @@ impl Line {
     }
 }
 
-/// A page by the webhooks still to be read, this one first, and its number in that one's log.
-fn name(hooks: &[u64], number: usize) -> String {
-    let hooks: Vec<String> = hooks.iter().map(u64::to_string).collect();
-    format!("{} {number}", hooks.join(","))
+/// A page: the webhooks still to be read, this one first, its number in that one's log, and the lines of the page before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    hooks: Vec<u64>,
+    number: usize,
+    seen: BTreeSet<u64>,
 }
 
-fn place(name: &str) -> Option<(Vec<u64>, usize)> {
-    let (hooks, number) = name.split_once(' ')?;
-    let hooks: Result<Vec<u64>, _> = hooks.split(',').map(str::parse).collect();
-    Some((hooks.ok()?, number.parse().ok()?))
+impl Place {
+    fn first_of(hooks: Vec<u64>) -> Self {
+        Self { hooks, number: 1, seen: BTreeSet::new() }
+    }
+
+    fn name(&self) -> String {
+        format!("{} {} {}", list(&self.hooks), self.number, list(&self.seen))
+    }
+
+    fn read(name: &str) -> Option<Self> {
+        let mut parts = name.split(' ');
+        let (hooks, number, seen) = (parts.next()?, parts.next()?, parts.next()?);
+        let seen = ids(seen)?.into_iter().collect();
+        Some(Self { hooks: ids(hooks)?, number: number.parse().ok()?, seen })
+    }
+}
+
+fn list<'a>(ids: impl IntoIterator<Item = &'a u64>) -> String {
+    ids.into_iter().map(u64::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn ids(list: &str) -> Option<Vec<u64>> {
+    list.split(',').filter(|id| !id.is_empty()).map(|id| id.parse().ok()).collect()
+}
+
+/// What was not on the page before, nor before that one: new lines push older ones to later pages.
+fn unseen(lines: Vec<Line>, seen: &BTreeSet<u64>) -> Vec<Line> {
+    let newest = seen.last().copied().unwrap_or(u64::MAX);
+    lines.into_iter().filter(|line| line.id <= newest && !seen.contains(&line.id)).collect()
 }
 
 #[cfg(test)]
@@ -242,8 +270,24 @@ mod tests {
 
     #[test]
     fn a_page_s_name_reads_back() {
-        assert_eq!(place(&name(&[1, 2], 7)), Some((vec![1, 2], 7)));
-        assert_eq!(place("x 1"), None);
-        assert_eq!(place("1"), None);
+        let place = Place { hooks: vec![1, 2], number: 7, seen: BTreeSet::from([30, 31]) };
+        assert_eq!(Place::read(&place.name()), Some(place));
+        let first = Place::first_of(vec![3]);
+        assert_eq!(Place::read(&first.name()), Some(first));
+        for nonsense in ["x 1 ", "1", "1 2", "1 2 x"] {
+            assert_eq!(Place::read(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn what_was_pushed_to_a_later_page_is_not_read_twice() {
+        let lines = || [14, 13, 12, 10, 11, 9].map(|id| line(id, 30, &id.to_string(), json!("202"))).into();
+        let ids = |seen: &[u64]| {
+            let left: Vec<Line> = unseen(lines(), &seen.iter().copied().collect());
+            left.into_iter().map(|line| line.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&[]), [14, 13, 12, 10, 11, 9]);
+        assert_eq!(ids(&[13, 12, 10]), [11, 9], "11 was late");
+        assert_eq!(ids(&[8, 7]), [0_u64; 0]);
     }
 }

@@ -34,11 +34,23 @@ pub(super) async fn pipelines_of(
             unnamed.len()
         )));
     }
+    let mut hidden = Vec::new();
     for pipeline in unnamed {
-        let variables = api.variables(config, &pipeline.id.to_string()).await?;
+        let Some(variables) = api.variables(config, &pipeline.id.to_string()).await? else {
+            hidden.push(pipeline.id);
+            continue;
+        };
         if variables.get(variable).is_some_and(|value| value.trim().parse::<JobId>().ok() == Some(job)) {
             named.push(pipeline);
         }
+    }
+    // One of these may be the one.
+    if let (true, Some(id)) = (named.is_empty(), hidden.first()) {
+        return Err(CallError::Transient(format!(
+            "GitLab does not show this credential the variables of pipeline {id}{}: whether one carries the job's id cannot \
+             be told yet",
+            if hidden.len() > 1 { format!(" and {} more", hidden.len() - 1) } else { String::new() }
+        )));
     }
     Ok(named)
 }

@@ -73,7 +73,7 @@ pub(super) fn standing(status: &Status) -> Standing {
 pub(super) struct Jobs {
     /// The newest of each name, in the order they were made in, which is that of their stages.
     latest: Vec<Job>,
-    /// How often the most retried job was retried.
+    /// How often jobs were retried, all together: it grows by every retry, whichever job it is of, and never shrinks.
     retries: u32,
 }
 
@@ -84,18 +84,18 @@ impl Jobs {
         for job in all {
             by_name.entry(job.name.clone()).or_default().push(job);
         }
-        let most = by_name.values().map(Vec::len).max().unwrap_or(1);
+        let retries: usize = by_name.values().map(|jobs| jobs.len() - 1).sum();
         let first = |jobs: &[Job]| jobs.iter().map(|job| job.id).min();
         let mut of_names: Vec<Vec<Job>> = by_name.into_values().collect();
         of_names.sort_by_key(|jobs| first(jobs));
         let newest = |jobs: Vec<Job>| jobs.into_iter().max_by_key(|job| job.id);
         Self {
             latest: of_names.into_iter().filter_map(newest).collect(),
-            retries: u32::try_from(most.saturating_sub(1)).unwrap_or(u32::MAX),
+            retries: u32::try_from(retries).unwrap_or(u32::MAX),
         }
     }
 
-    /// The pipeline's attempt, from 1: GitLab itself does not count them.
+    /// The pipeline's attempt, from 1: GitLab itself does not count them. A retry of several jobs leaves numbers out.
     pub(super) fn attempt(&self) -> u32 {
         self.retries.saturating_add(1)
     }
@@ -205,9 +205,20 @@ mod tests {
             job(10, "deploy", "running"),
             job(7, "build", "failed"),
         ]);
-        assert_eq!(jobs.attempt(), 3);
+        assert_eq!(jobs.attempt(), 4, "two retries of one job, one of another");
         let latest: Vec<(u64, &str)> = jobs.latest().iter().map(|job| (job.id, job.name.as_str())).collect();
         assert_eq!(latest, [(9, "build"), (10, "deploy")], "in the order of their stages");
+    }
+
+    #[test]
+    fn every_retry_is_a_later_attempt_whichever_job_it_is_of() {
+        let mut all = vec![job(1, "build", "failed"), job(2, "deploy", "failed")];
+        let mut attempts = vec![Jobs::of(all.clone()).attempt()];
+        for (id, name) in [(3, "build"), (4, "build"), (5, "deploy"), (6, "deploy")] {
+            all.push(job(id, name, "failed"));
+            attempts.push(Jobs::of(all.clone()).attempt());
+        }
+        assert_eq!(attempts, [1, 2, 3, 4, 5]);
     }
 
     #[test]

@@ -3,11 +3,14 @@
 
 use super::api::{Api, Asked};
 use super::config::GitlabConfig;
-use super::jobs::Job;
+use super::jobs::{Job, Jobs};
 use super::look::Look;
 use super::words::Status;
 use domain::job::ExternalRef;
 use platform::CallError;
+
+/// So many jobs of a pipeline that ended well are retried one by one at most: the requests must fit into one call.
+const EACH_MAX: usize = 20;
 
 /// A pipeline that runs again.
 #[derive(Debug)]
@@ -42,12 +45,33 @@ pub(super) async fn rerun(api: &Api, config: &GitlabConfig, run: &ExternalRef) -
     } else {
         each_job(api, config, seen.jobs.latest()).await?;
     }
-    Ok(Again { seen, attempt: next })
+    let attempt = begun(api, config, &run.id).await.unwrap_or(next).max(next);
+    Ok(Again { seen, attempt })
+}
+
+/// The attempt by all jobs that are retried now, so that none of them is taken for another attempt later on. Where it cannot
+/// be seen, the next look says it.
+async fn begun(api: &Api, config: &GitlabConfig, id: &str) -> Option<u32> {
+    match api.jobs(config, id).await {
+        Ok(jobs) => Some(Jobs::of(jobs).attempt()),
+        Err(error) => {
+            let why = telemetry::redact(&error.to_string()).into_owned();
+            tracing::debug!(host = config.host, pipeline = id, "retried jobs are not counted yet: {why}");
+            None
+        }
+    }
 }
 
 /// Retries every job that has run. What is refused after the first is said by the run itself.
 async fn each_job(api: &Api, config: &GitlabConfig, jobs: &[Job]) -> Result<(), CallError> {
     let ran = |job: &&Job| matches!(job.status, Status::Success | Status::Failed | Status::Canceled);
+    let count = jobs.iter().filter(ran).count();
+    if count > EACH_MAX {
+        return Err(CallError::Invalid(format!(
+            "the pipeline ended well, and GitLab retries such a one only job by job: {count} jobs are more than the \
+             {EACH_MAX} that fit into one call; start a new pipeline instead"
+        )));
+    }
     let mut begun = false;
     for job in jobs.iter().filter(ran) {
         match api.retry_job(config, job.id).await {

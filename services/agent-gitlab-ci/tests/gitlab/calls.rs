@@ -232,11 +232,43 @@ async fn a_pipeline_that_ended_well_runs_again_job_by_job_in_the_order_of_its_st
     let script = Script::success().and_again(Plan::new(Ending::Hold));
     let rig = Rig::start(options(project(script).jobs(jobs))).await;
     let run = rig.run(new_job()).await;
-    assert_eq!(next_attempt(&rig, &run).await, 2);
+    assert_eq!(next_attempt(&rig, &run).await, 4, "by the retries of three jobs");
     let pipeline = &rig.fake.pipelines()[0];
     let again: Vec<&str> = pipeline.jobs[3..].iter().map(|job| job.name.as_str()).collect();
     assert_eq!(again, ["build", "deploy", "check"]);
-    assert_eq!(rig.snapshot(&run).await.order.unwrap().attempt, 2);
+    assert_eq!(rig.snapshot(&run).await.order.unwrap().attempt, 4);
+}
+
+#[tokio::test]
+async fn a_pipeline_that_ended_well_with_too_many_jobs_for_one_call_is_not_begun_again() {
+    let jobs = (0..21).map(|n| JobSpec::new(&format!("job-{n}"))).collect();
+    let rig = Rig::start(options(project(Script::success()).jobs(jobs))).await;
+    let run = rig.run(new_job()).await;
+    assert!(invalid(rig.rerun(&run).await).contains("21 jobs are more than the 20"));
+    assert_eq!(rig.count("POST", "/retry"), 0);
+}
+
+/// The job that was retried most often must not hide the retry of another.
+#[tokio::test]
+async fn a_lost_retry_of_another_job_than_the_most_retried_one_is_found() {
+    let jobs = vec![JobSpec::new("build"), JobSpec::new("deploy")];
+    let rig = Rig::start(options(project(Script::failure()).jobs(jobs))).await;
+    let run = rig.run(new_job()).await;
+    for attempt in [2, 3] {
+        rig.fake.set_job(number(&run), "deploy", "failed");
+        rig.fake.retry(number(&run));
+        assert_eq!(rig.snapshot(&run).await.order.unwrap().attempt, attempt);
+    }
+    let third = domain::job::ExternalRef { attempt: 3, ..run };
+    rig.fake.set_status(number(&third), "success");
+    assert!(rig.fake.fail_jobs(number(&third), &[("build", "script_failure")]));
+    assert!(rig.fake.set_job(number(&third), "deploy", "success"));
+    rig.fake.inject(Fault::once("POST", "*/retry", FaultKind::DropAfterEffect));
+    let lost = rig.rerun(&third).await;
+    assert!(matches!(lost, Err(CallError::Ambiguous(_))), "{lost:?}");
+    let jobs = rig.fake.pipelines()[0].jobs.len();
+    assert_eq!(next_attempt(&rig, &third).await, 4, "it was heard");
+    assert_eq!((rig.count("POST", "/retry"), rig.fake.pipelines()[0].jobs.len()), (1, jobs));
 }
 
 #[tokio::test]

@@ -128,6 +128,26 @@ async fn a_pipeline_in_words_we_do_not_know_is_found_all_the_same() {
 }
 
 #[tokio::test]
+async fn variables_that_are_not_shown_are_no_reason_to_say_none() {
+    let rig = Rig::start(options(nameless())).await;
+    let (hidden, shown) = (rig.run(new_job()).await, new_job());
+    let run = rig.run(shown).await;
+    let path = format!("*/pipelines/{}/variables", hidden.id);
+    for (job, expected) in [(new_job(), None), (shown, Some(run.id))] {
+        rig.fake.inject(Fault::answer("GET", &path, 403, r#"{"message":"403 Forbidden"}"#));
+        match rig.find(job).await {
+            Ok(Found::Run { external, .. }) => assert_eq!(Some(external.id), expected),
+            Err(CallError::Transient(why)) => {
+                assert_eq!(expected, None, "{why}");
+                assert!(why.contains(&format!("variables of pipeline {}", hidden.id)), "{why}");
+            }
+            other => panic!("{other:?}"),
+        }
+        rig.fake.clear_faults();
+    }
+}
+
+#[tokio::test]
 async fn a_search_that_cannot_be_made_says_nothing_of_the_pipeline() {
     let rig = Rig::start(options(nameless())).await;
     rig.run(new_job()).await;

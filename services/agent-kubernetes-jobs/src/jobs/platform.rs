@@ -189,8 +189,9 @@ impl Platform for KubernetesJobs {
             Ok::<_, CallError>(job.filter(|job| is_ours(job, id, attempt)))
         };
         let seen = ours(attempt).await?;
-        let over =
-            |job: &Job| job.holds("Complete").is_some() || job.holds("Failed").is_some() || is_cancelled(job);
+        let over = |job: &Job| {
+            job.holds("Complete").is_some() || job.holds("Failed").is_some() || status::is_cancelled(job)
+        };
         // Only what is over is run again, and then as another object.
         let next = match &seen {
             Some(job) if !over(job) => None,
@@ -249,7 +250,7 @@ impl Platform for KubernetesJobs {
         if let Some(last) = read(&cluster, &object_name(&run.id, run.attempt)).await?
             && last.holds("Complete").is_none()
             && last.holds("Failed").is_none()
-            && !is_cancelled(&last)
+            && !status::is_cancelled(&last)
         {
             return Err(CallError::Transient("the Job is not over yet".to_owned()));
         }
@@ -315,13 +316,6 @@ impl Platform for KubernetesJobs {
             error = pods => error,
         }
     }
-}
-
-/// Whether we suspended it, and nothing of it runs any more.
-fn is_cancelled(job: &Job) -> bool {
-    job.metadata.annotations.contains_key(CANCELLED)
-        && job.holds("Suspended").is_some()
-        && job.status.active.unwrap_or(0) == 0
 }
 
 async fn read(cluster: &Cluster, name: &str) -> Result<Option<Job>, CallError> {

@@ -77,6 +77,14 @@ pub(super) fn exists(raw: RawStatus) -> Plain {
     Plain { status: SnapshotStatus::Active(ActiveStatus::Queued), raw, reason: None, message }
 }
 
+/// Whether we suspended it, and nothing of it runs any more: a pod has its grace period in which it may still deploy.
+pub(super) fn is_cancelled(job: &Job) -> bool {
+    job.metadata.annotations.contains_key(CANCELLED)
+        && job.holds("Suspended").is_some()
+        && active_pods(job) == 0
+        && job.status.terminating.unwrap_or(0) == 0
+}
+
 fn failed(condition: &Condition, pods: &[Pod]) -> Meaning {
     let message =
         sentence(&[words(&condition.message).or(words(&condition.reason)), pods::why(pods).as_deref()]);
@@ -89,7 +97,7 @@ fn suspended(job: &Job) -> Meaning {
     let reason = stands.map(|condition| condition.reason.as_str());
     let raw = raw(if stands.is_some() { "Suspended" } else { "suspend" }, reason);
     if job.metadata.annotations.contains_key(CANCELLED) {
-        if stands.is_some() && active_pods(job) == 0 {
+        if is_cancelled(job) {
             let message = Some("cancelled: the Job is suspended and its pods are stopped".to_owned());
             let status = SnapshotStatus::Terminal(TerminalStatus::Cancelled);
             return Meaning::Plain(Plain { status, raw, reason: None, message });

@@ -29,6 +29,8 @@ pub(super) struct JobStatus {
     pub(super) ready: Option<u32>,
     pub(super) succeeded: Option<u32>,
     pub(super) failed: Option<u32>,
+    /// Pods that are being stopped and not gone yet; servers before 1.28 do not say.
+    pub(super) terminating: Option<u32>,
 }
 
 /// A condition of a Job or pod.

@@ -80,6 +80,11 @@ pub(super) fn webhook(name: &str, account: &Account, now: Timestamp) -> Check {
                         reached at the webhook's URL";
             Check::warn(name, sum, todo)
         }
+        Health::Unknown if account.unread.is_some() => Check::warn(
+            name,
+            format!("{sum}; older deliveries are not counted yet"),
+            "they are read bit by bit",
+        ),
         Health::Unknown if counts.lost > 0 || counts.sent > 0 => {
             Check::warn(name, format!("{sum}; no event that the agent reads came lately"), SUBSCRIBE)
         }
@@ -152,5 +157,6 @@ pub(super) fn shown(account: &Account, workspaces: &[Slug], now: Timestamp) -> V
         "lookedAt": account.looked_at,
         "nextLookAt": account.next_look_at,
         "trouble": account.trouble,
+        "unreadSince": account.unread.as_ref().map(|rest| rest.since),
     })
 }

@@ -8,7 +8,7 @@ use super::{Check, Outcome};
 use bus::ConsumerState;
 use domain::Timestamp;
 use domain::budget::{BudgetRecord, SharedBudget};
-use domain::webhook::{Account, Answer, Attempt, Hook, Trouble, TroubleKind};
+use domain::webhook::{Account, Answer, Attempt, Hook, Trouble, TroubleKind, Unread};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
@@ -65,6 +65,14 @@ fn a_webhook_is_told_by_its_account() {
     };
     refused.take_in(vec![again(1), again(2)], |_| true);
     says(&webhook("a", &refused, at(1)), Outcome::Fail, &["1 were refused by us with 401", "secretRefs"]);
+
+    let mut behind = account(&[202]);
+    behind.unread = Some(Unread { since: at(-60), page: "7".to_owned() });
+    says(
+        &webhook("a", &behind, at(1)),
+        Outcome::Warn,
+        &["older deliveries are not counted yet", "bit by bit"],
+    );
 
     let mut troubled = account(&[202]);
     for (kind, outcome) in [(TroubleKind::Refused, Outcome::Fail), (TroubleKind::Passing, Outcome::Warn)] {

@@ -52,6 +52,9 @@ pub struct Account {
     /// Why the platform's log cannot be read, since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
+    /// What could not be read yet of the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<Unread>,
     /// Attempts of the overlap that were counted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     recent: BTreeMap<String, Timestamp>,
@@ -130,6 +133,16 @@ pub struct Trouble {
     pub since: Timestamp,
 }
 
+/// An older part of a platform's log that one look did not come to: nothing in it is counted yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unread {
+    /// How far back it goes.
+    pub since: Timestamp,
+    /// The platform's name of the page it begins with.
+    pub page: String,
+}
+
 /// What a person has to do with a trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -154,6 +167,7 @@ impl Account {
             looked_at: None,
             next_look_at: now,
             trouble: None,
+            unread: None,
             recent: BTreeMap::new(),
         }
     }

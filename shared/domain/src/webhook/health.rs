@@ -30,6 +30,9 @@ impl Account {
         if self.open() > 0 || self.last.is_some_and(|(_, answer)| !answer.is_accepted()) {
             return Health::Failing;
         }
+        if self.unread.is_some() {
+            return Health::Unknown;
+        }
         match self.heard_at {
             Some(at) if now - at < TRUSTED_FOR => Health::Arriving,
             Some(_) | None => Health::Unknown,

@@ -6,7 +6,7 @@ mod health;
 #[cfg(test)]
 mod tests;
 
-pub use account::{Account, Counts, GivenUp, HookUser, Missing, Trouble, TroubleKind};
+pub use account::{Account, Counts, GivenUp, HookUser, Missing, Trouble, TroubleKind, Unread};
 pub use health::Health;
 
 use crate::Timestamp;

@@ -132,6 +132,9 @@ fn a_webhook_is_relied_on_while_nothing_is_missing_and_what_we_read_comes() {
     assert_eq!(account.health(at(10)), Health::Failing);
     take_in(&mut account, vec![repeat(4, "b", 8, 202)]);
     assert_eq!(account.health(at(10)), Health::Arriving);
+    account.unread = Some(Unread { since: at(0), page: "2".to_owned() });
+    assert_eq!(account.health(at(10)), Health::Unknown, "nobody knows what stands in the rest of the log");
+    account.unread = None;
     account.trouble = Some(Trouble { kind: TroubleKind::Refused, message: "403".to_owned(), since: at(9) });
     assert_eq!(account.health(at(10)), Health::Unknown);
 }

@@ -56,6 +56,8 @@ pub struct Agent<P> {
     settings: AgentSettings,
     /// Tries of which this process knows that they had no effect.
     without_effect: Recent<JobId, u32>,
+    /// Why a start was put off, in the platform's last words: only for the message when it gets too late.
+    put_off: Recent<JobId, String>,
     /// What signals were last judged by, so that the next one needs no look-up.
     seen: Recent<JobId, Known>,
     /// The places to watch.
@@ -92,6 +94,7 @@ impl<P: Platform> Agent<P> {
             clock,
             settings,
             without_effect: Recent::new(16_384),
+            put_off: Recent::new(2_048),
             seen: Recent::new(2_048),
             watches: Watches::default(),
         })

@@ -9,6 +9,7 @@ use crate::platform::{CallError, Platform, TriggerRequest, Triggered};
 use bus::{Base, Delivery, Failure, Known, Recorded};
 use domain::Timestamp;
 use domain::command::AgentCommand;
+use domain::id::JobId;
 use domain::job::{
     ActiveStatus, ExternalRef, JobFact, Links, Phase, Reason, Snapshot, SnapshotStatus, Source,
     TerminalStatus,
@@ -59,9 +60,11 @@ impl<P: Platform> Agent<P> {
         }
         let filled = match ready.and_then(|()| self.filled(command)) {
             Ok(filled) => filled,
-            Err(CallError::RateLimited { after, why }) => return Err(later(after, why)),
+            Err(CallError::RateLimited { after, why }) => {
+                return Err(self.put_off(command.job.id, after, &why));
+            }
             Err(CallError::Transient(why) | CallError::Ambiguous(why)) => {
-                return Err(later(BACKOFF_FIRST, why));
+                return Err(self.put_off(command.job.id, BACKOFF_FIRST, &why));
             }
             Err(error @ (CallError::Unauthorized(_) | CallError::Invalid(_))) => {
                 let known = self.load(command).await?;
@@ -137,8 +140,8 @@ impl<P: Platform> Agent<P> {
         cause: Option<String>,
     ) -> Result<(), Failure> {
         if start_until(&known.state).is_some_and(|until| self.clock.now() >= until) {
-            let why = "the platform could not be reached until the queue deadline passed";
-            return self.end(&known, TerminalStatus::Failure, Some(Reason::TimedOut), why, cause).await;
+            let why = self.too_late(&known);
+            return self.end(&known, TerminalStatus::Failure, Some(Reason::TimedOut), &why, cause).await;
         }
         let (ready, overtaken) = self.ready(command).await?;
         // A job of which an intent is recorded is on its way, as people see it: no freeze takes it back.
@@ -221,8 +224,10 @@ impl<P: Platform> Agent<P> {
         }
         self.without_effect.put(job.id, intent.fence);
         match error {
-            CallError::RateLimited { after, why } => Err(later(after, why)),
-            CallError::Transient(why) | CallError::Ambiguous(why) => Err(later(backoff(intent.fence), why)),
+            CallError::RateLimited { after, why } => Err(self.put_off(job.id, after, &why)),
+            CallError::Transient(why) | CallError::Ambiguous(why) => {
+                Err(self.put_off(job.id, backoff(intent.fence), &why))
+            }
             error @ (CallError::Unauthorized(_) | CallError::Invalid(_)) => {
                 let known = self.reload(job).await?;
                 self.had_no_effect(&known, intent.fence, error, cause).await
@@ -281,13 +286,37 @@ impl<P: Platform> Agent<P> {
             CallError::Invalid(why) => {
                 self.end(known, TerminalStatus::InvalidJobAgent, None, &why, cause).await
             }
-            CallError::RateLimited { after, why } => Err(later(after, why)),
+            CallError::RateLimited { after, why } => Err(self.put_off(known.state.job.id, after, &why)),
             CallError::Transient(why) | CallError::Ambiguous(why) => {
                 // The longer it does not work, the more rarely it is tried.
                 let age = (self.clock.now() - known.state.phase_since).to_std().unwrap_or_default();
-                Err(later((age / 4).clamp(backoff(fence), BACKOFF_MAX), why))
+                let after = (age / 4).clamp(backoff(fence), BACKOFF_MAX);
+                Err(self.put_off(known.state.job.id, after, &why))
             }
         }
+    }
+
+    /// Not now, but then, and why is remembered.
+    fn put_off(&self, job: JobId, after: Duration, why: &str) -> Failure {
+        self.put_off.put(job, telemetry::redact(why).into_owned());
+        later(after, why)
+    }
+
+    /// Why a job ends whose queue deadline passed before it was started: with what stood in the way last, if this process
+    /// or the job's history knows.
+    fn too_late(&self, known: &Known) -> String {
+        let said = self.put_off.get(&known.state.job.id).or_else(|| match known.state.phase {
+            Phase::Unknown { .. } => known.state.message.clone(),
+            Phase::Requested
+            | Phase::Held { .. }
+            | Phase::Dispatched
+            | Phase::Triggering { .. }
+            | Phase::Running { .. }
+            | Phase::Cancelling(_)
+            | Phase::Finished { .. } => None,
+        });
+        let late = "the job could not be started on the platform before its queue deadline passed";
+        said.map_or_else(|| late.to_owned(), |said| format!("{late}; last: {said}"))
     }
 
     /// The run of a try could not be looked for.

@@ -1,6 +1,7 @@
 //! One look at the log of one webhook: claim it, read, count, ask for what is missing, write down how it stands.
 
 use super::accounts::labels;
+use super::read::{Log, READ_FOR};
 use super::{Recovery, Users};
 use crate::platform::{CallError, Platform};
 use crate::recover::{HookAt, Recover, Redelivered};
@@ -15,8 +16,6 @@ use std::time::Duration;
 const CLAIM: TimeDelta = TimeDelta::seconds(90);
 /// A look is broken off after this, well before its claim ends. What it found so far counts.
 const LOOK_DEADLINE: Duration = Duration::from_secs(60);
-/// How many pages of a log are read at one look.
-const PAGES_MAX: usize = 100;
 /// The longest pause between looks while something is missing.
 const MISSING_PAUSE: Duration = Duration::from_secs(30);
 /// The pause after a refusal, which only people can mend.
@@ -95,28 +94,18 @@ impl<P: Platform> Recovery<P> {
         now: Timestamp,
     ) -> Result<(), CallError> {
         let kept_for = TimeDelta::from_std(recover.kept_for()).unwrap_or(TimeDelta::days(3));
-        let since = account.read_from(now, kept_for);
-        let (mut attempts, mut page) = (Vec::new(), None);
-        for _ in 0..PAGES_MAX {
-            let read = self.in_time(recover.attempts(at, since, page.as_deref())).await?;
-            attempts.extend(read.attempts);
-            page = read.next;
-            if page.is_none() {
-                break;
+        let tokens = self.platform.event_tokens();
+        let log = Log { recover, at, call_deadline: self.settings.call_deadline, read_for: READ_FOR };
+        let reads = |event: &str| tokens.contains(&Slug::of_name(event).as_str());
+        let read = log.take_in(account, now, now - kept_for, reads).await;
+        account.forget_before(now - kept_for);
+        match &read {
+            // What was found before the log broke off is asked for all the same.
+            Ok(()) | Err(CallError::Transient(_) | CallError::Ambiguous(_)) => {}
+            Err(CallError::RateLimited { .. } | CallError::Unauthorized(_) | CallError::Invalid(_)) => {
+                return read;
             }
         }
-        if page.is_some() {
-            tracing::warn!(
-                hook = at.hook.scope,
-                host = at.hook.host,
-                attempts = attempts.len(),
-                "more deliveries than one look can read: older ones are not counted"
-            );
-        }
-        let tokens = self.platform.event_tokens();
-        account.take_in(attempts, |event| tokens.contains(&Slug::of_name(event).as_str()));
-        account.forget_before(now - kept_for);
-        account.looked_at = Some(now);
         for (delivery, attempt) in account.to_ask_for(now, recover.redeliveries_max()) {
             match self.in_time(recover.redeliver(at, &attempt)).await? {
                 Redelivered::Asked => {
@@ -130,14 +119,16 @@ impl<P: Platform> Recovery<P> {
                 Redelivered::NotKept => account.not_kept(&delivery),
             }
         }
-        Ok(())
+        read
     }
 
     /// Writes down what came of a look, and tells when to look again.
     fn conclude(&self, account: &mut Account, looked: Result<(), CallError>, now: Timestamp) -> Duration {
         let every = self.settings.every;
         let (outcome, trouble, pause) = match looked {
-            Ok(()) if account.open() > 0 => ("ok", None, (every / 4).max(MISSING_PAUSE).min(every)),
+            Ok(()) if account.open() > 0 || account.unread.is_some() => {
+                ("ok", None, (every / 4).max(MISSING_PAUSE).min(every))
+            }
             Ok(()) => ("ok", None, every),
             Err(CallError::RateLimited { after, why }) => {
                 ("limited", Some((TroubleKind::Passing, why)), after.max(every))

@@ -5,6 +5,7 @@
 mod accounts;
 mod agents;
 mod look;
+mod read;
 
 use crate::platform::Platform;
 use crate::recover::Recover;

@@ -164,6 +164,24 @@ fn suspension_means_what_it_is_for() {
 }
 
 #[test]
+fn what_we_cancel_is_over_when_the_last_pod_is_gone() {
+    let stopping = |terminating: Value| {
+        json!({
+            "metadata": { "annotations": { CANCELLED: "true" } }, "spec": { "suspend": true },
+            "status": { "active": 0, "terminating": terminating,
+                "conditions": [condition("Suspended", "True", "JobSuspended")] },
+        })
+    };
+    for (terminating, expected) in
+        [(json!(1), "in_progress"), (json!(0), "cancelled"), (Value::Null, "cancelled")]
+    {
+        let value = stopping(terminating);
+        assert_eq!(told(&value, &[]), expected, "{value}");
+        assert_eq!(is_cancelled(&job(&value)), expected == "cancelled", "{value}");
+    }
+}
+
+#[test]
 fn a_resumed_job_is_no_longer_suspended_whatever_stays_in_the_list() {
     for status in ["True", "False"] {
         let value = json!({
