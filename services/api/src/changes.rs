@@ -213,7 +213,10 @@ mod tests {
     #[test]
     fn nobody_hides_that_a_version_is_their_own() {
         let claimed = [("createdBy", "somebody"), ("ctrlplane/delivery", "invented"), ("team", "web")];
-        let fresh = declared(&caller("ann"), None, version(&claimed));
+        let mut fresh = declared(&caller("ann"), None, version(&claimed));
+        if let Entity::Version(fresh) = &mut fresh {
+            assert!(fresh.spec.known_since.take().is_some(), "its creation is said to be another instant");
+        }
         assert_eq!(fresh, version(&[("createdBy", "ann"), ("team", "web")]));
 
         let born = version(&[("createdBy", "trigger"), ("ctrlplane/delivery", "d-1")]);

@@ -103,8 +103,11 @@ fn the_example_of_the_readme_is_a_config() {
     let parsed = GithubConfig::parse(&config, &AllowedHosts::default()).unwrap();
     assert_eq!(parsed.inputs["dryRun"], "false");
     assert_eq!(parsed.writes_per_minute, Some(80));
-    let readers =
-        [include_str!("../config.rs"), include_str!("../../../../../shared/platform/src/config.rs")];
+    let readers = [
+        include_str!("../config.rs"),
+        include_str!("../deliveries.rs"),
+        include_str!("../../../../../shared/platform/src/config.rs"),
+    ];
     let is_read = |key: &String| readers.iter().any(|reader| reader.contains(&format!("\"{key}\"")));
     assert!(config.keys().all(is_read));
 }
