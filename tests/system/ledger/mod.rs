@@ -31,7 +31,7 @@ const KILLS_MIN: usize = 4;
 /// The platform begins to misbehave once for so many jobs.
 const JOBS_PER_FAULT: usize = 8;
 /// All jobs are over within this and [`PER_JOB`] for each; a call that got no answer alone takes ten seconds to be cleared up.
-const WITHIN: Duration = Duration::from_secs(120);
+const WITHIN: Duration = Duration::from_secs(300);
 const PER_JOB: Duration = Duration::from_millis(200);
 /// Everything is quiet within this after the last end.
 const QUIET_WITHIN: Duration = Duration::from_secs(60);
