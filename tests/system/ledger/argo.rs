@@ -1,9 +1,9 @@
 //! Argo Workflows in the ledger, through Argo Server.
 
 use super::books::Run;
-use super::chance::Dice;
 use super::{QUEUED, RUNS, Stand};
 use fake_argo::{Ending, FakeArgo, Fault, FaultKind, NewsChaos, Options, Plan, Template};
+use misbehaviour::Dice;
 use system_tests::System;
 
 const NAMESPACE: &str = "ci";

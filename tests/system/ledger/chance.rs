@@ -1,5 +1,7 @@
 //! What is left to chance, all of it from one seed.
 
+use misbehaviour::Dice;
+
 /// Names the seed of a run that is to be repeated.
 const SEED: &str = "CTRLPLANE_LEDGER_SEED";
 
@@ -14,26 +16,6 @@ pub(crate) fn seed(of: &str) -> u64 {
     };
     println!("{of}: {SEED}={seed} plays this again");
     seed
-}
-
-/// A small seeded generator (SplitMix64): repeatable, not secret.
-#[derive(Debug)]
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// A number below `end`, which must not be 0.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let end = u64::try_from(end).unwrap();
-        usize::try_from((mixed ^ (mixed >> 31)) % end).unwrap()
-    }
 }
 
 /// What is done to the system.

@@ -1,9 +1,9 @@
 //! GitHub Actions in the ledger.
 
 use super::books::Run;
-use super::chance::Dice;
 use super::{QUEUED, RUNS, Stand};
 use fake_github::{Fault, FaultKind, HookChaos, Script};
+use misbehaviour::Dice;
 use std::time::Duration;
 use system_tests::System;
 
@@ -43,7 +43,7 @@ impl Stand for Github {
     fn misbehave(&self, system: &System, dice: &mut Dice) {
         let (start, read) = ("*/dispatches", "*/actions/runs*");
         system.github.inject(match dice.below(8) {
-            0 => Fault::secondary_limit("POST", start, 1),
+            0 => fake_github::secondary_limit("POST", start, 1),
             1 => Fault::answer("POST", start, 502, "Bad gateway"),
             2 => Fault::once("POST", start, FaultKind::DropBeforeEffect),
             3 | 4 => Fault::once("POST", start, FaultKind::DropAfterEffect),

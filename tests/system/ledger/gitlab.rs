@@ -1,11 +1,11 @@
 //! GitLab CI/CD in the ledger.
 
 use super::books::Run;
-use super::chance::Dice;
 use super::{QUEUED, RUNS, Stand};
 use fake_gitlab::{
     Ending, FakeGitlab, Fault, FaultKind, Hook, HookChaos, Options, Plan, Project, Script, Token,
 };
+use misbehaviour::Dice;
 use std::time::Duration;
 use system_tests::{System, eventually};
 
@@ -61,7 +61,7 @@ impl Stand for Gitlab {
     fn misbehave(&self, _system: &System, dice: &mut Dice) {
         let (start, read) = ("*/pipeline", "*/pipelines*");
         self.0.inject(match dice.below(8) {
-            0 => Fault::limited("POST", start, 1),
+            0 => fake_gitlab::limited("POST", start, 1),
             1 => Fault::answer("POST", start, 502, "Bad gateway"),
             2 => Fault::once("POST", start, FaultKind::DropBeforeEffect),
             3 | 4 => Fault::once("POST", start, FaultKind::DropAfterEffect),

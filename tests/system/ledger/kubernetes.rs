@@ -1,9 +1,9 @@
 //! Kubernetes Jobs in the ledger.
 
 use super::books::Run;
-use super::chance::Dice;
 use super::{QUEUED, RUNS, Stand};
 use fake_kubernetes::{Chaos, Ending, FakeKubernetes, Fault, FaultKind, Options, Script, User};
+use misbehaviour::Dice;
 use system_tests::System;
 
 const NAMESPACE: &str = "ci";

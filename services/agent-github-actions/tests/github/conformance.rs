@@ -66,9 +66,7 @@ impl conformance::Rig for GithubRig {
         let dispatch = "*/dispatches";
         self.fake.inject(match fault {
             Fault::AnswerLost => fake_github::Fault::once("POST", dispatch, FaultKind::DropAfterEffect),
-            Fault::RateLimited { after } => {
-                fake_github::Fault::secondary_limit("POST", dispatch, after.as_secs())
-            }
+            Fault::RateLimited { after } => fake_github::secondary_limit("POST", dispatch, after.as_secs()),
             Fault::Unauthorized => {
                 let every = fake_github::Fault::answer("GET", "*", 401, "Bad credentials").times(u32::MAX);
                 fake_github::Fault { method: None, ..every }

@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, new_job, status};
 use domain::job::JobStatus;
-use fake_github::{Fault, Limits, Script};
+use fake_github::{Limits, Script};
 use platform::{CallError, Platform as _};
 use serde_json::json;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn waits<T: std::fmt::Debug>(result: Result<T, CallError>) -> u64 {
 async fn a_secondary_limit_holds_every_call_of_the_credential_until_it_is_over() {
     let rig = Rig::of(Script::hold()).await;
     let run = rig.run(new_job()).await;
-    rig.fake.inject(Fault::secondary_limit("POST", "*/dispatches", 7));
+    rig.fake.inject(fake_github::secondary_limit("POST", "*/dispatches", 7));
     assert_eq!(waits(rig.trigger(new_job()).await), 7);
     let calls = rig.fake.calls().len();
     assert!(waits(rig.github.ready(&rig.config).await) <= 7);

@@ -71,7 +71,7 @@ impl conformance::Rig for GitlabRig {
                 }
             }
             Fault::RateLimited { after } => {
-                self.fake.inject(fake_gitlab::Fault::limited("POST", start, after.as_secs()));
+                self.fake.inject(fake_gitlab::limited("POST", start, after.as_secs()));
             }
             Fault::Unauthorized => {
                 let every = fake_gitlab::Fault::answer("GET", "*", 401, "401 Unauthorized").times(u32::MAX);

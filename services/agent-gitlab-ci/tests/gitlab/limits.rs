@@ -17,7 +17,7 @@ fn waits<T: std::fmt::Debug>(result: Result<T, CallError>) -> u64 {
 async fn a_limit_holds_every_call_of_the_token_until_it_is_over() {
     let rig = Rig::of(Script::hold()).await;
     let run = rig.run(new_job()).await;
-    rig.fake.inject(Fault::limited("POST", "*/pipeline", 7));
+    rig.fake.inject(fake_gitlab::limited("POST", "*/pipeline", 7));
     assert_eq!(waits(rig.trigger(new_job()).await), 7);
     let calls = rig.fake.calls().len();
     assert!(waits(rig.gitlab.ready(&rig.config).await) <= 7);

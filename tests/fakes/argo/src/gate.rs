@@ -1,13 +1,13 @@
 //! What every call passes: scripted faults, the token, the call log. Knows nothing of what an endpoint does.
 
 use crate::faults::FaultKind;
-use crate::listener::Cord;
 use crate::reply::{Refusal, json_response};
 use crate::state::{Call, Shared};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
+use misbehaviour::Cord;
 use serde_json::Value;
 use std::sync::Arc;
 

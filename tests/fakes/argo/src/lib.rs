@@ -6,7 +6,6 @@ mod control;
 mod faults;
 mod gate;
 mod lifecycle;
-mod listener;
 mod news;
 mod options;
 mod reply;

@@ -1,5 +1,6 @@
 //! News of workflows: a bounded history that streams read on from, and what goes wrong on the way, scripted or by seed.
 
+use misbehaviour::Dice;
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -49,7 +50,7 @@ pub(crate) struct History {
 impl History {
     pub(crate) fn new(chaos: NewsChaos, seed: u64) -> Self {
         let (changes, scripted) = (VecDeque::new(), VecDeque::new());
-        Self { changes, forgotten: 0, scripted, chaos, dice: Dice(seed) }
+        Self { changes, forgotten: 0, scripted, chaos, dice: Dice::new(seed) }
     }
 
     pub(crate) fn push(&mut self, version: u64, kind: &'static str, object: Value) {
@@ -92,22 +93,6 @@ impl History {
             roll -= chance;
         }
         None
-    }
-}
-
-/// A small seeded generator (SplitMix64): repeatable, not secret.
-#[derive(Debug)]
-struct Dice(u64);
-
-impl Dice {
-    /// Evenly in 0.0..1.0.
-    #[allow(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 

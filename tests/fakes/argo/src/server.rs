@@ -1,10 +1,10 @@
 //! Starts and stops the fake.
 
-use crate::listener::{Cord, Cuttable};
 use crate::options::Options;
 use crate::routes;
 use crate::state::Shared;
 use anyhow::Context as _;
+use misbehaviour::{Cord, CuttableListener};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,7 @@ impl FakeArgo {
         let service = routes::router(Arc::clone(&shared)).into_make_service_with_connect_info::<Cord>();
         let stop = shared.stop.clone();
         shared.tasks.spawn(async move {
-            let server = axum::serve(Cuttable(listener), service);
+            let server = axum::serve(CuttableListener(listener), service);
             if let Err(error) = server.with_graceful_shutdown(stop.cancelled_owned()).await {
                 tracing::error!(%error, "the fake stopped serving");
             }

@@ -9,8 +9,6 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::auth::Call;
-use crate::chaos::{HookChaos, HookFault};
-use crate::faults::Fault;
 use crate::hooks::{self, Delivery, Hook, HookBody};
 use crate::limits::Limits;
 use crate::model::{Conclusion, Run, Status};
@@ -19,6 +17,8 @@ use crate::payload;
 use crate::script::{Ending, Script};
 use crate::server::FakeGithub;
 use crate::shared::State;
+use misbehaviour::Fault;
+use misbehaviour::{HookChaos, HookFault};
 
 /// Looking.
 impl FakeGithub {

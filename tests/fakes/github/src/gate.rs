@@ -11,10 +11,10 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use crate::auth::{self, Call, TokenKind};
-use crate::faults::FaultKind;
-use crate::listener::Cord;
 use crate::reply::Reply;
 use crate::shared::{CALLS_KEPT, Shared, remember};
+use misbehaviour::Cord;
+use misbehaviour::FaultKind;
 
 /// No answer of the fake comes near this.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -150,7 +150,7 @@ fn dress(cx: &Shared, mut response: Response, budget: &str) -> Response {
     let (limits, id) = {
         let mut state = cx.lock();
         let now = state.now();
-        (state.meter.headers(budget, now), state.dice.next())
+        (state.meter.headers(budget, now), state.dice.number())
     };
     let headers = response.headers_mut();
     headers.extend(limits);

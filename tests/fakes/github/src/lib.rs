@@ -3,13 +3,10 @@
 #![allow(clippy::disallowed_methods, reason = "a fake server owns its clock, as the real one would")]
 
 mod auth;
-mod chaos;
 mod control;
-mod faults;
 mod gate;
 mod hooks;
 mod limits;
-mod listener;
 mod model;
 mod options;
 mod payload;
@@ -22,10 +19,9 @@ mod shared;
 mod timers;
 
 pub use auth::{Call, TokenKind};
-pub use chaos::{HookChaos, HookFault, HookFaultKind};
-pub use faults::{Fault, FaultKind};
 pub use hooks::Delivery;
-pub use limits::{Limits, Secondary};
+pub use limits::{Limits, Secondary, secondary_limit};
+pub use misbehaviour::{Fault, FaultKind, HookChaos, HookFault, HookFaultKind};
 pub use model::{Conclusion, Run, Status};
 pub use options::{App, Installation, Options, Repo, Webhook, Workflow};
 pub use script::{Ending, Plan, Script, When};

@@ -1,6 +1,7 @@
 //! GitHub's rate limits per credential: the hourly primary budget and the secondary limits.
 //! Source: docs.github.com "Rate limits for the REST API".
 
+use misbehaviour::Fault;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -156,4 +157,10 @@ impl Meter {
         }
         bucket
     }
+}
+
+/// GitHub's secondary rate limit, once, with `Retry-After` in seconds.
+pub fn secondary_limit(method: &str, path: &str, retry_after_secs: u64) -> Fault {
+    let body = serde_json::json!({ "message": SECONDARY_MESSAGE }).to_string();
+    Fault::slow_down(method, path, 403, body, retry_after_secs)
 }

@@ -12,10 +12,10 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 use crate::hooks::{self, LANE_DEPTH, LANES};
-use crate::listener::{Cord, CuttableListener};
 use crate::options::Options;
 use crate::shared::{Shared, State};
 use crate::{routes, timers};
+use misbehaviour::{Cord, CuttableListener};
 
 /// GitHub gives a receiver ten seconds.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);

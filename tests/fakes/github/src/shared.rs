@@ -10,8 +10,6 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Call, Caller, Token};
-use crate::chaos::{Dice, HookFaults};
-use crate::faults::Faults;
 use crate::hooks::{Delivery, Hook};
 use crate::limits::Meter;
 use crate::model::{Place, Run};
@@ -19,6 +17,8 @@ use crate::options::{Options, Webhook, Workflow};
 use crate::reply::Reply;
 use crate::script::Plan;
 use crate::timers::Timers;
+use misbehaviour::Faults;
+use misbehaviour::{Dice, HookFaults};
 
 /// How many calls and deliveries are remembered; older ones are forgotten.
 pub(crate) const CALLS_KEPT: usize = 100_000;

@@ -90,7 +90,7 @@ async fn scripted_answers_come_as_often_as_told() {
     let fake = FakeGithub::start(options(Script::hold())).await.unwrap();
     let caller = Caller::of(&fake, PAT);
     fake.inject(Fault::answer("POST", "*/dispatches", 502, "Server Error").times(2));
-    fake.inject(Fault::secondary_limit("POST", "*/dispatches", 7));
+    fake.inject(fake_github::secondary_limit("POST", "*/dispatches", 7));
     let body = json!({ "ref": "main" });
     for expected in [502, 502, 403, 204] {
         let response = caller.post(DISPATCH, &body).send().await.unwrap();

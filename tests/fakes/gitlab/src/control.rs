@@ -7,8 +7,6 @@ use bytes::Bytes;
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-use crate::chaos::{HookChaos, HookFault};
-use crate::faults::Fault;
 use crate::gate::Call;
 use crate::hooks::{self, Delivery, Hook as Outgoing};
 use crate::model::Pipeline;
@@ -17,6 +15,8 @@ use crate::payload;
 use crate::script::Script;
 use crate::server::FakeGitlab;
 use crate::shared::State;
+use misbehaviour::Fault;
+use misbehaviour::{HookChaos, HookFault};
 
 /// Looking.
 impl FakeGitlab {

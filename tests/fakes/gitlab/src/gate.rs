@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use crate::faults::FaultKind;
-use crate::listener::Cord;
 use crate::options::Token;
 use crate::reply::Reply;
 use crate::shared::{CALLS_KEPT, Shared, remember};
+use misbehaviour::Cord;
+use misbehaviour::FaultKind;
 
 /// One API call as the server saw it; never the token itself.
 #[derive(Clone, Debug)]

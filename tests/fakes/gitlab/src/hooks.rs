@@ -13,11 +13,11 @@ use sha2::Sha256;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::chaos::HookFaultKind;
 use crate::options;
 use crate::payload;
 use crate::shared::{DELIVERIES_KEPT, Shared, State, remember};
 use crate::timers::Timer;
+use misbehaviour::HookFaultKind;
 
 /// How many deliveries go out side by side, and how many may wait in each lane.
 pub(crate) const LANES: usize = 8;

@@ -2,13 +2,10 @@
 //! It knows nothing of Ctrlplane: it speaks only GitLab's language, in process, on a loopback port.
 #![allow(clippy::disallowed_methods, reason = "a fake server owns its clock, as the real one would")]
 
-mod chaos;
 mod control;
-mod faults;
 mod gate;
 mod hooks;
 mod limits;
-mod listener;
 mod model;
 mod options;
 mod payload;
@@ -20,11 +17,10 @@ mod server;
 mod shared;
 mod timers;
 
-pub use chaos::{HookChaos, HookFault, HookFaultKind};
-pub use faults::{Fault, FaultKind};
 pub use gate::Call;
 pub use hooks::{Delivery, HOOK_ID};
-pub use limits::Limits;
+pub use limits::{Limits, limited};
+pub use misbehaviour::{Fault, FaultKind, HookChaos, HookFault, HookFaultKind};
 pub use model::{Job, Pipeline};
 pub use options::{Hook, JobSpec, Options, Project, Token};
 pub use script::{Ending, Plan, Script};

@@ -1,6 +1,7 @@
 //! GitLab's rate limits per token, in windows of a minute, and the headers that tell of them.
 //! Source: docs.gitlab.com "Rate limits" and "User and IP rate limits".
 
+use misbehaviour::Fault;
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -62,4 +63,9 @@ impl Standing {
             (name("ratelimit-reset"), HeaderValue::from(self.ends.timestamp())),
         ]
     }
+}
+
+/// GitLab's rate limit, once, with `Retry-After` in seconds.
+pub fn limited(method: &str, path: &str, retry_after_secs: u64) -> Fault {
+    Fault::slow_down(method, path, 429, "Retry later\n".to_owned(), retry_after_secs)
 }

@@ -8,8 +8,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::chaos::{Dice, HookFaults};
-use crate::faults::Faults;
 use crate::gate::{Call, Caller};
 use crate::hooks::{Delivery, Hook as Outgoing};
 use crate::limits::Meter;
@@ -18,6 +16,8 @@ use crate::options::{Hook, Options, Project};
 use crate::reply::Reply;
 use crate::script::Plan;
 use crate::timers::Timers;
+use misbehaviour::Faults;
+use misbehaviour::{Dice, HookFaults};
 
 /// How many calls and deliveries are remembered; older ones are forgotten.
 pub(crate) const CALLS_KEPT: usize = 100_000;

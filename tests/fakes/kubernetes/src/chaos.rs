@@ -78,26 +78,3 @@ pub struct Chaos {
     /// A watch is told that its position is too old.
     pub expired: f64,
 }
-
-/// Numbers by seed (splitmix64).
-#[derive(Debug)]
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// Whether something of that chance happens.
-    pub(crate) fn falls(&mut self, chance: f64) -> bool {
-        if chance <= 0.0 {
-            return false;
-        }
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let unit = ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64;
-        unit < chance
-    }
-}

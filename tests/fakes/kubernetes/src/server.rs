@@ -1,10 +1,11 @@
 //! The fake as a server on a loopback port.
 
 use crate::access::User;
-use crate::chaos::{Chaos, Dice, Fault};
+use crate::chaos::{Chaos, Fault};
 use crate::controller::Script;
 use crate::http;
 use crate::store::Store;
+use misbehaviour::Dice;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

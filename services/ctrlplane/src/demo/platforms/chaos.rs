@@ -60,7 +60,7 @@ pub(super) fn let_loose(seed: u64, github: &FakeGithub, gitlab: &FakeGitlab, arg
             0 => Fault::once(method, path, FaultKind::DropAfterEffect),
             1 => Fault::once(method, path, FaultKind::DropBeforeEffect),
             2 => Fault::answer(method, path, 503, "No server is currently available"),
-            _ => Fault::secondary_limit(method, path, 1),
+            _ => fake_github::secondary_limit(method, path, 1),
         }
     });
     gitlab.inject({
@@ -70,7 +70,7 @@ pub(super) fn let_loose(seed: u64, github: &FakeGithub, gitlab: &FakeGitlab, arg
             0 => Fault::once(method, path, FaultKind::DropAfterEffect),
             1 => Fault::once(method, path, FaultKind::DropBeforeEffect),
             2 => Fault::answer(method, path, 503, "Service Unavailable"),
-            _ => Fault::limited(method, path, 1),
+            _ => fake_gitlab::limited(method, path, 1),
         }
     });
     argo.inject({

@@ -15,21 +15,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Accepts connections that carry a [`Cord`].
-pub(crate) struct CuttableListener(pub(crate) TcpListener);
+pub struct CuttableListener(pub TcpListener);
 
 /// Handle of one connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Cord(Arc<AtomicBool>);
+pub struct Cord(Arc<AtomicBool>);
 
 impl Cord {
     /// From now on nothing written reaches the peer; the connection closes at the next write.
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         self.0.store(true, Ordering::Release);
     }
 }
 
 /// A TCP stream that fails once its cord is cut.
-pub(crate) struct CuttableStream {
+pub struct CuttableStream {
     stream: TcpStream,
     cord: Cord,
 }

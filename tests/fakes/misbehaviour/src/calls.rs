@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Fault {
     /// For example `POST`; `None` is any.
     pub method: Option<String>,
-    /// Path without host, `/api/v3` and query; `*` stands for any text, for example `*/dispatches`.
+    /// Path below the API's root, escaped as it came and without query; `*` stands for any text, for example `*/dispatches`.
     pub path: String,
     pub times: u32,
     pub kind: FaultKind,
@@ -46,30 +46,28 @@ impl Fault {
         Self::once(method, path, FaultKind::Answer { status, headers: Vec::new(), body })
     }
 
-    /// GitHub's secondary rate limit, with `Retry-After` in seconds.
-    pub fn secondary_limit(method: &str, path: &str, retry_after_secs: u64) -> Self {
-        let message = crate::limits::SECONDARY_MESSAGE;
-        let body = serde_json::json!({ "message": message }).to_string();
+    /// An answer that wants the caller to wait: `Retry-After` in seconds.
+    pub fn slow_down(method: &str, path: &str, status: u16, body: String, retry_after_secs: u64) -> Self {
         let headers = vec![("retry-after".to_owned(), retry_after_secs.to_string())];
-        Self::once(method, path, FaultKind::Answer { status: 403, headers, body })
+        Self::once(method, path, FaultKind::Answer { status, headers, body })
     }
 }
 
 /// The faults still to come.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Vec<Fault>);
+pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    pub(crate) fn add(&mut self, fault: Fault) {
+    pub fn add(&mut self, fault: Fault) {
         self.0.push(fault);
     }
 
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.0.clear();
     }
 
     /// Uses up one turn of the first fault that matches.
-    pub(crate) fn take(&mut self, method: &str, path: &str) -> Option<FaultKind> {
+    pub fn take(&mut self, method: &str, path: &str) -> Option<FaultKind> {
         let matches = |f: &Fault| {
             f.times > 0
                 && f.method.as_deref().is_none_or(|m| m.eq_ignore_ascii_case(method))
@@ -106,6 +104,9 @@ mod tests {
             ("*/dispatches", "/repos/o/r/actions/workflows/w/dispatches", true),
             ("*/dispatches", "/repos/o/r/dispatches/x", false),
             ("/repos/*/runs/*", "/repos/o/r/actions/runs/7", true),
+            ("*/pipeline", "/projects/acme%2Fshop/pipeline", true),
+            ("*/pipeline", "/projects/1/pipeline/x", false),
+            ("/projects/*/pipelines/*", "/projects/1/pipelines/7", true),
         ] {
             assert_eq!(glob(pattern, text), expected, "{pattern} on {text}");
         }

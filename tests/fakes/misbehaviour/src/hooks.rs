@@ -1,22 +1,23 @@
 //! Misbehaviour of webhooks: deliveries lost, repeated, late or out of order, scripted or by seed.
 
+use crate::Dice;
 use std::time::Duration;
 
 /// The next `times` deliveries that match go wrong.
 #[derive(Clone, Debug)]
 pub struct HookFault {
-    /// For example `Pipeline Hook`; `None` is any.
+    /// As the platform names it, for example `workflow_run`; `None` is any.
     pub event: Option<String>,
-    /// The status it tells, for example `success`; `None` is any.
-    pub status: Option<String>,
+    /// What it tells: an action or a status, for example `completed`; `None` is any.
+    pub tells: Option<String>,
     pub times: u32,
     pub kind: HookFaultKind,
 }
 
 impl HookFault {
-    /// One delivery of this event that tells this status.
-    pub fn once(event: &str, status: &str, kind: HookFaultKind) -> Self {
-        Self { event: Some(event.to_owned()), status: Some(status.to_owned()), times: 1, kind }
+    /// One delivery of this event that tells this.
+    pub fn once(event: &str, tells: &str, kind: HookFaultKind) -> Self {
+        Self { event: Some(event.to_owned()), tells: Some(tells.to_owned()), times: 1, kind }
     }
 }
 
@@ -25,10 +26,10 @@ impl HookFault {
 pub enum HookFaultKind {
     /// Never sent; listed as failed, so that it can be asked for again.
     Drop,
-    /// Sent this many times more, with the same idempotency key.
+    /// Sent this many times more, with the same id.
     Repeat(u32),
     Delay(Duration),
-    /// Sent after the next delivery about the same pipeline, or after a second if none comes.
+    /// Sent after the next delivery about the same run, or after a second if none comes.
     Reorder,
 }
 
@@ -45,24 +46,24 @@ pub struct HookChaos {
 
 /// What is still to go wrong.
 #[derive(Debug, Default)]
-pub(crate) struct HookFaults {
-    pub(crate) chaos: HookChaos,
+pub struct HookFaults {
+    pub chaos: HookChaos,
     scripted: Vec<HookFault>,
 }
 
 impl HookFaults {
-    pub(crate) fn add(&mut self, fault: HookFault) {
+    pub fn add(&mut self, fault: HookFault) {
         self.scripted.push(fault);
     }
 
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// What happens to this delivery, if anything.
-    pub(crate) fn take(&mut self, event: &str, status: &str, dice: &mut Dice) -> Option<HookFaultKind> {
+    pub fn take(&mut self, event: &str, tells: &str, dice: &mut Dice) -> Option<HookFaultKind> {
         let matches = |f: &HookFault| {
-            f.event.as_deref().is_none_or(|e| e == event) && f.status.as_deref().is_none_or(|s| s == status)
+            f.event.as_deref().is_none_or(|e| e == event) && f.tells.as_deref().is_none_or(|t| t == tells)
         };
         if let Some(at) = self.scripted.iter().position(matches) {
             let fault = &mut self.scripted[at];
@@ -90,30 +91,6 @@ impl HookFaults {
     }
 }
 
-/// A small seeded generator (SplitMix64): repeatable, not secret.
-#[derive(Debug)]
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Evenly in 0.0..1.0.
-    #[allow(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
-    pub(crate) fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,7 +101,7 @@ mod tests {
             let chaos = HookChaos { drop: 0.2, repeat: 0.2, reorder: 0.2, ..HookChaos::default() };
             let mut faults = HookFaults { chaos, ..HookFaults::default() };
             let mut dice = Dice::new(seed);
-            (0..200).map(|_| faults.take("Pipeline Hook", "success", &mut dice)).collect::<Vec<_>>()
+            (0..200).map(|_| faults.take("workflow_run", "completed", &mut dice)).collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
