@@ -102,7 +102,9 @@ impl Desk {
         };
         if !is_current(&known, record) {
             self.check(place).await?;
-            return Err(No::Gone.into());
+            // Somebody else's claim may have come in between: then that is the answer.
+            let now = self.store.load(place).await?.ok_or_else(|| Refusal::no_job(place.job))?;
+            return Err(now.record.claimable().err().unwrap_or(No::Gone).into());
         }
         if let Some(why) = self.frost.overtakes(&record.command, now).await? {
             send_back(&self.jobs, known, why, None).await?;
