@@ -21,6 +21,10 @@ use std::hint::black_box;
 use std::time::Duration;
 use uuid::Uuid;
 
+/// As every service has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ENVIRONMENTS: [&str; 4] = ["dev", "staging", "canary", "production"];
 
 fn acme() -> Slug {

@@ -30,3 +30,7 @@ pub use secrets::{SecretError, Secrets};
 pub use setting::{Documented, Invalid, NoSettings, Setting, assert_documented, help};
 pub use signals::{Ended, Signal, Signals, run_until_signal};
 pub use supervisor::{Failure, Supervisor};
+
+/// The allocator of every service.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
