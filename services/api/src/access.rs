@@ -88,7 +88,11 @@ impl Access {
             }
             LoggedInBy::Oidc { roles } => {
                 let counted = Counted::User(session.user.clone());
-                Some(Caller::new(&session.user, roles.clone(), Means { key_id: None, session: true, counted }))
+                Some(Caller::new(
+                    &session.user,
+                    roles.clone(),
+                    Means { key_id: None, session: true, counted },
+                ))
             }
         }
     }

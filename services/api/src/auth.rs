@@ -101,7 +101,10 @@ impl FileKeys {
                 }
                 Err(error) if !told => {
                     told = true;
-                    tracing::error!(error = format!("{error:#}"), "the API keys cannot be read; those read before count");
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "the API keys cannot be read; those read before count"
+                    );
                 }
                 Err(_as_told) => {}
             }

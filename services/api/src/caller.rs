@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams, Request, State};
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use domain::access::Grants;
@@ -115,7 +115,7 @@ pub(crate) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let from = address_of(&app.access, &request);
+    let from = address_of(&app.access, request.headers(), request.extensions());
     let caller = match known(&app, request.headers(), from).await {
         Ok(caller) => caller,
         Err(refused) => return refused,
@@ -146,7 +146,9 @@ async fn known(app: &App, headers: &HeaderMap, from: IpAddr) -> Result<Caller, R
     let found = match presented(headers, access) {
         Presented::Nothing => return Err(refused()),
         Presented::Key(key) => try_key(access, from, key)?,
-        Presented::Session(token) => access.by_session(&token).await.map_err(|problem| problem.into_response())?,
+        Presented::Session(token) => {
+            access.by_session(&token).await.map_err(|problem| problem.into_response())?
+        }
     };
     found.ok_or_else(refused)
 }
@@ -212,7 +214,7 @@ pub(crate) fn refused() -> Response {
     response
 }
 
-fn too_many(verdict: Verdict, why: &str) -> Response {
+pub(crate) fn too_many(verdict: Verdict, why: &str) -> Response {
     let seconds = verdict.retry_seconds;
     let detail = format!("{why}; try again in {seconds} s");
     let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).into_response();
@@ -258,12 +260,12 @@ fn key_of(headers: &HeaderMap) -> Option<Option<&str>> {
 }
 
 /// Where the request comes from: the connection, or what the outermost proxy of ours saw.
-pub(crate) fn address_of(access: &Access, request: &Request) -> IpAddr {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+pub(crate) fn address_of(access: &Access, headers: &HeaderMap, extensions: &Extensions) -> IpAddr {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
     match access.limits.forwarded_hops {
         0 => peer,
-        hops => forwarded(request.headers(), hops).unwrap_or(peer),
+        hops => forwarded(headers, hops).unwrap_or(peer),
     }
 }
 

@@ -147,9 +147,8 @@ pub async fn run(boot: Boot<Settings>) -> anyhow::Result<()> {
 
 fn follow_keys(boot: &Boot<Settings>, bus: &bus::Bus, files: &Arc<FileKeys>, keys: &Arc<ManagedKeys>) {
     let (bus, keys, drain) = (bus.clone(), Arc::clone(keys), boot.supervisor.token());
-    boot.supervisor.spawn("keys", async move {
-        keys.follow(&bus, drain).await.context("following the API keys")
-    });
+    boot.supervisor
+        .spawn("keys", async move { keys.follow(&bus, drain).await.context("following the API keys") });
     let (files, drain) = (Arc::clone(files), boot.supervisor.token());
     let every = Duration::from_secs(boot.settings.auth.reread_seconds);
     boot.supervisor.spawn("key-files", async move {

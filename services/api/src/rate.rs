@@ -128,7 +128,10 @@ mod tests {
         let buckets = Buckets::new(Rate { per_second: 0.5, burst: 3 });
         let now = Instant::now();
         let taken: Vec<Verdict> = (0..4).map(|_| buckets.take(&"ann", now)).collect();
-        assert_eq!(taken.iter().map(|verdict| verdict.allowed).collect::<Vec<_>>(), [true, true, true, false]);
+        assert_eq!(
+            taken.iter().map(|verdict| verdict.allowed).collect::<Vec<_>>(),
+            [true, true, true, false]
+        );
         assert_eq!(taken.iter().map(|verdict| verdict.remaining).collect::<Vec<_>>(), [2, 1, 0, 0]);
         assert_eq!((taken[3].limit, taken[3].reset_seconds, taken[3].retry_seconds), (3, 6, 2));
         assert!(buckets.take(&"bob", now).allowed, "each has an own one");

@@ -67,8 +67,7 @@ impl Sessions {
     /// Begins a session and tells its token: this once.
     pub(crate) async fn begin(&self, user: &str, by: LoggedInBy) -> Result<(Token, Session), Problem> {
         let now = clock::now();
-        let session =
-            Session { user: user.to_owned(), by, created_at: now, expires_at: now + self.length };
+        let session = Session { user: user.to_owned(), by, created_at: now, expires_at: now + self.length };
         let token = Token(fresh(BEGINNING));
         crash_point("api.session.before");
         let created = self.bucket.create_json(&token.id(), &session).await;

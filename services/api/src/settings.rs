@@ -158,7 +158,10 @@ impl Documented for Settings {
             "auth.bootstrap_key_file",
             "File that holds one API key, in clear, with the role admin in every workspace.",
         ),
-        Setting::new("auth.reread_seconds", "How often the files of keys are looked at for changes, in seconds."),
+        Setting::new(
+            "auth.reread_seconds",
+            "How often the files of keys are looked at for changes, in seconds.",
+        ),
         Setting::new(
             "auth.session_hours",
             "How many hours a login at the console is good for, at most 168 (a week).",
@@ -193,7 +196,10 @@ impl Documented for Settings {
             "What groups may do, each as group=role (in every workspace) or group=role@workspace; the group * is anybody the \
              issuer lets in. Who gets no role is not let in.",
         ),
-        Setting::new("oidc.name", "What people know the issuer by, shown at the login; without one its host."),
+        Setting::new(
+            "oidc.name",
+            "What people know the issuer by, shown at the login; without one its host.",
+        ),
         Setting::new(
             "limits.requests_per_second",
             "How many requests per second a key may make on average, at each replica; 0 is no limit.",
@@ -203,7 +209,10 @@ impl Documented for Settings {
             "limits.failures_per_minute",
             "How many wrong keys per minute may come from an address on average, at each replica; 0 is no limit.",
         ),
-        Setting::new("limits.failures_at_once", "How many wrong keys may come from an address at once beyond that."),
+        Setting::new(
+            "limits.failures_at_once",
+            "How many wrong keys may come from an address at once beyond that.",
+        ),
         Setting::new(
             "limits.forwarded_hops",
             "How many proxies of yours stand in front of the API, each adding an address to X-Forwarded-For; 0 takes the \
@@ -249,7 +258,10 @@ impl Settings {
         if let Some(url) = &self.auth.public_url
             && !url.parse::<Url>().is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         {
-            return invalid("auth.public_url", "must be the address of a web site, as in https://ctrlplane.example.com");
+            return invalid(
+                "auth.public_url",
+                "must be the address of a web site, as in https://ctrlplane.example.com",
+            );
         }
         for text in &self.oidc.roles {
             if let Err(why) = text.parse::<GroupRole>() {

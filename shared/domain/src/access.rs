@@ -162,7 +162,10 @@ mod tests {
         let role = |grants: &Grants, slug: &str| grants.role_in(&slug.parse().unwrap());
         assert_eq!(role(&ann, "acme"), Some(Role::Operator));
         assert_eq!(role(&ann, "initech"), None);
-        assert_eq!((ann.highest(), ann.lowest(), ann.only()), (Some(Role::Admin), Some(Role::Operator), None));
+        assert_eq!(
+            (ann.highest(), ann.lowest(), ann.only()),
+            (Some(Role::Admin), Some(Role::Operator), None)
+        );
         let all = grants(&[("*", Role::Viewer), ("acme", Role::Approver)]);
         assert_eq!((role(&all, "acme"), role(&all, "new")), (Some(Role::Approver), Some(Role::Viewer)));
         assert_eq!(all.only(), None);
@@ -176,7 +179,8 @@ mod tests {
         let both = grants(&[("acme", Role::Viewer), ("globex", Role::Viewer)]);
         assert!(acme.administer(&grants(&[("acme", Role::Admin)])) && everywhere.administer(&both));
         assert!(everywhere.administer(&everywhere));
-        for (who, whom) in [(&acme, &both), (&acme, &everywhere), (&both, &both), (&acme, &Grants::default())] {
+        for (who, whom) in [(&acme, &both), (&acme, &everywhere), (&both, &both), (&acme, &Grants::default())]
+        {
             assert!(!who.administer(whom), "{who:?} {whom:?}");
         }
     }

@@ -21,7 +21,8 @@ impl Attempt {
 
     /// A cookie that can be one.
     pub(crate) fn of(text: &str) -> Option<Self> {
-        (text.starts_with(BEGINNING) && text.len() > 60 && can_be_key(text)).then(|| Self(SecretString::from(text)))
+        (text.starts_with(BEGINNING) && text.len() > 60 && can_be_key(text))
+            .then(|| Self(SecretString::from(text)))
     }
 
     /// What the cookie holds.
@@ -54,7 +55,8 @@ impl Attempt {
     }
 
     fn derive(&self, what: &str) -> String {
-        let hash = Sha256::new().chain_update(what).chain_update(b"\0").chain_update(self.expose().as_bytes());
+        let hash =
+            Sha256::new().chain_update(what).chain_update(b"\0").chain_update(self.expose().as_bytes());
         URL_SAFE_NO_PAD.encode(hash.finalize())
     }
 }

@@ -2,8 +2,8 @@
 //! moment are arguments.
 
 use domain::Timestamp;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet};
 use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
@@ -42,7 +42,11 @@ pub(crate) enum Unfit {
 }
 
 /// The claims of the token, once all of it is as expected.
-pub(crate) fn verify(token: &str, keys: &JwkSet, expected: Expected<'_>) -> Result<Map<String, Value>, Unfit> {
+pub(crate) fn verify(
+    token: &str,
+    keys: &JwkSet,
+    expected: Expected<'_>,
+) -> Result<Map<String, Value>, Unfit> {
     // A name of an algorithm that is not even known, as `none`, is told like one that is not accepted.
     let header = decode_header(token).map_err(|error| {
         if matches!(error.kind(), ErrorKind::InvalidAlgorithmName | ErrorKind::Json(_)) {
@@ -54,7 +58,8 @@ pub(crate) fn verify(token: &str, keys: &JwkSet, expected: Expected<'_>) -> Resu
         return Err(Unfit::Algorithm(format!("{:?}", header.alg)));
     }
     let fits = |key: &&Jwk| {
-        header.kid.as_ref().is_none_or(|kid| key.common.key_id.as_ref() == Some(kid)) && is_for(key, header.alg)
+        header.kid.as_ref().is_none_or(|kid| key.common.key_id.as_ref() == Some(kid))
+            && is_for(key, header.alg)
     };
     let mut known = keys.keys.iter().filter(fits).peekable();
     if known.peek().is_none() {

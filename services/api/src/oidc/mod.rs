@@ -109,12 +109,8 @@ impl Oidc {
         };
         let token = self.provider.exchange(exchange).await?;
         let nonce = attempt.nonce();
-        let expected = Expected {
-            issuer: &self.issuer,
-            client_id: &self.client_id,
-            nonce: &nonce,
-            now: clock::now(),
-        };
+        let expected =
+            Expected { issuer: &self.issuer, client_id: &self.client_id, nonce: &nonce, now: clock::now() };
         let keys = self.provider.keys(false).await?;
         let verified = match verify(token.expose_secret(), &keys, expected) {
             // The issuer may have a new key.

@@ -133,7 +133,8 @@ impl Provider {
                 request
             }
             Some(secret) if description.takes_basic => {
-                let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+                let encoded =
+                    |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
                 request.basic_auth(encoded(with.client_id), Some(encoded(secret.expose_secret())))
             }
             Some(secret) => {
@@ -148,7 +149,9 @@ impl Provider {
             .header(reqwest::header::ACCEPT, "application/json")
             .body(body);
         let tokens: Tokens = self.read(request).await?;
-        tokens.id_token.map(SecretString::from).ok_or_else(|| ProviderError::Misfit("it gave no ID token; is openid among oidc.scopes?".to_owned()))
+        tokens.id_token.map(SecretString::from).ok_or_else(|| {
+            ProviderError::Misfit("it gave no ID token; is openid among oidc.scopes?".to_owned())
+        })
     }
 
     async fn read<T: serde::de::DeserializeOwned>(
@@ -175,7 +178,8 @@ impl Provider {
         if !status.is_success() {
             return Err(ProviderError::Away(format!("it says {}", status.as_u16())));
         }
-        serde_json::from_slice(&bytes).map_err(|_| ProviderError::Away("its answer is not what it should be".to_owned()))
+        serde_json::from_slice(&bytes)
+            .map_err(|_| ProviderError::Away("its answer is not what it should be".to_owned()))
     }
 }
 
@@ -195,7 +199,8 @@ impl Document {
             authorization_endpoint: safe(&self.authorization_endpoint)?,
             token_endpoint: safe(&self.token_endpoint)?,
             jwks_uri: safe(&self.jwks_uri)?,
-            takes_basic: methods.is_none_or(|methods| methods.iter().any(|method| method == "client_secret_basic")),
+            takes_basic: methods
+                .is_none_or(|methods| methods.iter().any(|method| method == "client_secret_basic")),
         })
     }
 }
@@ -204,7 +209,8 @@ impl Document {
 fn usable(read: &Value) -> JwkSet {
     let keys = read["keys"].as_array().map(Vec::as_slice).unwrap_or_default();
     let for_signatures = |key: &&Value| key["use"].as_str().is_none_or(|purpose| purpose == "sig");
-    let keys = keys.iter().filter(for_signatures).filter_map(|key| serde_json::from_value::<Jwk>(key.clone()).ok());
+    let keys =
+        keys.iter().filter(for_signatures).filter_map(|key| serde_json::from_value::<Jwk>(key.clone()).ok());
     JwkSet { keys: keys.collect() }
 }
 

@@ -74,7 +74,12 @@ pub(super) async fn of_all(
 }
 
 /// `total` counts all that match, unless `complete` says that only so many of the newest were looked at.
-async fn listed(app: &App, workspace: Option<&Slug>, page: Page, query: Query) -> Result<Json<Value>, Problem> {
+async fn listed(
+    app: &App,
+    workspace: Option<&Slug>,
+    page: Page,
+    query: Query,
+) -> Result<Json<Value>, Problem> {
     let (kind, wanted) = query.read()?;
     let workspace = workspace.map_or("*", Slug::as_str);
     let kind = kind.map_or_else(|| "*".to_owned(), |kind| Slug::of_name(&kind).to_string());
@@ -120,10 +125,16 @@ impl Query {
     fn read(self) -> Result<(Option<String>, Wanted), Problem> {
         let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let since = given(self.since).map(|text| text.parse::<Timestamp>()).transpose();
-        let since = since.map_err(|error| Problem::invalid_field("since", format!("is no RFC 3339 time: {error}")))?;
-        let wanted =
-            Wanted { actor: given(self.actor), object: given(self.object), action: given(self.action), since };
-        let kind = given(self.kind).map(|kind| Kind::parse(&kind).map_or(kind.clone(), |kind| kind.name().to_owned()));
+        let since = since
+            .map_err(|error| Problem::invalid_field("since", format!("is no RFC 3339 time: {error}")))?;
+        let wanted = Wanted {
+            actor: given(self.actor),
+            object: given(self.object),
+            action: given(self.action),
+            since,
+        };
+        let kind = given(self.kind)
+            .map(|kind| Kind::parse(&kind).map_or(kind.clone(), |kind| kind.name().to_owned()));
         Ok((kind, wanted))
     }
 }

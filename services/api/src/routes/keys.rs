@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::CACHE_CONTROL;
 use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use bus::clock;
 use domain::Timestamp;
@@ -110,7 +110,8 @@ pub(super) async fn revoke(
 /// all of its workspaces: users of the same name may be two people.
 fn concerns(caller: &Caller, key: &KeyRecord) -> bool {
     let own = || {
-        let seen = |grant: Grant| grant.workspace.map_or(caller.sees_all(), |workspace| caller.sees(&workspace));
+        let seen =
+            |grant: Grant| grant.workspace.map_or(caller.sees_all(), |workspace| caller.sees(&workspace));
         key.user == caller.name && key.roles.iter().all(seen)
     };
     caller.means.key_id == Some(key.id) || caller.grants.administer(&key.roles) || own()
@@ -140,7 +141,13 @@ fn shape(caller: &Caller, key: &KeyRecord, now: Timestamp) -> Value {
 }
 
 /// One event in the audit of each workspace that it opens, which tells of that one alone.
-async fn note(app: &App, caller: &Caller, action: &str, key: &KeyRecord, revision: u64) -> Result<(), Problem> {
+async fn note(
+    app: &App,
+    caller: &Caller,
+    action: &str,
+    key: &KeyRecord,
+    revision: u64,
+) -> Result<(), Problem> {
     for Grant { workspace, role } in key.roles.iter() {
         let state = json!({ "user": key.user, "name": key.name, "role": role, "expiresAt": key.expires_at });
         let (before, after, documents) = match action {

@@ -3,13 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, LOCATION};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::access::Counted;
-use crate::caller::{Caller, Means};
+use crate::caller::{Caller, Means, address_of, too_many};
 use crate::context::App;
 use crate::cookie;
 use crate::oidc::{Attempt, NotLetIn, Oidc, Person, ProviderError};
@@ -48,17 +49,24 @@ pub(super) struct Back {
 /// `GET /login/oidc/callback`: back from the issuer, into a session.
 pub(super) async fn finish(
     State(app): State<App>,
-    headers: HeaderMap,
+    Parts { headers, extensions, .. }: Parts,
     Params(back): Params<Back>,
 ) -> Result<Response, Problem> {
     let oidc = configured(&app)?;
+    // Each code is asked of the issuer: nobody may make us ask it as often as they like.
+    let (limits, from) = (&app.access.limits, address_of(&app.access, &headers, &extensions));
+    if let Some(verdict) = limits.failures(from) {
+        return Ok(too_many(verdict, "too many logins from this address failed"));
+    }
     let refuse = |detail: &str| Err(Problem::new(StatusCode::FORBIDDEN, detail));
     let Some(attempt) = cookie::attempt(&headers, app.access.https) else {
         return refuse("this browser began no login here, or too long ago; begin at /api/v1/login/oidc");
     };
     if !back.state.is_some_and(|state| attempt.is_state(&state)) {
         tracing::warn!("a login came back with the state of another one");
-        return refuse("this is the end of another login than this browser began; begin at /api/v1/login/oidc");
+        return refuse(
+            "this is the end of another login than this browser began; begin at /api/v1/login/oidc",
+        );
     }
     if let Some(error) = back.error {
         let word: String = error.chars().filter(char::is_ascii_graphic).take(60).collect();
@@ -67,7 +75,10 @@ pub(super) async fn finish(
     let Some(code) = back.code else {
         return refuse("the issuer sent no code");
     };
-    let Person { user, roles } = oidc.finish(&attempt, &code).await.map_err(|error| not_let_in(&error))?;
+    let Person { user, roles } = oidc.finish(&attempt, &code).await.map_err(|error| {
+        limits.failed(from);
+        not_let_in(&error)
+    })?;
     let means = Means { key_id: None, session: true, counted: Counted::User(user.clone()) };
     let caller = Caller::new(&user, roles.clone(), means);
     let https = cookie::over_https(&headers, app.access.https);
@@ -77,7 +88,10 @@ pub(super) async fn finish(
 }
 
 fn configured(app: &App) -> Result<&Oidc, Problem> {
-    app.access.oidc.as_ref().ok_or_else(|| Problem::not_found("an issuer to log in with (oidc.issuer is not set)"))
+    app.access
+        .oidc
+        .as_ref()
+        .ok_or_else(|| Problem::not_found("an issuer to log in with (oidc.issuer is not set)"))
 }
 
 fn not_let_in(error: &NotLetIn) -> Problem {
@@ -85,7 +99,9 @@ fn not_let_in(error: &NotLetIn) -> Problem {
     metrics::counter!("api_logins_refused_total").increment(1);
     match error {
         NotLetIn::Provider(ProviderError::Away(_)) => Problem::unavailable(error.to_string()),
-        NotLetIn::Provider(ProviderError::Misfit(_)) => Problem::new(StatusCode::BAD_GATEWAY, error.to_string()),
+        NotLetIn::Provider(ProviderError::Misfit(_)) => {
+            Problem::new(StatusCode::BAD_GATEWAY, error.to_string())
+        }
         NotLetIn::Provider(ProviderError::Refused(_))
         | NotLetIn::Token(_)
         | NotLetIn::Unknown(_)

@@ -30,8 +30,10 @@ pub(super) async fn begin(State(app): State<App>, request: Request) -> Result<Re
         let detail = "send the key as JSON, with content-type: application/json";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail).into_response());
     }
-    let (from, https) =
-        (address_of(&app.access, &request), cookie::over_https(request.headers(), app.access.https));
+    let (from, https) = (
+        address_of(&app.access, request.headers(), request.extensions()),
+        cookie::over_https(request.headers(), app.access.https),
+    );
     let Body(Login { key }) = read(request).await?;
     let key = key.trim();
     let caller = try_key(&app.access, from, key)?.ok_or_else(refused)?;
@@ -53,7 +55,11 @@ pub(super) async fn show(State(app): State<App>, caller: Caller, headers: Header
 }
 
 /// `DELETE /session`
-pub(super) async fn end(State(app): State<App>, caller: Caller, headers: HeaderMap) -> Result<Response, Problem> {
+pub(super) async fn end(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let https = cookie::over_https(&headers, app.access.https);
     if caller.means.session
         && let Some(token) = cookie::session(&headers, app.access.https)

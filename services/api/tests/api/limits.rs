@@ -19,7 +19,13 @@ async fn a_key_that_calls_too_often_waits_and_others_do_not() {
             response.headers().get(name).map(|value| value.to_str().unwrap().parse::<u64>().unwrap())
         };
         let limit = number("ratelimit-limit");
-        (response.status(), limit, number("ratelimit-remaining"), number("retry-after"), number("ratelimit-reset"))
+        (
+            response.status(),
+            limit,
+            number("ratelimit-remaining"),
+            number("retry-after"),
+            number("ratelimit-reset"),
+        )
     };
     let (status, limit, remaining, retry, reset) = ask("vera").await;
     assert_eq!((status, limit, remaining, retry), (StatusCode::OK, Some(3), Some(2), None));

@@ -55,7 +55,8 @@ impl Login {
 
     /// Goes to the issuer and tells what it sends back with.
     async fn at_issuer(&self, url: &str) -> String {
-        let browser = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build();
+        let browser =
+            reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build();
         let response = browser.expect("a client").get(url).send().await.expect("answered");
         assert_eq!(response.status(), StatusCode::FOUND, "{url}");
         let back = location(&response);
@@ -131,7 +132,8 @@ async fn whoever_the_issuer_lets_in_gets_the_roles_of_their_groups() {
     login.issuer.person(json!({ "sub": "2", "email": "bob@example.com", "groups": "platform" }));
     let response = login.round().await;
     let set = cookies(&response);
-    let cookie = set.iter().find_map(|cookie| cookie.split(';').next().filter(|c| c.contains("cps_"))).unwrap();
+    let cookie =
+        set.iter().find_map(|cookie| cookie.split(';').next().filter(|c| c.contains("cps_"))).unwrap();
     let told = login.world.request(Method::GET, SESSION).header("cookie", cookie).send().await.unwrap();
     let told: Value = told.json().await.unwrap();
     assert_eq!((&told["role"], &told["workspace"]), (&json!("admin"), &Value::Null));
@@ -206,7 +208,10 @@ async fn who_is_nobody_here_is_told_why() {
     for (person, why) in [
         (json!({ "sub": "1", "email": "eve@example.com", "groups": ["other"] }), "no group"),
         (json!({ "sub": "1", "email": "eve@example.com" }), "no group"),
-        (json!({ "sub": "1", "email": "eve@example.com", "email_verified": false, "groups": ["shop"] }), "verified"),
+        (
+            json!({ "sub": "1", "email": "eve@example.com", "email_verified": false, "groups": ["shop"] }),
+            "verified",
+        ),
         (json!({ "sub": "1", "groups": ["shop"] }), "email"),
     ] {
         login.issuer.person(person);

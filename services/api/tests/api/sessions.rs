@@ -23,7 +23,10 @@ async fn a_key_becomes_a_cookie_that_other_sites_cannot_use() {
     assert!(set.contains("HttpOnly") && set.contains("SameSite=Strict") && !set.contains("Secure"), "{set}");
     let cookie = set.split(';').next().unwrap().to_owned();
     let told: Value = response.json().await.unwrap();
-    assert_eq!((&told["name"], &told["role"], &told["workspace"]), (&json!("otto"), &json!("operator"), &Value::Null));
+    assert_eq!(
+        (&told["name"], &told["role"], &told["workspace"]),
+        (&json!("otto"), &json!("operator"), &Value::Null)
+    );
 
     let with = |method: Method, path: &str| world.request(method, path).header("cookie", &cookie);
     let (status, again) = json_of(with(Method::GET, SESSION)).await;
@@ -96,7 +99,8 @@ async fn a_session_ends_with_its_key_and_is_good_at_every_replica() {
     let world = World::with_shop().await;
     let body = json!({ "name": "x", "roles": [{ "workspace": "acme", "role": "admin" }] });
     let made = world.post("adam", "/api/v1/keys", body).await.json;
-    let login = world.request(Method::POST, SESSION).json(&json!({ "key": made["key"] })).send().await.unwrap();
+    let login =
+        world.request(Method::POST, SESSION).json(&json!({ "key": made["key"] })).send().await.unwrap();
     let cookie = login.headers()[SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned();
     let told: Value = login.json().await.unwrap();
     assert_eq!((&told["workspace"], &told["role"]), (&json!("acme"), &json!("admin")));
@@ -112,7 +116,8 @@ async fn a_session_ends_with_its_key_and_is_good_at_every_replica() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_https_a_cookie_stays_on_https() {
-    let world = World::started(|settings| settings.auth.public_url = Some("https://ctrlplane.example".into())).await;
+    let world =
+        World::started(|settings| settings.auth.public_url = Some("https://ctrlplane.example".into())).await;
     let login = world.request(Method::POST, SESSION).json(&json!({ "key": "otto" })).send().await.unwrap();
     let set = login.headers()[SET_COOKIE].to_str().unwrap().to_owned();
     assert!(set.starts_with("__Host-ctrlplane_session=") && set.ends_with("; Secure"), "{set}");

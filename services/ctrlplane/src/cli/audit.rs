@@ -38,9 +38,9 @@ pub(super) async fn run(session: &Session, args: &AuditArgs) -> Result<(), Failu
     match session.format {
         Format::Json => output::json(&answer),
         Format::Yaml => output::yaml(&answer),
-        Format::Name => {
-            output::print(&events.iter().map(|event| format!("{}\n", text_at(event, "/id"))).collect::<String>())
-        }
+        Format::Name => output::print(
+            &events.iter().map(|event| format!("{}\n", text_at(event, "/id"))).collect::<String>(),
+        ),
         Format::Table => {
             let mut table = Table::new(["AT", "WHO", "ROLE", "ACTION", "KIND", "OBJECT", "CHANGE"]);
             for event in events {

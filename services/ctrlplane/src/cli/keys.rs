@@ -18,7 +18,9 @@ pub(super) async fn list(session: &Session, _args: &KeysListArgs) -> Result<(), 
     match session.format {
         Format::Json => output::json(&answer),
         Format::Yaml => output::yaml(&answer),
-        Format::Name => output::print(&keys.iter().map(|key| format!("{}\n", text_at(key, "/id"))).collect::<String>()),
+        Format::Name => {
+            output::print(&keys.iter().map(|key| format!("{}\n", text_at(key, "/id"))).collect::<String>())
+        }
         Format::Table => {
             let mut table = Table::new(["ID", "USER", "NAME", "ROLES", "CREATED", "BY", "EXPIRES"]);
             for key in keys {
@@ -105,7 +107,8 @@ pub(super) fn grant(text: &str) -> Result<Grant, String> {
         Some((role, workspace)) => (role, Some(workspace)),
         None => (text, None),
     };
-    let workspace = workspace.map(str::parse).transpose().map_err(|error| format!("the workspace {error}"))?;
+    let workspace =
+        workspace.map(str::parse).transpose().map_err(|error| format!("the workspace {error}"))?;
     Ok(Grant { workspace, role: role.parse()? })
 }
 

@@ -42,8 +42,8 @@ use std::process::ExitCode;
 use failure::Failure;
 use session::Session;
 
-pub(crate) use args::{Command, EXIT_CODES};
 use access_args::KeysCommand;
+pub(crate) use args::{Command, EXIT_CODES};
 use args::{DeadCommand, PolicyCommand, ProjectionsCommand, RolloutCommand, VersionCommand};
 
 /// Does what was asked and tells how it went by the exit code.

@@ -6,9 +6,9 @@ use domain::verification;
 use super::{
     ARGO_WORKFLOWS, ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, CONFIRMATIONS,
     ConsumerSpec, DEAD, DELIVERIES, EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, GITLAB_CI,
-    GITLAB_EVENTS, HTTP_PULL, JOBS, KEYS, KUBERNETES_JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, PULLS, RUNS,
-    SESSIONS, SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, WEBHOOKS, agent_commands,
-    agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
+    GITLAB_EVENTS, HTTP_PULL, JOBS, KEYS, KUBERNETES_JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, PULLS,
+    RUNS, SESSIONS, SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, WEBHOOKS,
+    agent_commands, agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
 };
 
 /// A service, as a user of the bus.

@@ -223,7 +223,8 @@ mod tests {
     fn only_the_api_knows_who_may_call() {
         for service in Service::ALL.into_iter().filter(|service| *service != Service::Admin) {
             let publish = permissions_of(service).publish;
-            let knows = publish.iter().any(|subject| subject.contains("KV_keys") || subject.contains("KV_sessions"));
+            let knows =
+                publish.iter().any(|subject| subject.contains("KV_keys") || subject.contains("KV_sessions"));
             assert_eq!(knows, service == Service::Api, "{service:?}");
         }
     }

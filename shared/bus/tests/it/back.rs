@@ -31,7 +31,9 @@ async fn the_newest_come_first_and_pieces_join_without_gap() {
     // Only far behind the end, and behind much of somebody else's.
     let (lines, whole) = read(&rig, "ctrlplane.audit.acme.>", 10).await;
     assert_eq!((lines, whole), (vec!["3=3".into(), "2=2".into(), "1=1".into()], ReadBack::Whole));
-    for (filter, count) in [("ctrlplane.audit.acme.>", 3), ("ctrlplane.audit.>", 1_200), ("ctrlplane.audit.x.>", 0)] {
+    for (filter, count) in
+        [("ctrlplane.audit.acme.>", 3), ("ctrlplane.audit.>", 1_200), ("ctrlplane.audit.x.>", 0)]
+    {
         assert_eq!(rig.bus.count_matching(&AUDIT, filter).await.unwrap(), count, "{filter}");
     }
 }

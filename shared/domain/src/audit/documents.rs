@@ -139,8 +139,10 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_kept() {
-        let before = json!({ "meta": { "id": 1, "name": "a" }, "spec": { "x": [1], "gone": true, "same": {} } });
-        let after = json!({ "meta": { "id": 1, "name": "a" }, "spec": { "x": [1, 2], "new": "n", "same": {} } });
+        let before =
+            json!({ "meta": { "id": 1, "name": "a" }, "spec": { "x": [1], "gone": true, "same": {} } });
+        let after =
+            json!({ "meta": { "id": 1, "name": "a" }, "spec": { "x": [1, 2], "new": "n", "same": {} } });
         let told = Documents::between(Some(before.clone()), Some(after.clone()));
         assert_eq!(told.before, Some(json!({ "spec": { "x": [1], "gone": true } })));
         assert_eq!(told.after, Some(json!({ "spec": { "x": [1, 2], "new": "n" } })));
@@ -158,7 +160,10 @@ mod tests {
         assert!(!told.contains("hush") && told.contains("name") && told.contains(HIDDEN), "{told}");
         let (one, other) = (json!({ "token": "hush-1" }), json!({ "token": "hush-2" }));
         let told = Documents::between(Some(one), Some(other));
-        assert_eq!((told.before, told.after), (Some(json!({ "token": HIDDEN })), Some(json!({ "token": HIDDEN }))));
+        assert_eq!(
+            (told.before, told.after),
+            (Some(json!({ "token": HIDDEN })), Some(json!({ "token": HIDDEN })))
+        );
     }
 
     #[test]
@@ -169,7 +174,8 @@ mod tests {
         assert!(text.len() <= TEXT_BYTES_MAX + CUT.len() && text.ends_with(CUT));
         assert_eq!(long.after.unwrap()["n"], 1);
 
-        let many: Map<String, Value> = (0..10_000).map(|n| (format!("key-{n}"), json!("v".repeat(50)))).collect();
+        let many: Map<String, Value> =
+            (0..10_000).map(|n| (format!("key-{n}"), json!("v".repeat(50)))).collect();
         let items: Vec<Value> = (0..10_000).map(|n| json!({ "n": n })).collect();
         for state in [Value::Object(many), Value::Array(items)] {
             let told = Documents::between(Some(state), None);

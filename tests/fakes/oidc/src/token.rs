@@ -124,8 +124,7 @@ pub(crate) fn id_token(
             claims["sub"] = json!("somebody else");
             format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(claims.to_string()), parts[2])
         }
-        Some(Lie::Expired | Lie::OtherAudience | Lie::OtherIssuer | Lie::OtherNonce | Lie::NoNonce) | None => {
-            signed(&header(key.algorithm()), &key.private())
-        }
+        Some(Lie::Expired | Lie::OtherAudience | Lie::OtherIssuer | Lie::OtherNonce | Lie::NoNonce)
+        | None => signed(&header(key.algorithm()), &key.private()),
     }
 }
