@@ -117,7 +117,7 @@ impl ManagedKeys {
                 return;
             }
         };
-        if let Some(id) = Uuid::parse_str(&key).ok() {
+        if let Ok(id) = Uuid::parse_str(&key) {
             // Also where the new value cannot be read: better no key than an old one.
             self.forget(id);
             if let Some(payload) = record {

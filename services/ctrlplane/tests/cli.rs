@@ -414,7 +414,7 @@ async fn keys_are_made_used_and_revoked_and_the_audit_tells_of_it() {
     let (audit, _) = world.run("audit --actor ci", 0).await;
     let lines: Vec<&str> = audit.lines().collect();
     assert_eq!(lines.len(), 2, "{audit}");
-    for word in ["ci", "operator", "create", "Version", "v1", "spec.tag: v1"] {
+    for word in ["ci", "operator", "create", "Version", "v1", "spec.deployment: "] {
         assert!(lines[1].contains(word), "{word}: {audit}");
     }
     let (json, _) = world.run("audit --object deploys --since 1h -o json", 0).await;

@@ -74,6 +74,9 @@ pub(super) async fn run(session: &Session, args: &AuditArgs) -> Result<(), Failu
     }
 }
 
+/// What the other columns say already, or nobody reads.
+const LEFT_OUT: [&str; 4] = ["kind", "meta.id", "meta.name", "meta.workspace"];
+
 /// Each field that changed, as `field: before → after`.
 fn change(event: &Value) -> String {
     let mut parts = Vec::new();
@@ -83,6 +86,9 @@ fn change(event: &Value) -> String {
 
 fn compare(field: &str, before: &Value, after: &Value, parts: &mut Vec<String>) {
     let fields = |value: &Value| value.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>());
+    if LEFT_OUT.contains(&field) {
+        return;
+    }
     match (fields(before), fields(after)) {
         (None, None) if before.is_null() && after.is_null() => {}
         (None, None) if before.is_null() => parts.push(format!("{field}: {}", one_line(&text_of(after)))),
@@ -115,6 +121,9 @@ mod tests {
         });
         assert_eq!(change(&event), "spec.enabled: true → false; spec.gone: 1 → ; spec.new: x y");
         assert_eq!(change(&json!({ "before": null, "after": null })), "");
-        assert_eq!(change(&json!({ "before": null, "after": { "a": [1, 2] } })), "a: 1,2");
+        assert_eq!(
+            change(&json!({ "before": null, "after": { "a": [1, 2], "meta": { "id": 1 } } })),
+            "a: 1,2"
+        );
     }
 }
