@@ -61,7 +61,7 @@ pub(crate) async fn apply(
     request: Request,
     mode: Mode,
 ) -> Result<Applied, Problem> {
-    let default = request.workspace.or_else(|| caller.workspace.clone());
+    let default = request.workspace.or_else(|| caller.grants.only().cloned());
     let by = caller.name.clone();
     let reading = tokio::task::spawn_blocking(move || documents::read(&request.files, default.as_ref(), &by));
     let read = reading.await.map_err(|panicked| Problem::internal(&panicked))?;
@@ -138,8 +138,13 @@ fn check_tenant(caller: &Caller, declared: &[Located]) -> Result<(), Problem> {
 }
 
 fn check_role(caller: &Caller, declared: &[Located]) -> Result<(), Problem> {
-    let needed = declared.iter().map(|located| role_for(located.entity.kind())).max();
-    caller.needs(needed.unwrap_or(Role::Viewer))
+    let mut needed: BTreeMap<&Slug, Role> = BTreeMap::new();
+    for located in declared {
+        let role = role_for(located.entity.kind());
+        let known = needed.entry(&located.entity.meta().workspace).or_insert(role);
+        *known = role.max(*known);
+    }
+    needed.into_iter().try_for_each(|(workspace, role)| caller.needs_in(workspace, role))
 }
 
 /// What it takes to declare an entity of this kind.

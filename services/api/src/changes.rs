@@ -160,7 +160,7 @@ mod tests {
     use uuid::Uuid;
 
     fn caller(name: &str) -> Caller {
-        Caller { name: name.into(), role: Role::Admin, workspace: None }
+        crate::caller::test_caller(name, Role::Admin)
     }
 
     fn now() -> Timestamp {

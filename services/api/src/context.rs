@@ -9,7 +9,7 @@ use projections::Projections;
 use service::Supervisor;
 use tokio::sync::Semaphore;
 
-use crate::auth::Keys;
+use crate::access::Access;
 use crate::caller::Caller;
 use crate::decisions::Decisions;
 use crate::doctor::Known;
@@ -30,7 +30,7 @@ pub(crate) struct Parts {
     pub(crate) views: Projections,
     /// What agents keep about their platforms.
     pub(crate) known: Arc<Known>,
-    pub(crate) keys: Keys,
+    pub(crate) access: Access,
     /// Owns the tasks that feed live events.
     pub(crate) supervisor: Supervisor,
     pub(crate) events: EventSettings,
@@ -56,7 +56,7 @@ impl App {
         decisions: Arc<Decisions>,
         views: Projections,
         known: Arc<Known>,
-        keys: Keys,
+        access: Access,
         supervisor: Supervisor,
         events: EventSettings,
     ) -> Self {
@@ -71,7 +71,7 @@ impl App {
             decisions,
             views,
             known,
-            keys,
+            access,
             supervisor,
             events,
             listeners,

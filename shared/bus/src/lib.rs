@@ -2,6 +2,7 @@
 //! dead letters. It knows the shape of jobs and subjects, and nothing of what services do with them.
 #![warn(missing_docs)]
 
+mod back;
 mod backoff;
 mod bucket;
 pub mod catalog;
@@ -27,6 +28,7 @@ pub mod topology;
 mod trigger;
 
 pub use async_nats::HeaderMap;
+pub use back::{ReadBack, read_back};
 pub use bucket::{Bucket, Entry};
 pub use connect::{Bus, ConnectOptions, Provision};
 pub use consume::{

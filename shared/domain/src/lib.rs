@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows NATS, Redis, HTTP, a runtime or a clock: time is an argument, randomness is none.
 
+pub mod access;
 pub mod audit;
 pub mod backtest;
 pub mod budget;

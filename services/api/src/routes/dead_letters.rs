@@ -5,8 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use bus::crash_point;
 use bus::dead::{self, RedriveError};
-use domain::audit::Object;
-use domain::token::Slug;
+use domain::audit::{Documents, Object};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,8 +17,6 @@ use crate::problem::Problem;
 use crate::request::{Params, Segments};
 
 const PAGE: usize = 50;
-/// Stands for all tenants in the audit of what belongs to none.
-const EVERYWHERE: &str = "all";
 
 #[derive(Deserialize)]
 pub(super) struct After {
@@ -56,10 +53,17 @@ pub(super) async fn redrive(
         RedriveError::MovedOn | RedriveError::Gone => Problem::conflict(error.to_string()),
         RedriveError::Bus(error) => error.into(),
     })?;
-    let everywhere = Slug::of_name(EVERYWHERE);
+    let everywhere = audit::everywhere();
+    let documents = Documents::between(None, Some(json!({ "sequence": new })));
     let object = Object { kind: "DeadLetter".to_owned(), id: sequence.to_string(), name: String::new() };
-    let deed =
-        Deed { action: "redrive", workspace: &everywhere, object, before: Some(sequence), after: Some(new) };
+    let deed = Deed {
+        action: "redrive",
+        workspace: &everywhere,
+        object,
+        before: Some(sequence),
+        after: Some(new),
+        documents,
+    };
     audit::note(&app.bus, &caller, deed).await?;
     Ok((
         StatusCode::ACCEPTED,
@@ -68,7 +72,7 @@ pub(super) async fn redrive(
 }
 
 fn of_all_tenants(caller: &Caller) -> Result<(), Problem> {
-    if caller.workspace.is_some() {
+    if !caller.sees_all() {
         return Err(Problem::not_found("path for this key"));
     }
     caller.needs(Role::Admin)

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use bus::{Base, Known, Recorded, crash_point};
-use domain::audit::Object;
+use domain::audit::{Documents, Object};
 use domain::decision::{JobOnTarget, TargetDecision};
 use domain::entity::Kind;
 use domain::id::{DeploymentId, EnvironmentId, JobId, ResourceId, VersionId};
@@ -154,14 +154,24 @@ async fn wished(
     {
         return Err(problem);
     }
+    let documents = Documents::between(
+        Some(json!({ "status": known.state.status() })),
+        Some(json!({ "requested": action, "reason": reason })),
+    );
     crash_point("api.wish.before");
     let recorded = app.bus.jobs().record(&job, fact, Base::Known(Box::new(known)), Some(cause)).await;
     crash_point("api.wish.after");
     let (sequence, message) = match recorded? {
         Recorded::Appended { sequence } => {
             let object = Object { kind: "Job".to_owned(), id: id.to_string(), name: job.tag.clone() };
-            let deed =
-                Deed { action, workspace: &workspace, object, before: Some(before), after: Some(sequence) };
+            let deed = Deed {
+                action,
+                workspace: &workspace,
+                object,
+                before: Some(before),
+                after: Some(sequence),
+                documents,
+            };
             audit::note(&app.bus, &caller, deed).await?;
             (sequence, format!("{action} requested"))
         }

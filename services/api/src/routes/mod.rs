@@ -2,6 +2,7 @@
 
 mod apply;
 mod approvals;
+mod audit;
 mod backtest;
 mod catalog;
 mod dead_letters;
@@ -10,9 +11,12 @@ mod doctor;
 mod events;
 mod freezes;
 mod jobs;
+mod keys;
+mod login;
 mod pins;
 mod redeploys;
 mod rollouts;
+mod session;
 mod skips;
 mod targets;
 mod versions;
@@ -34,7 +38,7 @@ pub(crate) fn router(app: App) -> Router {
     Router::new()
         .route("/api/healthz", get(async || Json(json!({ "status": "ok" }))))
         .route("/api/version", get(version))
-        .nest("/api/v1", with_key(&app))
+        .nest("/api/v1", with_key(&app).merge(open()))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -44,6 +48,7 @@ pub(crate) fn router(app: App) -> Router {
 fn with_key(app: &App) -> Router<App> {
     Router::new()
         .route("/apply", post(apply::apply))
+        .merge(access())
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/{sequence}/redrive", post(dead_letters::redrive))
         .route("/doctor", get(doctor::examined))
@@ -52,6 +57,25 @@ fn with_key(app: &App) -> Router<App> {
         .route("/workspaces/slug/{slug}", get(workspaces::by_slug))
         .nest("/workspaces/{w}", of_workspace())
         .route_layer(middleware::from_fn_with_state(app.clone(), authenticate))
+}
+
+/// Who may call, and what they did.
+fn access() -> Router<App> {
+    Router::new()
+        .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{id}", delete(keys::revoke))
+        .route("/session", get(session::show).delete(session::end))
+        .route("/audit", get(audit::of_all))
+        .route("/workspaces/{w}/audit", get(audit::of_workspace))
+}
+
+/// For who has no key yet.
+fn open() -> Router<App> {
+    Router::new()
+        .route("/session", post(session::begin))
+        .route("/login", get(login::ways))
+        .route("/login/oidc", get(login::begin))
+        .route("/login/oidc/callback", get(login::finish))
 }
 
 fn of_workspace() -> Router<App> {

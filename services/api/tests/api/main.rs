@@ -3,6 +3,7 @@
 
 mod applying;
 mod approvals;
+mod audit;
 mod auth;
 mod backtest;
 mod dead_letters;
@@ -11,9 +12,14 @@ mod events;
 mod freezes;
 mod harness;
 mod jobs;
+mod keys;
+mod limits;
+mod login;
 mod pins;
 mod redeploys;
 mod rollouts;
+mod routes;
+mod sessions;
 mod skips;
 mod targets;
 mod versions;

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use domain::Timestamp;
 use domain::token::Slug;
 
+use super::access_args::{AuditArgs, KeysCommand};
 use super::duration;
 use super::output::Format;
 
@@ -77,6 +78,11 @@ pub(crate) enum Command {
     /// Look after messages nobody could handle
     #[command(subcommand)]
     Dead(DeadCommand),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Tell who did what, the newest first
+    Audit(AuditArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,10 +1,12 @@
 //! The command line as a client of the HTTP API: intent in, views out, live jobs. It knows routes and how people like to
 //! read answers; it decides nothing.
 
+mod access_args;
 mod api;
 mod apply;
 mod approve;
 mod args;
+mod audit;
 mod backtest;
 mod dead;
 mod delete;
@@ -19,6 +21,7 @@ mod freeze;
 mod get;
 mod job;
 mod jobs;
+mod keys;
 mod names;
 mod output;
 mod pin;
@@ -39,6 +42,7 @@ use std::process::ExitCode;
 use failure::Failure;
 use session::Session;
 
+use access_args::KeysCommand;
 pub(crate) use args::{Command, EXIT_CODES};
 use args::{DeadCommand, PolicyCommand, ProjectionsCommand, RolloutCommand, VersionCommand};
 
@@ -92,6 +96,10 @@ async fn perform(command: Command) -> Result<(), Failure> {
         }
         Command::Doctor(args) => doctor::run(&Session::open(&args.client)?).await,
         Command::Projections(ProjectionsCommand::Rebuild(args)) => projections::rebuild(&args).await,
+        Command::Keys(KeysCommand::List(args)) => keys::list(&Session::open(&args.client)?, &args).await,
+        Command::Keys(KeysCommand::Create(args)) => keys::create(&Session::open(&args.client)?, &args).await,
+        Command::Keys(KeysCommand::Revoke(args)) => keys::revoke(&Session::open(&args.client)?, &args).await,
+        Command::Audit(args) => audit::run(&Session::open(&args.client)?, &args).await,
         Command::Dead(DeadCommand::List(args)) => dead::list(&Session::open(&args.client)?, &args).await,
         Command::Dead(DeadCommand::Redrive(args)) => {
             dead::redrive(&Session::open(&args.client)?, &args).await

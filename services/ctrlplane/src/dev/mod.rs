@@ -159,6 +159,9 @@ impl Dev {
             let line = format!("  {what:<9} {place:<width$}  {about}");
             writeln!(text, "{}", line.trim_end()).expect("a String takes any text");
         }
+        if let Some(key) = self.data.new_admin_key().filter(|_| kept == Kept::OverRestarts) {
+            write!(text, "\n  Admin key, shown this once: {key}\n").expect("a String takes any text");
+        }
         let notes = self.notes.iter().map(PortNote::to_string).chain(servers.durability.note());
         for note in notes {
             write!(text, "\n  Note: {note}").expect("a String takes any text");

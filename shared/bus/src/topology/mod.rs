@@ -145,6 +145,10 @@ pub static WEBHOOKS: BucketSpec =
 pub static CONFIRMATIONS: BucketSpec = BucketSpec { name: "confirmations", history: 1, max_age: DAY };
 /// How often the handling of a message failed.
 pub static ATTEMPTS: BucketSpec = BucketSpec { name: "attempts", history: 1, max_age: DAY };
+/// API keys that were made over the API, as hashes.
+pub static KEYS: BucketSpec = BucketSpec { name: "keys", history: 1, max_age: FOR_EVER };
+/// Who is logged in at the console, by the hash of the session's token. None lives longer than this.
+pub static SESSIONS: BucketSpec = BucketSpec { name: "sessions", history: 1, max_age: DAY.saturating_mul(7) };
 
 /// Payloads larger than a message.
 pub static PAYLOADS: ObjectStoreSpec = ObjectStoreSpec { name: "payloads", max_age: DAY.saturating_mul(30) };
@@ -152,7 +156,7 @@ pub static PAYLOADS: ObjectStoreSpec = ObjectStoreSpec { name: "payloads", max_a
 /// Every stream.
 pub static STREAMS: [&StreamSpec; 7] = [&TRIGGERS, &EVALUATE, &JOBS, &COMMANDS, &STATUS, &DEAD, &AUDIT];
 /// Every bucket.
-pub static BUCKETS: [&BucketSpec; 12] = [
+pub static BUCKETS: [&BucketSpec; 14] = [
     &CATALOG,
     &TARGETS,
     &DELIVERIES,
@@ -165,6 +169,8 @@ pub static BUCKETS: [&BucketSpec; 12] = [
     &WEBHOOKS,
     &CONFIRMATIONS,
     &ATTEMPTS,
+    &KEYS,
+    &SESSIONS,
 ];
 /// Every object store.
 pub static OBJECT_STORES: [&ObjectStoreSpec; 1] = [&PAYLOADS];

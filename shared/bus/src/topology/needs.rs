@@ -6,9 +6,9 @@ use domain::verification;
 use super::{
     ARGO_WORKFLOWS, ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, CONFIRMATIONS,
     ConsumerSpec, DEAD, DELIVERIES, EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, GITLAB_CI,
-    GITLAB_EVENTS, HTTP_PULL, JOBS, KUBERNETES_JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, PULLS, RUNS,
-    SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, WEBHOOKS, agent_commands,
-    agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
+    GITLAB_EVENTS, HTTP_PULL, JOBS, KEYS, KUBERNETES_JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, PULLS,
+    RUNS, SESSIONS, SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, WEBHOOKS,
+    agent_commands, agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
 };
 
 /// A service, as a user of the bus.
@@ -266,6 +266,14 @@ pub(super) fn role(service: Service) -> Vec<Access> {
                 Follow(Bucket(&TARGETS)),
                 Read(Bucket(&TARGETS)),
                 Write(Stream(&AUDIT), "ctrlplane.audit.>"),
+                Read(Stream(&AUDIT)),
+                Follow(Stream(&AUDIT)),
+                // Who may call, and who is logged in.
+                Follow(Bucket(&KEYS)),
+                Read(Bucket(&KEYS)),
+                Write(Bucket(&KEYS), ">"),
+                Read(Bucket(&SESSIONS)),
+                Write(Bucket(&SESSIONS), ">"),
                 // A back-test reads what happened, from the beginning.
                 Follow(Stream(&JOBS)),
                 Read(Stream(&JOBS)),

@@ -220,6 +220,16 @@ mod tests {
     }
 
     #[test]
+    fn only_the_api_knows_who_may_call() {
+        for service in Service::ALL.into_iter().filter(|service| *service != Service::Admin) {
+            let publish = permissions_of(service).publish;
+            let knows =
+                publish.iter().any(|subject| subject.contains("KV_keys") || subject.contains("KV_sessions"));
+            assert_eq!(knows, service == Service::Api, "{service:?}");
+        }
+    }
+
+    #[test]
     fn an_agent_writes_the_accounts_of_its_own_platform_only() {
         for service in Service::ALL.into_iter().filter(|service| *service != Service::Admin) {
             let publish = permissions_of(service).publish;
