@@ -8,6 +8,7 @@ mod auth;
 mod backtest;
 mod caller;
 mod changes;
+mod console;
 mod context;
 mod decisions;
 mod diff;
