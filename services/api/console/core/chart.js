@@ -2,7 +2,7 @@
 import { h, s } from "/console/static/core/dom.js";
 import { length } from "/console/static/core/time.js";
 
-const WIDTH = 640;
+const WIDTH = Math.min(440, Math.max(300, innerWidth - 70));
 const HOUR = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
 const HOUR_MS = 3_600_000;
 
@@ -18,8 +18,8 @@ function figure(label, drawing, legend, columns, rows) {
   return h("figure", { class: "chart" },
     h("div", { role: "img", "aria-label": label }, drawing),
     legend.length > 0 && h("div", { class: "legend", "aria-hidden": "true" }, legend.map(({ fill, name }) => h("span", {}, h("i", { class: fill }), name))),
-    h("table", { class: "unseen" }, h("caption", {}, label), h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => h("td", {}, cell)))))));
+    h("div", { class: "unseen" }, h("table", {}, h("caption", {}, label), h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => h("td", {}, cell))))))));
 }
 
 function scale(most) {
@@ -49,7 +49,7 @@ export function bars(label, slots, series) {
       return part;
     });
     const hour = new Date(slot.from).getHours();
-    return [parts, hour % 4 === 0 && s("text", { x: left + index * wide + wide / 2, y: height - 5, "text-anchor": "middle" }, HOUR.format(slot.from))];
+    return [parts, hour % 6 === 0 && s("text", { x: left + index * wide + wide / 2, y: height - 5, "text-anchor": "middle" }, HOUR.format(slot.from))];
   });
   const drawing = s("svg", { viewBox: `0 0 ${WIDTH} ${height}`, "aria-hidden": "true" }, lines, columns.flat(Infinity).filter(Boolean));
   const used = series.filter((one) => slots.some((slot) => one.count(slot.items) > 0));
@@ -83,7 +83,7 @@ export function lengths(label, slots, of) {
   };
   const dots = points.map((point, index) => point.half !== undefined && [["most", "fill-wait"], ["half", "fill-p0"]].map(([name, fill]) =>
     s("circle", { class: fill, cx: x(index), cy: y(point[name]), r: 3.2 }, s("title", {}, `${HOUR.format(point.from)}: ${name === "half" ? "half within" : "nine of ten within"} ${length(point[name])} (${point.count} jobs)`))));
-  const marks = slots.map((slot, index) => new Date(slot.from).getHours() % 4 === 0 && s("text", { x: x(index), y: height - 5, "text-anchor": "middle" }, HOUR.format(slot.from)));
+  const marks = slots.map((slot, index) => new Date(slot.from).getHours() % 6 === 0 && s("text", { x: x(index), y: height - 5, "text-anchor": "middle" }, HOUR.format(slot.from)));
   const parts = [lines, path("most", "line second"), path("half", "line"), dots, marks].flat(Infinity).filter(Boolean);
   const drawing = s("svg", { viewBox: `0 0 ${WIDTH} ${height}`, "aria-hidden": "true" }, parts);
   const legend = [{ fill: "fill-p0", name: "half of the jobs within" }, { fill: "fill-wait", name: "nine of ten within" }];
@@ -91,27 +91,27 @@ export function lengths(label, slots, of) {
 }
 
 /** A rollout over time: one mark per target at its instant, in waves. `targets` are `{ name, at, fill, said }`. */
-export function waves(label, targets, legend, now = Date.now()) {
+export function waves(label, targets, legend, is_over, now = Date.now()) {
   const known = targets.filter((target) => target.at);
   const instants = known.map((target) => Date.parse(target.at));
-  const first = Math.min(...instants, now);
-  const last = Math.max(...instants, now);
+  const first = Math.min(...(instants.length > 0 ? instants : [now]));
+  const last = Math.max(...instants, is_over ? first : now);
   const span = Math.max(1000, last - first);
   const [left, right, line] = [14, 14, 26];
   const rows = targets.length;
   const height = rows * line + 34;
-  const label_wide = 150;
+  const label_wide = 128;
   const x = (at) => left + label_wide + ((Date.parse(at) - first) / span) * (WIDTH - left - right - label_wide - 20) + 10;
   const nowX = x(new Date(now).toISOString());
   const parts = targets.map((target, row) => {
     const y = 18 + row * line;
     return [s("line", { class: "axis", x1: left + label_wide, x2: WIDTH - right, y1: y, y2: y }),
-      s("text", { x: left, y: y + 4 }, target.name.length > 22 ? `${target.name.slice(0, 21)}…` : target.name),
-      target.at && s("circle", { class: target.fill, cx: x(target.at), cy: y, r: 7 }, s("title", {}, `${target.name}: ${target.said}`))];
+      s("text", { x: left, y: y + 4 }, target.name.length > 20 ? `${target.name.slice(0, 19)}…` : target.name),
+      target.at && s("circle", { class: target.fill, cx: x(target.at), cy: y, r: 6 }, s("title", {}, `${target.name}: ${target.said}`))];
   });
   const axis = [[first, "start"], [last, "end"]].map(([at, anchor]) => s("text", { x: x(new Date(at).toISOString()), y: height - 4, "text-anchor": anchor }, HOUR.format(at)));
   const drawing = s("svg", { viewBox: `0 0 ${WIDTH} ${height}`, "aria-hidden": "true" }, parts.flat().filter(Boolean),
-    s("line", { class: "now", x1: nowX, x2: nowX, y1: 4, y2: height - 18 }), last - first > 60_000 && Math.abs(nowX - x(new Date(first).toISOString())) > 70 && Math.abs(nowX - x(new Date(last).toISOString())) > 70 ? s("text", { x: nowX, y: height - 4, "text-anchor": "middle" }, "now") : null, axis);
+    !is_over && s("line", { class: "now", x1: nowX, x2: nowX, y1: 4, y2: height - 18 }), !is_over && last - first > 60_000 && Math.abs(nowX - x(new Date(first).toISOString())) > 70 && Math.abs(nowX - x(new Date(last).toISOString())) > 70 ? s("text", { x: nowX, y: height - 4, "text-anchor": "middle" }, "now") : null, axis);
   return figure(label, drawing, legend, ["Target", "At", "State"], targets.map((target) => [target.name, target.at ? new Date(target.at).toLocaleString() : "–", target.said]));
 }
 

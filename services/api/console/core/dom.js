@@ -2,6 +2,7 @@
 // Text is always text: nothing here reads markup.
 
 const SVG = "http://www.w3.org/2000/svg";
+const FILLED_IN = ["INPUT", "TEXTAREA", "SELECT"];
 
 export const h = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 export const s = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
@@ -85,8 +86,10 @@ function morph(old, wanted) {
   for (const type of Object.keys(old.handlers ?? {})) if (!wanted.handlers?.[type]) old.handlers[type] = undefined;
   for (const [type, handler] of Object.entries(wanted.handlers ?? {})) listen(old, type, handler);
   morphChildren(old, wanted);
-  if ("value" in old && "value" in wanted && old !== document.activeElement && old.nodeName !== "LI" && old.value !== wanted.value) {
-    old.value = wanted.value;
+  if (FILLED_IN.includes(old.nodeName)) {
+    // What a person wrote stays, unless the page has another value to show than before.
+    if (old.drawn !== undefined && old.drawn !== wanted.value && old !== document.activeElement) old.value = wanted.value;
+    old.drawn = wanted.value;
   }
 }
 

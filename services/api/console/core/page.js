@@ -1,5 +1,6 @@
 // Keeps one view on the page: loads what it shows, draws it, and draws it anew when there is news. What was there stays
 // until something newer is, also while the API is away.
+import { Problem } from "/console/static/core/api.js";
 import { h, show } from "/console/static/core/dom.js";
 import { icon } from "/console/static/core/icons.js";
 import { listen } from "/console/static/core/live.js";
@@ -39,7 +40,7 @@ function run(view, route, outlet, kept) {
       draw();
     } catch (error) {
       if (end.signal.aborted || error.name === "AbortError") return;
-      if (data === undefined) show(outlet, failed(view, error, load));
+      if (data === undefined || !(error instanceof Problem)) show(outlet, failed(view, error, load));
       else draw(error);
     } finally {
       loading = false;

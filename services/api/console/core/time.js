@@ -22,6 +22,9 @@ export function length(ms) {
   return sign + (parts.join(" ") || "0 s");
 }
 
+/** A sentence of the API with its instants as the reader's clock shows them. */
+export const localised = (text) => text?.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, clock);
+
 /** From then till now, or till then. */
 export function since(at, now = Date.now()) {
   if (!at) return "–";

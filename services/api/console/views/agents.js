@@ -27,7 +27,8 @@ export default {
         agents.length === 0 ? h("div", { class: "card" }, empty("agents", "No agents yet", "An agent says which platform runs the jobs, and how it is reached. docs/examples has one for each platform.", h("pre", { class: "code" }, "ctrlplane apply -f docs/examples/github.yaml")))
           : h("div", { class: "columns wide" }, agents.map((agent) => card(agent, doctor, active))),
         doctor.budgets.length > 0 && h("section", { class: "card", "aria-labelledby": "budgets" }, h("header", {}, h("h2", { id: "budgets" }, "API budgets"), h("span", { class: "soft small" }, "what is left of the platforms' limits, per credential")), h("div", { class: "in columns" }, doctor.budgets.map(budget))),
-        system.length > 0 && h("section", { class: "card", "aria-labelledby": "system" }, h("header", {}, h("h2", { id: "system" }, "The system itself"), check(worst(system), "pill")), h("ul", { class: "lines" }, system.map((one) => h("li", { key: one.check }, h("div", { class: "what" }, h("span", { class: "mono" }, one.check), h("div", { class: "sub" }, one.message, one.todo && ` — ${one.todo}`)), check(one.status)))))),
+        system.length > 0 && h("section", { class: "card", "aria-labelledby": "system" }, h("header", {}, h("h2", { id: "system" }, "The system itself"), check(worst(system), "pill")), system.some((one) => one.status !== "ok") && h("ul", { class: "lines" }, system.filter((one) => one.status !== "ok").map((one) => h("li", { key: one.check }, h("div", { class: "what" }, h("span", { class: "mono" }, one.check), h("div", { class: "sub" }, one.message, one.todo && ` — ${one.todo}`)), check(one.status)))),
+          h("ul", { class: "in fine" }, system.filter((one) => one.status === "ok").map((one) => h("li", { key: one.check }, icon("ok", "ok"), h("div", {}, one.check.replace("service/", ""), h("div", { class: "soft small" }, one.message))))))),
     ];
   },
 };
@@ -47,7 +48,7 @@ function card(agent, doctor, active) {
         agent.maxConcurrent && agent.maxConcurrent <= SLOTS_DRAWN && h("div", { class: "slots", "aria-hidden": "true" }, Array.from({ length: agent.maxConcurrent }, (_, index) => h("i", { class: index < held ? "taken" : undefined })))),
       agent.waiting.length > 0 && h("div", {}, h("h3", {}, `${agent.waiting.length} wait for a slot`), h("ol", { class: "lines" }, agent.waiting.slice(0, 10).map((slot, index) => h("li", { key: slot.job, "data-row": true }, h("span", { class: "soft" }, `${index + 1}.`), h("div", { class: "what" }, h("a", { class: "link mono", href: to("jobs", slot.job) }, slot.job.slice(0, 8)), waits(active, slot.job)), h("div", { class: "aside" }, "since ", ago(slot.since)))), agent.waiting.length > 10 && h("li", {}, `and ${agent.waiting.length - 10} more`))),
       hooks.map(webhook),
-      checks.map((one) => h("div", { class: `note ${{ ok: "idle", warn: "wait", fail: "bad" }[one.status]}` }, icon({ ok: "ok", warn: "warn", fail: "bad" }[one.status], { ok: "ok", warn: "wait", fail: "bad" }[one.status]), h("div", { class: "grow small" }, one.message, one.todo && h("div", { class: "strong" }, one.todo))))));
+      checks.filter((one) => one.status !== "ok" || hooks.length === 0).map((one) => h("div", { class: `note ${{ ok: "idle", warn: "wait", fail: "bad" }[one.status]}` }, icon({ ok: "ok", warn: "warn", fail: "bad" }[one.status], { ok: "ok", warn: "wait", fail: "bad" }[one.status]), h("div", { class: "grow small" }, one.message, one.todo && h("div", { class: "strong" }, one.todo))))));
 }
 
 const waits = (active, id) => {
@@ -63,8 +64,7 @@ function webhook(hook) {
     h("p", { class: "soft small" }, hook.heardAt ? `heard ${since(hook.heardAt)}` : "nothing heard yet", hook.lookedAt && `, looked at ${since(hook.lookedAt)}`));
 }
 
-function budget({ platform, host, credential, known }) {
-  const { limit, remaining, resetAt, blockedUntil } = known;
+function budget({ platform, host, credential, limit, remaining, resetAt, blockedUntil }) {
   const share = limit && remaining !== undefined && remaining !== null ? remaining / limit : undefined;
   const tone = share === undefined ? "idle" : share < 0.1 ? "bad" : share < 0.3 ? "wait" : "ok";
   return h("div", { class: "meter", key: `${platform}-${host}-${credential}` }, h("div", { class: "row" }, h("span", {}, platformName(platform), h("span", { class: "soft" }, ` ${credential}`)), h("span", { class: "strong" }, share === undefined ? "no limit told" : `${remaining} of ${limit}`)),

@@ -9,6 +9,8 @@ import { ago, at, since } from "/console/static/core/time.js";
 
 const LENGTHS = [["1800", "30 minutes"], ["3600", "1 hour"], ["14400", "4 hours"], ["86400", "1 day"], ["", "until thawed"]];
 const NAME = "console";
+// The place that is chosen in the form.
+let chosen;
 
 export default {
   title: "Freeze",
@@ -73,8 +75,9 @@ const thaw = (freeze, again) => ask({
 
 function form(known, again) {
   const fault = h("p", { class: "bad", role: "alert", id: "freeze-fault" });
-  const scope = h("select", { id: "freeze-scope", name: "scope" }, h("option", { value: "" }, "An expression below"), known.environments.map((environment) => h("option", { value: environment.name }, `Environment ${environment.name}`)));
-  if (known.environments.length > 0) scope.selectedIndex = 1;
+  const by_expression = chosen === "" || known.environments.length === 0;
+  const scope = h("select", { id: "freeze-scope", name: "scope", onchange: (event) => { chosen = event.target.value; again(); } },
+    known.environments.map((environment) => h("option", { value: environment.name, selected: environment.name === chosen }, `Environment ${environment.name}`)), h("option", { value: "", selected: by_expression }, "Where an expression is true"));
   const node = h("form", {
     class: "in form", id: "freeze-form",
     onsubmit: async (event) => {
@@ -93,7 +96,7 @@ function form(known, again) {
       }
     },
   },
-  h("div", { class: "columns" }, h("div", { class: "field" }, h("label", { for: "freeze-scope" }, "Where"), scope), h("div", { class: "field" }, h("label", { for: "freeze-selector" }, "Expression (CEL)"), h("input", { id: "freeze-selector", name: "selector", class: "input mono", placeholder: "deployment.name == \"web\"", autocomplete: "off", spellcheck: "false" }))),
+  h("div", { class: "columns" }, h("div", { class: "field" }, h("label", { for: "freeze-scope" }, "Where"), scope), h("div", { class: "field", hidden: !by_expression }, h("label", { for: "freeze-selector" }, "Expression (CEL)"), h("input", { id: "freeze-selector", name: "selector", class: "input mono", placeholder: "deployment.name == \"web\"", autocomplete: "off", spellcheck: "false" }))),
   h("div", { class: "field" }, h("label", { for: "freeze-reason" }, "Reason"), h("input", { id: "freeze-reason", name: "reason", class: "input", required: true, autocomplete: "off", placeholder: "What is going on, for those who wait" })),
   h("fieldset", {}, h("legend", {}, "How long"), h("div", { class: "choices" }, LENGTHS.map(([value, label]) => h("label", {}, h("input", { type: "radio", name: "for", value, checked: value === "3600" }), label)))),
   fault, h("div", {}, h("button", { class: "button", type: "submit" }, icon("freeze"), "Freeze this part")));

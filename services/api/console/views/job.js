@@ -94,7 +94,15 @@ function step(entry) {
   return h("li", { key: String(entry.sequence) }, h("span", { class: `mark ${tone}` }, icon(shown)),
     h("div", {}, h("span", { class: "strong" }, label), h("span", { class: tone }, ` · ${labelOf(entry.status)}`)),
     (entry.message || entry.reason) && h("div", { class: "break" }, [reasonOf(entry.reason), entry.message].filter(Boolean).join(": ")),
-    h("div", { class: "meta" }, at(entry.at), entry.source && h("span", {}, SOURCES[entry.source] ?? entry.source), entry.lagMs !== undefined && h("span", { title: "from the platform's stamp to ours" }, `${length(entry.lagMs)} after it happened`), entry.cause && h("span", { class: "break" }, entry.cause)));
+    h("div", { class: "meta" }, at(entry.at), entry.source && h("span", {}, SOURCES[entry.source] ?? entry.source), entry.lagMs !== undefined && h("span", { title: "from the platform's stamp to ours" }, `${length(entry.lagMs)} after it happened`), entry.cause && h("span", { class: "break", title: entry.cause }, cause(entry.cause))));
+}
+
+/** What caused a fact, as short as it can be told; the title says all of it. */
+function cause(text) {
+  const delivery = text.match(/^https?:\/\/(\S+) ([0-9a-f]{8})[0-9a-f-]*$/);
+  if (delivery) return `delivery ${delivery[2]} of ${delivery[1].split("/").slice(1).join("/")}`;
+  if (text.startsWith("ctrlplane.command.")) return "because of its command";
+  return text.replace(/([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, "$1");
 }
 
 function facts(job, said, known, trace) {

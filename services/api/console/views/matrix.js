@@ -34,12 +34,12 @@ export default {
         : h("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": "Deployments by environment", key: "matrix" }, h("table", { class: "matrix" }, h("caption", { class: "unseen" }, "Deployments by environment"),
           h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Deployment"), ordered.map((environment) => h("th", { scope: "col" }, environment.name)))),
           h("tbody", {}, deployments.map((deployment) => h("tr", { key: deployment.id, "data-row": true }, h("th", { scope: "row" }, deployment.name), ordered.map((environment) => {
-            const here = targets.filter((target) => target.deployment.id === deployment.id && target.environment.id === environment.id);
+            const here = targets.filter((target) => target.deployment.id === deployment.id && target.environment.id === environment.id).sort((one, other) => one.resource.name.localeCompare(other.resource.name));
             return h("td", { "data-label": environment.name, class: here.length === 0 && "none" }, here.length > 0 ? cell(deployment, environment, here) : h("span", { class: "soft" }, "–"));
           })))))),
       total > targets.length + 100 && h("p", { class: "soft small" }, `The first ${targets.length} of ${total} targets are shown; filter to see others.`),
       legend(),
-      rollouts.length > 0 && h("section", { class: "section", key: "rollouts", "aria-labelledby": "rollouts" }, h("header", {}, h("h2", { id: "rollouts" }, "Rollouts in waves")), h("div", { class: "columns wide" }, rollouts.slice(0, 12).map((rollout) => wave(rollout, again)))),
+      rollouts.length > 0 && h("section", { class: "section later", key: "rollouts", "aria-labelledby": "rollouts" }, h("header", {}, h("h2", { id: "rollouts" }, "Rollouts in waves")), h("div", { class: "columns wide" }, worthy(rollouts).map((rollout) => wave(rollout, again)))),
     ];
   },
 };
@@ -77,6 +77,18 @@ function cell(deployment, environment, here) {
 
 const legend = () => h("div", { class: "legend" }, [["ok", "up to date"], ["run", "deploying"], ["wait", "waiting or blocked"], ["bad", "failed"], ["idle", "no version"]].map(([tone, name]) => h("span", {}, h("i", { class: `fill-${tone}` }), name)));
 
+/** The rollouts to look at: of those that have not begun, and of those that are over, the newest one of each place. */
+function worthy(rollouts) {
+  const seen = new Set();
+  const rank = (rollout) => (!rollout.startedAt ? "waits" : rollout.targets.every((target) => target.standing === "done") ? "over" : "goes");
+  return rollouts.filter((rollout) => {
+    const place = `${rank(rollout)}/${rollout.deployment.id}/${rollout.environment.id}/${rollout.policy}`;
+    if (rank(rollout) !== "goes" && seen.has(place)) return false;
+    seen.add(place);
+    return true;
+  }).sort((one, other) => ["goes", "waits", "over"].indexOf(rank(one)) - ["goes", "waits", "over"].indexOf(rank(other))).slice(0, 12);
+}
+
 function wave(rollout, again) {
   const done = rollout.targets.filter((target) => target.standing === "done").length;
   const failed = rollout.targets.filter((target) => target.standing === "failed").length;
@@ -90,7 +102,7 @@ function wave(rollout, again) {
       !is_over && h("button", { class: "button", type: "button", onclick: () => control(rollout, again), "aria-label": `${rollout.paused ? "Resume" : "Pause"} the rollout of ${rollout.version.tag} in ${rollout.environment.name}` }, rollout.paused ? "Resume" : "Pause")),
     h("div", { class: "in tight" }, h("div", { class: "row" }, h("span", { class: "strong" }, `${done} of ${rollout.targets.length} done`), failed > 0 && h("span", { class: "bad" }, `${failed} failed`), h("span", { class: "soft small" }, rollout.policy)),
       parts(label, ["done", "running", "failed", "due", "waiting"].map((word) => ({ name: word, fill: `fill-${toneOfStanding(word)}`, count: rollout.targets.filter((target) => target.standing === word).length }))),
-      rollout.startedAt ? waves(`When each target is due. ${label}`, drawn, marks) : h("p", { class: "soft" }, "It begins when every other rule allows it.")));
+      rollout.startedAt ? waves(`When each target is due. ${label}`, drawn, marks, is_over) : h("p", { class: "soft" }, "It begins when every other rule allows it.")));
 }
 
 const control = (rollout, again) => ask({

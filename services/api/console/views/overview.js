@@ -8,7 +8,7 @@ import { names } from "/console/static/core/names.js";
 import { empty, head } from "/console/static/core/page.js";
 import { to } from "/console/static/core/router.js";
 import { ACTIVE, BAD, jobStatus, platformFill, platformMark, platformName, reasonOf, toneOf } from "/console/static/core/status.js";
-import { ago, between, running, since } from "/console/static/core/time.js";
+import { ago, between, localised, running, since } from "/console/static/core/time.js";
 
 const DAY_MS = 86_400_000;
 const CHARTS_EVERY_MS = 20_000;
@@ -44,7 +44,7 @@ export default {
         on.length > 0 && h("div", { class: "note cold", role: "status", key: "frozen" }, icon("freeze", "cold"), h("div", { class: "grow" }, h("span", { class: "strong" }, `${on.length === 1 ? "A freeze is" : `${on.length} freezes are`} on. `), `Nothing new starts where it applies: ${on.map((freeze) => freeze.reason).join("; ")}.`), h("a", { class: "link", href: to("freeze") }, "Look")),
         h("div", { class: "tiles", key: "tiles" },
           tile("run", "Running now", runs.length, queued.length > 0 ? `${queued.length} more on their way` : "on all platforms", to("jobs", undefined, { status: ACTIVE.join(",") })),
-          tile("bad", "Failed", failed.length, failed.length > 0 ? "targets whose last job ended badly" : "nothing is broken", to("why", undefined, { state: "failed" })),
+          tile("bad", "Failed", failed.length, failed.length > 0 ? "last job ended badly" : "nothing is broken", to("why", undefined, { state: "failed" })),
           tile("person", "Waiting for a person", asked.length, asked.length > 0 ? "versions to approve" : "nobody is asked", to("approvals")),
           tile("queued", "Waiting for a rule", others.length, others.length > 0 ? "targets with a newer version" : "nothing is held back", to("why", undefined, { state: "waiting" }))),
         failed.length > 0 && failures(failed, known),
@@ -75,7 +75,7 @@ const more = (count, href) => count > SHOWN && h("li", {}, h("a", { class: "link
 function failures(failed, known) {
   const line = (target) => h("li", { key: target.key, "data-row": true },
     h("div", { class: "what" }, h("a", { class: "strong", href: to("why", keyOf(target)) }, target.deployment.name, h("span", { class: "soft" }, " → "), `${target.environment.name} / ${target.resource.name}`),
-      h("div", { class: "sub" }, target.summary)),
+      h("div", { class: "sub" }, localised(target.summary))),
     h("div", { class: "aside" }, target.last && version(target.last.tag), target.last && jobStatus(target.last, "pill"), target.last && ago(target.last.at), target.last && h("a", { class: "button", href: to("jobs", target.last.job) }, "Open job")));
   return h("section", { class: "card", key: "failures", "aria-labelledby": "failures" }, h("header", {}, icon("bad", "bad"), h("h2", { id: "failures" }, "Failed")),
     h("ul", { class: "lines" }, failed.slice(0, SHOWN).map(line), more(failed.length, to("why", undefined, { state: "failed" }))));
@@ -84,7 +84,7 @@ function failures(failed, known) {
 function forPeople(asked, again) {
   const line = (entry) => h("li", { key: entry.key, "data-row": true },
     h("div", { class: "what" }, h("a", { class: "strong", href: to("why", keyOf(entry.targets[0])) }, entry.deployment.name, " ", version(entry.version.tag), h("span", { class: "soft" }, " → "), entry.environment.name),
-      h("div", { class: "sub" }, [entry.version.metadata?.message, entry.rule.reason, entry.others.size > 0 ? `also held by ${[...entry.others].map(ruleName).join(", ").toLowerCase()}` : undefined].filter(Boolean).join(" · "))),
+      h("div", { class: "sub" }, [entry.version.metadata?.message, localised(entry.rule.reason), entry.others.size > 0 ? `also held by ${[...entry.others].map(ruleName).join(", ").toLowerCase()}` : undefined].filter(Boolean).join(" · "))),
     h("div", { class: "aside" }, h("span", {}, `${entry.targets.length} ${entry.targets.length === 1 ? "target" : "targets"}`), ago(entry.version.createdAt),
       h("button", { class: "button", type: "button", onclick: () => speak("rejected", entry, again), "aria-label": `Reject ${entry.version.tag} for ${entry.environment.name}` }, "Reject"),
       h("button", { class: "button main-action", type: "button", onclick: () => speak("approved", entry, again), "aria-label": `Approve ${entry.version.tag} for ${entry.environment.name}` }, "Approve")));
@@ -103,15 +103,21 @@ function now(active, runs, known, again) {
   const content = busy.map(([platform, jobs]) => h("div", { key: `on-${platform}` }, h("h3", { class: "platform-name" }, platformMark(platform), platformName(platform), h("span", {}, `· ${jobs.length}`)), h("ul", { class: "lines" }, jobs.slice(0, SHOWN).map(line), more(jobs.length, to("jobs", undefined, { status: ACTIVE.join(","), platform })))));
   return h("section", { class: "card", key: "now", "aria-labelledby": "now" },
     h("header", {}, icon("run", runs.length > 0 ? "run turn" : ""), h("h2", { id: "now" }, "On the way now"), idle.length > 0 && h("span", { class: "soft small" }, `idle: ${idle.join(", ")}`)),
-    busy.length > 0 ? h("div", { class: "platforms" }, content) : empty("ok", "Nothing runs", "A push, a published version or an approval starts the next job; it appears here at once."));
+    busy.length > 0 ? h("div", { class: "platforms" }, content) : h("div", { class: "brief" }, empty("ok", "Nothing runs", "A push, a published version or an approval starts the next job; it appears here at once.")));
 }
 
 function forRules(others) {
-  const line = (held) => h("li", { key: `${held.target.key}/${held.version.id}`, "data-row": true },
-    h("div", { class: "what" }, h("a", { class: "strong", href: to("why", keyOf(held.target)) }, held.target.deployment.name, " ", version(held.version.tag), h("span", { class: "soft" }, " → "), `${held.target.environment.name} / ${held.target.resource.name}`),
-      h("div", { class: "sub" }, held.rules.map((rule) => `${ruleName(rule.rule)}: ${rule.reason}`).join(" · "))),
-    h("div", { class: "aside" }, held.nextLook ? h("span", {}, "next instant ", h("time", { datetime: held.nextLook, "data-words": "since" }, since(held.nextLook))) : "until something else happens"));
-  return h("section", { class: "card", key: "rules", "aria-labelledby": "rules" }, h("header", {}, icon("queued", "wait"), h("h2", { id: "rules" }, "Waiting for a rule")), h("ul", { class: "lines" }, others.slice(0, SHOWN).map(line), more(others.length, to("why"))));
+  const groups = new Map();
+  for (const held of others) {
+    const key = `${held.version.id}/${held.target.environment.id}`;
+    groups.set(key, [...(groups.get(key) ?? []), held]);
+  }
+  const soonest = (list) => list.map((held) => held.nextLook).filter(Boolean).sort()[0];
+  const line = ([key, list]) => [{ ...list[0], nextLook: soonest(list) }].map((held) => h("li", { key, "data-row": true },
+    h("div", { class: "what" }, h("a", { class: "strong", href: list.length === 1 ? to("why", keyOf(held.target)) : to("why", undefined, { deployment: held.target.deployment.name, environment: held.target.environment.name }) }, held.target.deployment.name, " ", version(held.version.tag), h("span", { class: "soft" }, " → "), `${held.target.environment.name}${list.length === 1 ? ` / ${held.target.resource.name}` : ""}`),
+      h("div", { class: "sub" }, held.rules.map((rule) => `${ruleName(rule.rule)}: ${localised(rule.reason)}`).join(" · "))),
+    h("div", { class: "aside" }, h("span", {}, `${list.length} ${list.length === 1 ? "target" : "targets"}`), held.nextLook ? h("span", {}, "next instant ", h("time", { datetime: held.nextLook, "data-words": "since" }, since(held.nextLook))) : h("span", {}, "until something else happens"))));
+  return h("section", { class: "card", key: "rules", "aria-labelledby": "rules" }, h("header", {}, icon("queued", "wait"), h("h2", { id: "rules" }, "Waiting for a rule")), h("ul", { class: "lines" }, [...groups].slice(0, SHOWN).map(line), more(groups.size, to("why"))));
 }
 
 function charts({ jobs, is_part }) {
@@ -124,17 +130,17 @@ function charts({ jobs, is_part }) {
   const waited = (job) => between(job.createdAt, job.startedAt);
   if (jobs.length === 0) return undefined;
   const card = (id, label, text, chart) => h("section", { class: "card", key: id, "aria-labelledby": id }, h("header", {}, h("h2", { id }, label), h("span", { class: "soft small" }, text)), h("div", { class: "in" }, chart));
-  const span = is_part ? "the newest 1000 jobs" : "last 24 hours";
+  const span = is_part ? "per hour, newest 1000" : "per hour, 24 h";
   return h("div", { class: "columns", key: "charts" },
-    card("by-status", "Jobs per hour, by status", span, bars("Jobs per hour by status", slots, by_status)),
-    card("by-platform", "Jobs per hour, by platform", span, bars("Jobs per hour by platform", slots, by_platform)),
-    card("queue", "From asked for to running", span, lengths("Time from request to run, per hour", slots, waited)));
+    card("by-status", "Jobs by status", span, bars("Jobs per hour by status", slots, by_status)),
+    card("by-platform", "Jobs by platform", span, bars("Jobs per hour by platform", slots, by_platform)),
+    card("queue", "Time to run", span, lengths("Time from request to run, per hour", slots, waited)));
 }
 
 function latest(recent, known) {
   const over = recent.filter((job) => !ACTIVE.includes(job.status)).slice(0, SHOWN);
   if (over.length === 0) return undefined;
   const line = (job) => h("li", { key: job.id, "data-row": true }, h("div", { class: "what" }, title(job, known.name(job.target.resource))),
-    h("div", { class: "aside" }, jobStatus(job), h("span", {}, platformName(job.platform)), ago(job.completedAt ?? job.updatedAt)));
+    h("div", { class: "aside even" }, jobStatus(job), h("span", {}, platformName(job.platform)), ago(job.completedAt ?? job.updatedAt)));
   return h("section", { class: "card", key: "latest", "aria-labelledby": "latest" }, h("header", {}, h("h2", { id: "latest" }, "Ended lately"), h("a", { class: "link small", href: to("jobs") }, "All jobs")), h("ul", { class: "lines" }, over.map(line)));
 }

@@ -44,7 +44,7 @@ function card(policy, held, skips) {
   const id = `policy-${policy.id}`;
   const targets = new Set(held.map((one) => one.target.key)).size;
   return h("article", { class: "card", key: policy.id, "data-row": true, "aria-labelledby": id },
-    h("header", {}, icon("policies", "soft"), h("h2", { id }, policy.name), policy.enabled === false && h("span", { class: "pill idle" }, icon("stopped"), "Off"), targets > 0 ? h("a", { class: "pill wait", href: to("why", undefined, { state: "waiting" }) }, icon("queued"), `holds back on ${targets} ${targets === 1 ? "target" : "targets"}`) : h("span", { class: "pill ok" }, icon("ok"), "Holds nothing back")),
+    h("header", {}, icon("policies", "soft"), h("h2", { id }, policy.name), policy.enabled === false && h("span", { class: "pill idle" }, icon("stopped"), "Off"), targets > 0 ? h("a", { class: "pill wait", href: to("why", undefined, { state: "waiting" }) }, icon("queued"), `Holds back ${targets} ${targets === 1 ? "target" : "targets"}`) : h("span", { class: "pill ok" }, icon("ok"), "Holds nothing back")),
     h("div", { class: "in tight" }, policy.description && h("p", { class: "soft" }, policy.description),
       h("p", {}, h("span", { class: "soft" }, "Where "), h("code", { class: "break" }, policy.selector)),
       policy.rules.length === 0 ? h("p", { class: "soft" }, "It has no rules.") : h("ul", { class: "rule-list" }, policy.rules.map((rule) => {

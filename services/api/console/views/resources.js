@@ -9,7 +9,7 @@ import { empty, head } from "/console/static/core/page.js";
 import { to } from "/console/static/core/router.js";
 import { STATES, jobStatus, targetState, toneOfState } from "/console/static/core/status.js";
 import { table } from "/console/static/core/table.js";
-import { ago } from "/console/static/core/time.js";
+import { ago, localised } from "/console/static/core/time.js";
 
 const SHOWN = 300;
 
@@ -69,7 +69,7 @@ function one({ one: resource, targets, jobs, known }) {
         targets.length === 0 ? h("div", { class: "card" }, empty("resources", "Nothing is deployed here", "No environment selects this resource, or no deployment of its systems does."))
           : table({ label: "Release targets of this resource", rows: targets, key: (target) => target.key, columns: [
             { name: "Deployment", cell: (target) => h("a", { class: "strong", href: to("why", keyOf(target)) }, target.deployment.name) }, { name: "Environment", cell: (target) => target.environment.name },
-            { name: "State", cell: (target) => targetState(target.state) }, { name: "Runs", cell: (target) => target.current && version(target.current.tag) }, { name: "Why", cell: (target) => h("span", { class: "soft" }, target.summary) }] })),
+            { name: "State", cell: (target) => targetState(target.state) }, { name: "Runs", cell: (target) => target.current && version(target.current.tag) }, { name: "Why", cell: (target) => h("span", { class: "soft" }, localised(target.summary)) }] })),
       h("div", { class: "columns" },
         h("section", { class: "card", "aria-labelledby": "about" }, h("header", {}, h("h2", { id: "about" }, "Facts")), h("div", { class: "in tight" }, h("dl", { class: "facts" }, [...Object.entries(resource.metadata ?? {}), ["Declared", ago(resource.createdAt)], ["Changed", ago(resource.updatedAt)]].map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
           Object.keys(shown).length > 0 && h("pre", { class: "code", tabindex: "0", "aria-label": "Configuration" }, JSON.stringify(shown, undefined, 2)))),

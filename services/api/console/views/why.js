@@ -11,7 +11,7 @@ import { empty, head } from "/console/static/core/page.js";
 import { to } from "/console/static/core/router.js";
 import { STATES, jobStatus, labelOf, targetState, toneOf, verdict } from "/console/static/core/status.js";
 import { table } from "/console/static/core/table.js";
-import { ago, at, since } from "/console/static/core/time.js";
+import { ago, at, localised, since } from "/console/static/core/time.js";
 
 const ORDER = ["failed", "deploying", "blocked", "waiting", "noVersion", "upToDate", "gone"];
 const SKIPPABLE = ["anyApproval", "environmentProgression", "gradualRollout", "deploymentWindow", "versionCooldown", "versionSelector", "deploymentDependency"];
@@ -44,7 +44,7 @@ function list({ known, items, total }, { query }) {
         { name: "Target", cell: (target) => h("a", { class: "strong", href: to("why", target.key) }, target.deployment.name, h("span", { class: "soft" }, " → "), `${target.environment.name} / ${target.resource.name}`) },
         { name: "State", cell: (target) => targetState(target.state) },
         { name: "Runs", cell: (target) => target.current && version(target.current.tag) },
-        { name: "Why", cell: (target) => h("span", { class: "soft" }, target.summary) },
+        { name: "Why", cell: (target) => h("span", { class: "soft" }, localised(target.summary)) },
         { name: "Next instant", cell: (target) => target.nextLook && h("time", { class: "nowrap", datetime: target.nextLook, "data-words": "since", title: new Date(target.nextLook).toString() }, since(target.nextLook)) },
       ] }),
     total > items.length && h("p", { class: "soft small" }, `${items.length} of ${total} are looked at; filter to see others.`),
@@ -62,7 +62,7 @@ function one({ target, decision, chain }, again) {
       [h("a", { href: to("why") }, "Why"), " / ", h("a", { href: to("why", undefined, { deployment: target.deployment.name, environment: target.environment.name }) }, `${target.deployment.name} in ${target.environment.name}`)]),
     h("div", { class: "stack", key: "stack" },
       h("section", { class: "card", key: "answer", "aria-labelledby": "answer" }, h("div", { class: "in tight" }, h("div", { class: "row" }, targetState(decision.state, "pill"), decision.current && h("span", { class: "soft" }, "runs ", version(decision.current.tag), " since ", ago(decision.current.since))),
-        h("h2", { class: "answer", id: "answer" }, decision.summary),
+        h("h2", { class: "answer", id: "answer" }, localised(decision.summary)),
         h("p", { class: "soft" }, seconds ? ["The next instant at which time alone can change this: ", at(seconds), " (", h("time", { datetime: seconds, "data-words": "since" }, since(seconds)), ")."] : "Time alone changes nothing here: an event does, such as a job's end, a new version or a person's word."))),
       decision.considered.length > 0 ? decision.considered.map((considered, index) => considers(considered, index, decision, names_of, target, again)) : h("div", { class: "card" }, empty("push", "There is no version to look at", "Publish one, and every rule says here what it makes of it.")),
       decision.held?.length > 0 && h("section", { class: "card", key: "held", "aria-labelledby": "held" }, h("header", {}, icon("stopped", "wait"), h("h2", { id: "held" }, "Held back by a rollback")), h("ul", { class: "lines" }, decision.held.map((held) => h("li", { key: held.version }, h("div", { class: "what" }, version(held.tag), h("div", { class: "sub" }, held.reason)), h("div", { class: "aside" }, ago(held.since)))))),
@@ -86,7 +86,7 @@ function says(rule, considered, names_of, target, again) {
   const is_held = rule.verdict.is !== "allow";
   return h("li", { class: "verdict", key: `${rule.policyName}-${rule.rule}-${rule.ruleIndex}` },
     h("div", {}, verdict(rule.verdict.is)),
-    h("div", { class: "why" }, h("div", {}, h("span", { class: "strong" }, ruleName(rule.rule)), h("span", { class: "soft small" }, ` · ${rule.policyName}`)), h("div", {}, rule.reason, rule.skippedBy ? " (skipped)" : ""),
+    h("div", { class: "why" }, h("div", {}, h("span", { class: "strong" }, ruleName(rule.rule)), h("span", { class: "soft small" }, ` · ${rule.policyName}`)), h("div", {}, localised(rule.reason), rule.skippedBy ? " (skipped)" : ""),
       h("div", { class: "looked" }, until && h("span", {}, "changes ", at(until), " (", h("time", { datetime: until, "data-words": "since" }, since(until)), ")"), rule.satisfiedAt && h("span", {}, "satisfied ", ago(rule.satisfiedAt)), looked(rule.inputs))),
     h("div", { class: "row" },
       rule.rule === "anyApproval" && is_held && [h("button", { class: "button", type: "button", onclick: () => speak("rejected", said, again), "aria-label": `Reject ${considered.tag} for ${names_of.environment.name}` }, "Reject"), h("button", { class: "button main-action", type: "button", onclick: () => speak("approved", said, again), "aria-label": `Approve ${considered.tag} for ${names_of.environment.name}` }, "Approve")],
@@ -98,13 +98,13 @@ function looked(inputs) {
   if (!inputs) return undefined;
   const parts = {
     approvals: () => [...inputs.approved.map((word) => `yes of ${word.user} ${since(word.at)}`), ...inputs.rejected.map((user) => `no of ${user}`)],
-    progression: () => inputs.environments.map((of) => `${of.environment}: ${of.succeeded} of ${of.targets} succeeded, ${of.needed} needed`),
+    progression: () => inputs.environments.length > 1 && inputs.environments.map((of) => `${of.environment}: ${of.succeeded} of ${of.targets} succeeded, ${of.needed} needed`),
     rollout: () => [`place ${inputs.position + 1} of ${inputs.targets}`, inputs.startedAt && `rollout began ${since(inputs.startedAt)}`, inputs.failures > 0 && `${inputs.failures} failed before it`],
     cooldown: () => [inputs.last && `last deploy ${inputs.last.tag}`],
     selector: () => [inputs.expression], dependency: () => inputs.found.map((found) => `${found.name}: ${found.tag ?? "nothing runs"}`),
     retry: () => [`${inputs.failed} failed in a row, ${inputs.maxRetries} may be tried again`],
-  }[inputs.of]?.().filter(Boolean);
-  return parts?.map((part) => h("span", {}, part));
+  }[inputs.of]?.();
+  return parts && parts.filter(Boolean).map((part) => h("span", {}, part));
 }
 
 function causes(chain) {

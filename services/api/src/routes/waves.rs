@@ -24,7 +24,7 @@ pub(super) struct Query {
     environment: Option<String>,
 }
 
-/// `GET /rollouts?deployment=&environment=&limit=&offset=`, the one that started last first
+/// `GET /rollouts?deployment=&environment=&limit=&offset=`, of the newest version first
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -36,7 +36,7 @@ pub(super) async fn list(
     let decisions = app.decisions.of(&workspace);
     let mut rollouts: Vec<Rollout> =
         gathered(decisions.iter().map(|decision| &**decision)).into_values().collect();
-    rollouts.sort_by_key(|rollout| std::cmp::Reverse(rollout.started_at));
+    rollouts.sort_by_key(|rollout| std::cmp::Reverse(known_since(&app, &workspace, rollout)));
     let shown = rollouts.iter().map(|rollout| shown(&app, &workspace, rollout)).filter(|rollout| {
         let is = |part: &str, wanted: &Option<String>| {
             let wanted = wanted.as_deref().filter(|wanted| !wanted.is_empty());
@@ -126,7 +126,7 @@ fn shown(app: &App, workspace: &Slug, rollout: &Rollout) -> Value {
         target
     });
     json!({
-        "version": { "id": rollout.version, "tag": rollout.tag },
+        "version": { "id": rollout.version, "tag": rollout.tag, "createdAt": known_since(app, workspace, rollout) },
         "deployment": named(Kind::Deployment, rollout.deployment.0),
         "environment": named(Kind::Environment, rollout.environment.0),
         "policy": rollout.policy_name,
@@ -134,6 +134,11 @@ fn shown(app: &App, workspace: &Slug, rollout: &Rollout) -> Value {
         "paused": is_paused(app, workspace, rollout),
         "targets": targets.collect::<Vec<_>>(),
     })
+}
+
+/// When the version came to be.
+fn known_since(app: &App, workspace: &Slug, rollout: &Rollout) -> Option<Timestamp> {
+    app.catalog.get(workspace, Kind::Version, rollout.version.0).map(|version| version.meta().created_at)
 }
 
 fn is_paused(app: &App, workspace: &Slug, rollout: &Rollout) -> bool {
