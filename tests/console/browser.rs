@@ -58,8 +58,8 @@ impl Browser {
             .kill_on_drop(true);
         let mut driver = command.spawn().unwrap_or_else(|error| {
             panic!(
-                "{program}: {error}. The console is tested in a headless Chromium: install chromium and chromium-driver \
-                 (Debian: apt-get install chromium chromium-driver), or name the driver in {DRIVER}"
+                "{program}: {error}. The console is tested in a headless Chromium: run .ci/chromium, or install chromium and \
+                 chromium-driver (Debian: apt-get install chromium chromium-driver), or name the driver in {DRIVER}"
             )
         });
         let port = port_of(&mut driver).await;

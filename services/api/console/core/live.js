@@ -8,6 +8,8 @@ const AGAIN_FIRST_MS = 500;
 const AGAIN_MOST_MS = 15_000;
 const listeners = new Set();
 let standing = "connecting";
+let is_wanted = false;
+let last;
 let stop = () => {};
 
 export const state = () => standing;
@@ -29,22 +31,36 @@ function become(word) {
 
 /** Listens to the workspace until it is told to stop or to listen to another. */
 export function connect() {
+  last = undefined;
+  is_wanted = true;
+  resume();
+}
+
+export function disconnect() {
+  is_wanted = false;
   stop();
+}
+
+// A browser has few connections to one place: a page that nobody sees gives its own up, and goes on where it was.
+function resume() {
+  stop();
+  if (!is_wanted || document.hidden) return;
   const end = new AbortController();
   stop = () => end.abort();
   keep(end.signal);
 }
 
-export const disconnect = () => stop();
+document.addEventListener("visibilitychange", resume);
+addEventListener("pagehide", () => stop());
+addEventListener("pageshow", (event) => { if (event.persisted) resume(); });
 
 async function keep(signal) {
-  let last;
   let pause = AGAIN_FIRST_MS;
   while (!signal.aborted) {
     become("connecting");
     try {
       const heard = (id) => { last = id ?? last; pause = AGAIN_FIRST_MS; };
-      await read(signal, last, heard);
+      await read(signal, heard);
     } catch {
       // Lost, refused or silent: all end in the same way, by coming back.
     }
@@ -58,7 +74,7 @@ async function keep(signal) {
   }
 }
 
-async function read(signal, last, heard) {
+async function read(signal, heard) {
   const line = new AbortController();
   const give_up = () => line.abort();
   signal.addEventListener("abort", give_up, { once: true });
@@ -83,6 +99,7 @@ async function read(signal, last, heard) {
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", give_up);
+    line.abort();
   }
 }
 

@@ -5,6 +5,7 @@ mod applying;
 mod approvals;
 mod auth;
 mod backtest;
+mod console;
 mod dead_letters;
 mod doctor;
 mod events;
