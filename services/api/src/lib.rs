@@ -9,6 +9,7 @@ mod auth;
 mod backtest;
 mod caller;
 mod changes;
+mod console;
 mod context;
 mod cookie;
 mod decisions;

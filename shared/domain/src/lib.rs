@@ -21,6 +21,7 @@ pub mod merge;
 mod near;
 pub mod schema;
 pub mod selector;
+pub mod slots;
 pub mod subject;
 pub mod target;
 pub mod template;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use bus::topology::STATUS;
 use domain::entity::{Entity, Kind};
 use domain::subject::status_filter;
 use domain::token::Slug;
@@ -34,9 +35,11 @@ pub(super) struct Query {
     environment: Option<String>,
     status: Option<String>,
     last_event_id: Option<String>,
+    /// Whether what is true now is told first; a client that has just read it elsewhere says no.
+    snapshot: Option<bool>,
 }
 
-/// `GET /events?platform=&deployment=&environment=&status=&lastEventId=`: `job` events whose id is the sequence of
+/// `GET /events?platform=&deployment=&environment=&status=&lastEventId=&snapshot=`: `job` events whose id is the sequence of
 /// `STATUS`; `live` once what was true at the start has been told; `reset` when the last id is too old to go on from.
 pub(super) async fn listen(
     State(app): State<App>,
@@ -49,7 +52,10 @@ pub(super) async fn listen(
     let platform = slug("platform", query.platform.as_deref())?;
     let deployment = token(&app, &workspace, Kind::Deployment, query.deployment.as_deref());
     let environment = token(&app, &workspace, Kind::Environment, query.environment.as_deref());
-    let after = last_id(&headers, query.last_event_id.as_deref())?;
+    let after = match last_id(&headers, query.last_event_id.as_deref())? {
+        None if query.snapshot == Some(false) => Some(app.bus.last_sequence(&STATUS).await?),
+        after => after,
+    };
     let permit = Arc::clone(&app.listeners).try_acquire_owned().map_err(|_| {
         Problem::unavailable(format!("{} clients listen already; try again", app.events.clients_max))
     })?;

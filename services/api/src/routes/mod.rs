@@ -1,5 +1,6 @@
 //! Every path of the API. One file per subject; what needs a key stands behind one layer.
 
+mod agents;
 mod apply;
 mod approvals;
 mod audit;
@@ -19,7 +20,10 @@ mod rollouts;
 mod session;
 mod skips;
 mod targets;
+mod triggers;
 mod versions;
+mod waiting;
+mod waves;
 mod workspaces;
 
 use axum::extract::DefaultBodyLimit;
@@ -29,6 +33,7 @@ use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 
 use crate::caller::authenticate;
+use crate::console;
 use crate::context::App;
 use crate::problem::Problem;
 use crate::request::BODY_BYTES_MAX;
@@ -39,6 +44,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/healthz", get(async || Json(json!({ "status": "ok" }))))
         .route("/api/version", get(version))
         .nest("/api/v1", with_key(&app).merge(open()))
+        .merge(console::router())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -114,6 +120,10 @@ fn of_workspace() -> Router<App> {
             put(dependencies::put).delete(dependencies::delete),
         )
         .route("/policies/backtest", post(backtest::run))
+        .route("/agents/standing", get(agents::standing))
+        .route("/rollouts", get(waves::list))
+        .route("/triggers", get(triggers::list))
+        .route("/waiting", get(waiting::list))
         .route("/events", get(events::listen))
         .merge(catalog::aliases())
 }

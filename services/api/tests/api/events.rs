@@ -172,3 +172,17 @@ async fn a_restart_of_the_bus_leaves_no_gap() {
     drop(listener);
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_has_read_what_is_true_hears_only_what_changes() {
+    let world = World::with_shop().await;
+    let old = world.requested(1).await;
+    let last = world.tell(&world.view(&old).await).await;
+    let mut listener = Listener::start(&world, "?snapshot=false", None).await;
+    assert_eq!(listener.named("live").await.id, Some(last), "what was before is not told");
+    let new = world.requested(2).await;
+    let sequence = world.tell(&world.view(&new).await).await;
+    let (id, view) = listener.job().await;
+    assert_eq!((id, view.id), (sequence, new.id));
+    world.end().await;
+}

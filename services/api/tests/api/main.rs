@@ -6,6 +6,7 @@ mod approvals;
 mod audit;
 mod auth;
 mod backtest;
+mod console;
 mod dead_letters;
 mod doctor;
 mod events;

@@ -143,6 +143,7 @@ impl Dev {
         let mut text = String::from("ctrlplane is ready\n\n");
         let rows = [
             ("API", running.api_url(), format!("key in {}", shown(&self.data.admin_key_file()))),
+            ("Console", format!("{}/console/", running.api_url()), "sign in with the same key".to_owned()),
             ("Webhooks", format!("{}/webhooks/<workspace>/<source>", running.webhooks_url()), String::new()),
             ("Pullers", running.pullers_url(), "jobs of agents of the type http-pull".to_owned()),
             ("NATS", nats_url.into_owned(), servers.nats_about.clone()),

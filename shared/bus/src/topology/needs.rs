@@ -290,6 +290,9 @@ pub(super) fn role(service: Service) -> Vec<Access> {
                 Read(Stream(&TRIGGERS)),
                 Follow(Bucket(&BUDGETS)),
                 Follow(Bucket(&WEBHOOKS)),
+                // What came in, newest first, and who waits for which agent.
+                Follow(Stream(&TRIGGERS)),
+                Read(Bucket(&SLOTS)),
             ];
             api.extend(consumers().into_iter().map(|(_, consumer)| Access::Inspect(consumer)));
             api
