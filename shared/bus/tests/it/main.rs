@@ -11,3 +11,4 @@ mod publish;
 mod recover;
 mod replay;
 mod rig;
+mod subscribe;
