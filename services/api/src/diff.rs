@@ -86,8 +86,8 @@ mod tests {
     struct Shop;
 
     impl Names for Shop {
-        fn name(&self, _: &Slug, _: Kind, id: uuid::Uuid) -> Option<String> {
-            (id == uuid::Uuid::nil()).then(|| "shop".to_owned())
+        fn name(&self, workspace: &Slug, _: Kind, id: uuid::Uuid) -> Option<String> {
+            (id == SystemId::of(workspace, "shop").0).then(|| "shop".to_owned())
         }
 
         fn version(&self, _: &Slug, _: VersionId) -> Option<(DeploymentId, String)> {
@@ -106,7 +106,7 @@ mod tests {
             updated_at: at,
         };
         let spec = Environment {
-            systems: vec![SystemId(uuid::Uuid::nil())],
+            systems: vec![SystemId::of(&"acme".parse().unwrap(), "shop")],
             description: None,
             resource_selector: selector.into(),
         };
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn something_new_is_all_plus() {
         let text = diff(None, Some(&environment("true", "2026-01-01T00:00:00Z")), &Shop).unwrap();
-        assert!(text.contains("shop\n") && !text.contains("00000000"), "names, not ids: {text}");
+        assert!(text.contains("- shop\n"), "names, not ids: {text}");
         assert!(
             text.contains("+    team: web\n") && text.contains("+  resourceSelector: \"true\"\n"),
             "{text}"

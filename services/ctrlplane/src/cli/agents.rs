@@ -76,7 +76,8 @@ fn told(workspace: &str, agent: &Value, doctor: &Value, under_way: &[JobView]) -
         .iter()
         .filter(|budget| text_at(budget, "/platform") == platform)
         .min_by_key(|budget| budget["remaining"].as_u64().unwrap_or(u64::MAX));
-    let mine = || under_way.iter().filter(|job| job.job_agent.as_deref() == Some(name.as_str()));
+    let its_name = name.as_str();
+    let mine = || under_way.iter().filter(move |job| job.job_agent.as_deref() == Some(its_name));
     let running = mine().filter(|job| job.started_at.is_some()).count();
     json!({
         "name": name, "type": platform, "health": worst, "says": says.map(|one| text_at(one, "/message")),
