@@ -270,11 +270,11 @@ async fn provision(url: String) {
 /// The configuration of the users, with the passwords that production takes from the environment put in.
 fn with_passwords(users: &str) -> String {
     let services = bus::topology::Service::ALL.map(bus::topology::Service::name);
-    let passwords = services.map(|service| {
-        let name = service.to_uppercase().replace('-', "_");
-        format!("NATS_{name}_PASSWORD: \"{}\"\n", password_of(service))
+    let passwords = services.into_iter().chain([bus::topology::SUBSCRIBER]).map(|user| {
+        let name = user.to_uppercase().replace('-', "_");
+        format!("NATS_{name}_PASSWORD: \"{}\"\n", password_of(user))
     });
-    passwords.concat() + users
+    passwords.collect::<String>() + users
 }
 
 /// The password of a service's user in the tests.

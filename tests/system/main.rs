@@ -6,6 +6,7 @@ mod crash;
 mod gitlab;
 mod layers;
 mod ledger;
+mod live;
 mod missed;
 mod permissions;
 mod pulling;

@@ -16,6 +16,7 @@ use crate::doctor::Known;
 use crate::lookup::Lookup;
 use crate::problem::Problem;
 use crate::settings::EventSettings;
+use crate::sse::{Events, Recent};
 use crate::store::Store;
 
 /// The API's state; clones are the same.
@@ -34,6 +35,8 @@ pub(crate) struct Parts {
     /// Owns the tasks that feed live events.
     pub(crate) supervisor: Supervisor,
     pub(crate) events: EventSettings,
+    /// What clients of live events share.
+    pub(crate) live: Events,
     /// One permit per client of live events.
     pub(crate) listeners: Arc<Semaphore>,
     /// One permit: a back-test holds the whole history in memory.
@@ -59,6 +62,7 @@ impl App {
         access: Access,
         supervisor: Supervisor,
         events: EventSettings,
+        recent: Arc<Recent>,
     ) -> Self {
         let store = Store::new(bus.clone(), Arc::clone(&catalog));
         let catalog = Lookup::new(catalog);
@@ -74,6 +78,7 @@ impl App {
             access,
             supervisor,
             events,
+            live: Events::new(recent),
             listeners,
             backtests,
         }))

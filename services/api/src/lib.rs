@@ -51,6 +51,7 @@ use crate::context::App;
 use crate::decisions::Decisions;
 use crate::doctor::Known;
 use crate::keys::ManagedKeys;
+use crate::sse::Recent;
 
 /// Where a test may let this service die: right before and right after each durable effect.
 pub const CRASH_POINTS: &[&str] = &[
@@ -112,6 +113,8 @@ pub async fn run(boot: Boot<Settings>) -> anyhow::Result<()> {
     follow_targets(&boot, &bus, &decisions);
     let known = Arc::new(Known::default());
     follow_known(&boot, &bus, &known);
+    let recent = Arc::new(Recent::default());
+    follow_statuses(&boot, &bus, &recent);
     let views = Projections::connect(&boot.common.redis.url).context("redis.url")?;
     let app = App::new(
         bus,
@@ -122,6 +125,7 @@ pub async fn run(boot: Boot<Settings>) -> anyhow::Result<()> {
         access,
         boot.supervisor.clone(),
         boot.settings.events.clone(),
+        Arc::clone(&recent),
     );
     let drain = boot.supervisor.token();
     let caught_up = async {
@@ -133,6 +137,7 @@ pub async fn run(boot: Boot<Settings>) -> anyhow::Result<()> {
         catalog_gate.set(true, "caught up");
         decisions.caught_up().await;
         keys.caught_up().await;
+        recent.caught_up().await;
         anyhow::Ok(())
     };
     tokio::select! {
@@ -169,6 +174,13 @@ fn follow_targets(boot: &Boot<Settings>, bus: &bus::Bus, decisions: &Arc<Decisio
     let (bus, decisions, drain) = (bus.clone(), Arc::clone(decisions), boot.supervisor.token());
     boot.supervisor.spawn("targets", async move {
         decisions.follow(&bus, drain).await.context("following the decisions")
+    });
+}
+
+fn follow_statuses(boot: &Boot<Settings>, bus: &bus::Bus, recent: &Arc<Recent>) {
+    let (bus, recent, drain) = (bus.clone(), Arc::clone(recent), boot.supervisor.token());
+    boot.supervisor.spawn("statuses", async move {
+        recent.follow(&bus, drain).await.context("following the statuses of jobs")
     });
 }
 

@@ -143,7 +143,7 @@ impl EventSettings {
 
 impl Default for EventSettings {
     fn default() -> Self {
-        Self { clients_max: 1_000, slow_client_seconds: 20 }
+        Self { clients_max: 2_000, slow_client_seconds: 20 }
     }
 }
 

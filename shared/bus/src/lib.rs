@@ -39,7 +39,7 @@ pub use crash::crash_point;
 pub use error::{BusError, CasError, PublishError};
 pub use follow::{Change, FollowSource, From, follow};
 pub use freezes::Freezes;
-pub use inspect::ConsumerState;
+pub use inspect::{ConsumerState, StreamEnds};
 pub use job_log::{Base, JobLog, Known, Recorded};
 pub use messages::StoredMessage;
 pub use objects::Objects;

@@ -19,6 +19,7 @@ pub mod job;
 pub mod manifest;
 pub mod merge;
 mod near;
+pub mod rollout;
 pub mod schema;
 pub mod selector;
 pub mod slots;

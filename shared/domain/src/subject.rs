@@ -48,6 +48,9 @@ pub fn status(
     format!("ctrlplane.status.{workspace}.{platform}.{deployment}.{environment}.{job}")
 }
 
+/// The header that says where a job's status stands now, on its last message where it stood before.
+pub const MOVED_TO: &str = "Ctrlplane-Moved-To";
+
 /// Which statuses a subscriber wants: absent parts match anything.
 pub fn status_filter(
     workspace: &Slug,

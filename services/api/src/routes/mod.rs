@@ -14,6 +14,7 @@ mod freezes;
 mod jobs;
 mod keys;
 mod login;
+mod outcome;
 mod pins;
 mod redeploys;
 mod rollouts;
@@ -113,6 +114,7 @@ fn of_workspace() -> Router<App> {
         .route("/release-targets/redeploy", post(redeploys::by_names))
         .route("/release-targets/{key}/redeploy", post(redeploys::of_target))
         .route("/deployment-versions/{v}/rollout", post(rollouts::control))
+        .route("/deployment-versions/{v}/outcome", get(outcome::get))
         .route("/deployment-versions/{v}/reject", post(rollouts::reject))
         .route("/deployment-versions/{v}/dependencies", get(dependencies::list))
         .route(

@@ -2,15 +2,19 @@
 //! read answers; it decides nothing.
 
 mod access_args;
+mod agents;
 mod api;
 mod apply;
 mod approve;
 mod args;
 mod audit;
 mod backtest;
+mod completion;
+mod config;
 mod dead;
 mod delete;
 mod describe;
+mod diff;
 mod doctor;
 mod duration;
 mod explain;
@@ -23,9 +27,11 @@ mod job;
 mod jobs;
 mod keys;
 mod names;
+mod open;
 mod output;
 mod pin;
 mod place;
+mod progress;
 mod projections;
 mod redeploy;
 mod rollout;
@@ -34,12 +40,14 @@ mod skip;
 mod table;
 mod told;
 mod version;
+mod watch;
 mod wishes;
 mod words;
 
 use std::process::ExitCode;
 
 use failure::Failure;
+use open::Page;
 use session::Session;
 
 use access_args::KeysCommand;
@@ -62,6 +70,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
 async fn perform(command: Command) -> Result<(), Failure> {
     match command {
         Command::Apply(args) => apply::run(&Session::open(&args.client)?, &args).await,
+        Command::Diff(args) => diff::run(&Session::open(&args.client)?, args).await,
         Command::Delete(args) => delete::run(&Session::open(&args.client)?, &args).await,
         Command::Get(args) => get::run(&Session::open(&args.client)?, &args).await,
         Command::Describe(args) => describe::run(&Session::open(&args.client)?, &args).await,
@@ -69,7 +78,12 @@ async fn perform(command: Command) -> Result<(), Failure> {
         Command::Job(args) => job::show(&Session::open(&args.client)?, &args).await,
         Command::Cancel(args) => job::wish(&Session::open(&args.client)?, &args, "cancel").await,
         Command::Retry(args) => job::wish(&Session::open(&args.client)?, &args, "retry").await,
-        Command::Open(args) => job::open(&Session::open(&args.client)?, &args).await,
+        Command::Open(args) => open::run(&Session::open(&args.client)?, &args, Page::Run).await,
+        Command::Logs(args) => open::run(&Session::open(&args.client)?, &args, Page::Logs).await,
+        Command::Watch(args) => watch::run(&Session::open(&args.client)?, args).await,
+        Command::Agents(args) => agents::run(&Session::open(&args.client)?).await,
+        Command::Config(command) => config::run(command, session::config_file()),
+        Command::Completion(args) => completion::run(&args),
         Command::Approve(args) => approve::approve(&Session::open(&args.client)?, &args).await,
         Command::Reject(args) => approve::reject(&Session::open(&args.client)?, &args).await,
         Command::Freeze(args) => freeze::freeze(&Session::open(&args.client)?, &args).await,

@@ -13,7 +13,9 @@ pub use consumers::{
     syncer_jobs,
 };
 pub use needs::{Needs, Service, consumers, needs_of};
-pub use permissions::{Permissions, permissions_of, puller_conf, puller_permissions, users_conf};
+pub use permissions::{
+    Permissions, SUBSCRIBER, listener_conf, permissions_of, puller_conf, puller_permissions, subscriber_permissions, users_conf,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);

@@ -4,6 +4,7 @@ use domain::id::JobAgentId;
 use domain::subject;
 use domain::token::Slug;
 
+use super::STATUS;
 use super::needs::{Access, Place, Requests, Service, role};
 
 /// What a user of the bus may do. Everything else is refused.
@@ -48,6 +49,29 @@ pub fn puller_permissions(workspace: &Slug, agent: JobAgentId) -> Permissions {
 /// The user of such a program, as it stands in the list of users. Its password is `$NATS_<USER>_PASSWORD`.
 pub fn puller_conf(user: &str, workspace: &Slug, agent: JobAgentId) -> String {
     user_conf(user, &puller_permissions(workspace, agent))
+}
+
+/// The user of programs that only look: they hear every status and read what `STATUS` keeps, message by message. No
+/// consumers: one could be made to deliver to any subject, which would be writing.
+pub const SUBSCRIBER: &str = "subscriber";
+
+/// What [`SUBSCRIBER`] may do. Its client's inboxes must begin with `_INBOX_subscriber`.
+pub fn subscriber_permissions() -> Permissions {
+    Permissions {
+        publish: vec![
+            format!("$JS.API.DIRECT.GET.{}", STATUS.name),
+            format!("$JS.API.DIRECT.GET.{}.>", STATUS.name),
+            format!("$JS.API.STREAM.INFO.{}", STATUS.name),
+        ],
+        subscribe: vec![format!("_INBOX_{SUBSCRIBER}.>"), STATUS.subjects[0].to_owned()],
+    }
+}
+
+/// The user of a program that hears the statuses of one workspace as they come, and may ask for nothing: a server cannot
+/// keep reading apart by workspace. Its password is `$NATS_<USER>_PASSWORD`.
+pub fn listener_conf(user: &str, workspace: &Slug) -> String {
+    let heard = format!("ctrlplane.status.{workspace}.>");
+    user_conf(user, &Permissions { publish: Vec::new(), subscribe: vec![heard] })
 }
 
 fn subjects(access: &Access) -> Vec<String> {
@@ -134,6 +158,7 @@ pub fn users_conf() -> String {
     for service in Service::ALL {
         text.push_str(&user_conf(service.name(), &permissions_of(service)));
     }
+    text.push_str(&user_conf(SUBSCRIBER, &subscriber_permissions()));
     text.push_str("  ]\n}\n");
     text
 }
@@ -149,6 +174,10 @@ fn user_conf(user: &str, permissions: &Permissions) -> String {
 }
 
 fn list(name: &str, subjects: &[String]) -> String {
+    // An empty list would allow everything.
+    if subjects.is_empty() {
+        return format!("        {name}: {{ deny: \">\" }}\n");
+    }
     let lines: String = subjects.iter().map(|subject| format!("          \"{subject}\"\n")).collect();
     format!("        {name}: [\n{lines}        ]\n")
 }
@@ -175,6 +204,27 @@ mod tests {
         let user = puller_conf("puller", &"acme".parse().unwrap(), agent);
         let page = std::fs::read_to_string(page).unwrap();
         assert!(page.contains(&format!("```\n{user}```")), "docs/pull-agents.md must show\n{user}");
+    }
+
+    #[test]
+    fn the_page_on_streams_shows_the_user_of_one_workspace() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/streams.md");
+        let user = listener_conf("acme-listener", &"acme".parse().unwrap());
+        let page = std::fs::read_to_string(page).unwrap();
+        assert!(page.contains(&format!("```\n{user}```")), "docs/streams.md must show\n{user}");
+    }
+
+    #[test]
+    fn a_subscriber_only_looks() {
+        let Permissions { publish, subscribe } = subscriber_permissions();
+        for subject in publish {
+            assert!(
+                subject.starts_with("$JS.API.DIRECT.GET.STATUS")
+                    || subject.starts_with("$JS.API.STREAM.INFO.STATUS"),
+                "{subject}"
+            );
+        }
+        assert_eq!(subscribe, ["_INBOX_subscriber.>", "ctrlplane.status.>"]);
     }
 
     #[test]

@@ -12,3 +12,4 @@ mod publish;
 mod recover;
 mod replay;
 mod rig;
+mod subscribe;
