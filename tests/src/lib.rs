@@ -4,6 +4,7 @@
 
 mod catalog;
 mod client;
+mod planted;
 mod process;
 mod recovery;
 mod story;
@@ -15,6 +16,7 @@ pub use catalog::{
     without_workflow,
 };
 pub use client::Client;
+pub use planted::no_secret_left_a_trace;
 pub use process::Process;
 pub use story::tell;
 pub use system::{Options, SERVICES, System};

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Every service, in the order in which they are started.
-pub const SERVICES: [&str; 9] = [
+pub const SERVICES: [&str; 11] = [
     "trigger-ingester",
     "policy-evaluator",
     "dispatcher",
     "agent-github-actions",
     "agent-http-pull",
     "agent-gitlab-ci",
+    "agent-kubernetes-jobs",
+    "agent-argo-workflows",
     "agent-verification",
     "status-syncer",
     "api",

@@ -201,6 +201,8 @@ fn no_step_is_forgotten() {
         agent_github_actions::CRASH_POINTS,
         agent_http_pull::CRASH_POINTS,
         agent_gitlab_ci::CRASH_POINTS,
+        agent_kubernetes_jobs::CRASH_POINTS,
+        agent_argo_workflows::CRASH_POINTS,
         agent_verification::CRASH_POINTS,
         status_syncer::CRASH_POINTS,
         api::CRASH_POINTS,

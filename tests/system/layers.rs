@@ -49,7 +49,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("bus", BTreeSet::from(["domain", "telemetry"])),
         ("projections", BTreeSet::from(["domain", "telemetry"])),
         ("platform", BTreeSet::from(["domain", "telemetry", "bus"])),
-        ("cluster", BTreeSet::from(["telemetry", "platform"])),
+        ("cluster", BTreeSet::from(["domain", "telemetry", "platform"])),
         ("service", BTreeSet::from(["domain", "telemetry", "bus"])),
         ("ctrlplane", everything.into_iter().chain(SERVICES).collect()),
         ("system-tests", everything.into_iter().chain(SERVICES).chain(["ctrlplane"]).collect()),

@@ -2,8 +2,10 @@
 #![allow(clippy::disallowed_methods, reason = "tests are a shell: they have a clock and an environment")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod argo;
 mod crash;
 mod gitlab;
+mod kubernetes;
 mod layers;
 mod ledger;
 mod live;

@@ -11,9 +11,11 @@ mod settings;
 use crate::jobs::{KubernetesJobs, Parts};
 use anyhow::Context as _;
 use bus::topology;
-use cluster::{Clusters, Options};
+use cluster::{Clusters, Counted, Options};
+use domain::token::Slug;
 use platform::Clock;
 use platform::agent::Agent;
+use platform::budget::Budgets;
 use service::{Boot, CommonSettings, Service, connect_bus};
 use std::sync::Arc;
 
@@ -37,12 +39,18 @@ impl Service for AgentKubernetesJobs {
     async fn run(boot: Boot<Settings>) -> anyhow::Result<()> {
         let bus = connect_bus(&boot, topology::Service::AgentKubernetesJobs).await?;
         let (settings, drain) = (&boot.settings, boot.supervisor.token());
+        let budgets = Budgets::new(&bus, Clock::real(), settings.concurrent_calls);
+        boot.supervisor.spawn("budgets", {
+            let (budgets, drain) = (Arc::clone(&budgets), drain.clone());
+            async move { budgets.follow(drain).await.context("following the API budget") }
+        });
         let clusters = Clusters::new(Options {
             secrets: secrets::of_the_agent(Arc::clone(&boot.secrets)),
             kubeconfig: settings.kubeconfig.clone(),
             in_cluster_server: settings.api_server.clone(),
             service_account_dir: settings.service_account_dir.clone(),
             deadline: settings.request_deadline(),
+            counted: Some(Counted { budgets, platform: Slug::of_name(topology::KUBERNETES_JOBS) }),
         });
         let jobs = KubernetesJobs::new(Parts {
             clusters,

@@ -18,6 +18,8 @@ pub struct Settings {
     pub call_deadline_seconds: u64,
     /// Seconds after a start that got no answer during which its Job may still appear.
     pub search_lag_seconds: u64,
+    /// How many requests of one credential this process has in flight at most.
+    pub concurrent_calls: usize,
     /// Hosts that tokens named in a config may be sent to; empty for all, over https.
     pub hosts: Vec<String>,
     /// The kubeconfig for configs that name no cluster.
@@ -59,6 +61,7 @@ impl Default for Settings {
             slots: 64,
             call_deadline_seconds: 15,
             search_lag_seconds: 5,
+            concurrent_calls: 20,
             hosts: Vec::new(),
             kubeconfig: None,
             api_server: Options::IN_CLUSTER_SERVER.to_owned(),
@@ -78,6 +81,7 @@ impl Documented for Settings {
             "search_lag_seconds",
             "Seconds after a start that got no answer during which its Job may still appear.",
         ),
+        Setting::new("concurrent_calls", "How many requests of one credential are in flight at most."),
         Setting::new(
             "hosts",
             "API servers (with a port where it is unusual) that a tokenSecret may be sent to; none: all over https, \
@@ -100,7 +104,8 @@ impl Documented for Settings {
             if ok { Ok(()) } else { Err(Invalid { key, reason: "must be at least 1".to_owned() }) }
         };
         at_least_one("slots", self.slots > 0)?;
-        at_least_one("call_deadline_seconds", self.call_deadline_seconds > 0)
+        at_least_one("call_deadline_seconds", self.call_deadline_seconds > 0)?;
+        at_least_one("concurrent_calls", self.concurrent_calls > 0)
     }
 }
 
@@ -118,6 +123,7 @@ mod tests {
         let bad = [
             Settings { slots: 0, ..Settings::default() },
             Settings { call_deadline_seconds: 0, ..Settings::default() },
+            Settings { concurrent_calls: 0, ..Settings::default() },
         ];
         assert!(bad.iter().all(|settings| settings.check().is_err()));
         assert!(Settings::default().check().is_ok());

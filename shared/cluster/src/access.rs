@@ -2,6 +2,7 @@
 //! secret.
 
 use platform::CallError;
+use platform::config::{ConfigError, writes_per_minute};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use url::{Host, Url};
@@ -13,6 +14,8 @@ pub struct Access {
     pub sign_in: SignIn,
     /// `namespace`: where runs live.
     pub namespace: String,
+    /// `rateLimit.writesPerMinute`: how many objects may be made a minute; 0 is no pace of ours.
+    pub writes_per_minute: u32,
 }
 
 /// Which cluster, and as whom.
@@ -49,6 +52,12 @@ pub struct AccessError {
     pub field: &'static str,
     /// What is wrong with it.
     pub why: String,
+}
+
+impl From<ConfigError> for AccessError {
+    fn from(error: ConfigError) -> Self {
+        Self { field: error.field, why: error.why }
+    }
 }
 
 impl From<AccessError> for CallError {
@@ -119,7 +128,8 @@ impl Access {
             (None, None, Some(secret)) => SignIn::Kubeconfig { secret, context },
             (None, None, None) => SignIn::Own { context },
         };
-        Ok(Self { sign_in, namespace: namespace(config)? })
+        let writes_per_minute = writes_per_minute(config)?.unwrap_or(0);
+        Ok(Self { sign_in, namespace: namespace(config)?, writes_per_minute })
     }
 
     /// Names the place and the way in, for logs and watches. Holds no secret.
@@ -134,6 +144,21 @@ impl Access {
             SignIn::Own { context: named } => format!("own cluster{}", context(named)),
         };
         format!("namespace {} of {sign_in}", self.namespace)
+    }
+}
+
+impl SignIn {
+    /// Whose calls a cluster counts together, in words a person knows. Holds no secret.
+    pub(crate) fn counted_as(&self) -> String {
+        let in_context = |whence: String, context: &Option<String>| match context {
+            Some(context) => format!("{whence} context {context}"),
+            None => whence,
+        };
+        match self {
+            SignIn::Token { token_secret, .. } => format!("token {token_secret}"),
+            SignIn::Kubeconfig { secret, context } => in_context(format!("kubeconfig {secret}"), context),
+            SignIn::Own { context } => in_context("the agent itself".to_owned(), context),
+        }
     }
 }
 
@@ -214,6 +239,18 @@ mod tests {
     }
 
     #[test]
+    fn a_pace_is_read_where_there_is_one() {
+        let paced = |limits: Value| {
+            parse(&json!({ "namespace": "ci", "rateLimit": limits })).unwrap().writes_per_minute
+        };
+        assert_eq!((paced(Value::Null), paced(json!({}))), (0, 0));
+        assert_eq!(
+            (paced(json!({ "writesPerMinute": 9 })), paced(json!({ "writesPerMinute": "9" }))),
+            (9, 9)
+        );
+    }
+
+    #[test]
     fn what_does_not_fit_is_said_by_its_field() {
         for (config, field) in [
             (json!({}), "namespace"),
@@ -236,6 +273,11 @@ mod tests {
             (json!({ "namespace": "ci", "baseUrl": "https://u:p@a", "tokenSecret": "t" }), "baseUrl"),
             (json!({ "namespace": "ci", "baseUrl": "ftp://a", "tokenSecret": "t" }), "baseUrl"),
             (json!({ "namespace": "ci", "baseUrl": "nonsense", "tokenSecret": "t" }), "baseUrl"),
+            (json!({ "namespace": "ci", "rateLimit": 5 }), "rateLimit"),
+            (
+                json!({ "namespace": "ci", "rateLimit": { "writesPerMinute": -1 } }),
+                "rateLimit.writesPerMinute",
+            ),
         ] {
             let why = parse(&config).expect_err(&config.to_string());
             assert!(why.starts_with(&format!("config field `{field}` ")), "{config}: {why}");

@@ -1,6 +1,7 @@
-//! Calls to one cluster: each with a deadline, each telling whether it may have had its effect.
+//! Calls to one cluster: each with a deadline and from the budget, each telling whether it may have had its effect.
 
 use crate::access::Access;
+use crate::budget::{Share, Turn};
 use crate::connect::{Clusters, said};
 use crate::refusal::{Refused, of_answer};
 use http::{Method, Request, StatusCode};
@@ -27,6 +28,7 @@ pub struct Cluster {
     pub(crate) whose: String,
     pub(crate) deadline: Duration,
     pub(crate) is_new: bool,
+    pub(crate) budget: Share,
 }
 
 /// How an object is changed.
@@ -57,6 +59,7 @@ pub(crate) struct Call<'a> {
     pub(crate) content_type: Option<&'static str>,
     pub(crate) body: Vec<u8>,
     pub(crate) effect: Effect,
+    pub(crate) turn: Turn,
 }
 
 impl Cluster {
@@ -68,6 +71,14 @@ impl Cluster {
     /// The namespace of the config.
     pub fn namespace(&self) -> &str {
         &self.access.namespace
+    }
+
+    /// Takes the place in the budget for an object that is to be made: [`Cluster::create`] and [`Patch::Apply`] do not ask again.
+    ///
+    /// # Errors
+    /// [`CallError::RateLimited`] with the time to come back.
+    pub async fn reserve(&self) -> Result<(), CallError> {
+        self.budget.reserve().await
     }
 
     /// Reads an object or a list.
@@ -82,6 +93,7 @@ impl Cluster {
             content_type: None,
             body: Vec::new(),
             effect: Effect::Read,
+            turn: Turn::Ask,
         };
         let (_, body) = self.send(&call).await?;
         understood(&body, Effect::Read)
@@ -100,14 +112,17 @@ impl Cluster {
     ) -> Result<Done, Refused> {
         let effect = effect_of(query);
         let mut query = query.to_vec();
-        let content_type = match how {
+        let (content_type, turn) = match how {
             Patch::Apply { field_manager } => {
                 query.extend([("fieldManager", field_manager), ("force", "true")]);
-                "application/apply-patch+yaml"
+                ("application/apply-patch+yaml", turn_of(effect))
             }
-            Patch::Merge => "application/merge-patch+json",
+            Patch::Merge => ("application/merge-patch+json", Turn::Ask),
         };
-        self.write(Method::PATCH, path, &query, content_type, body, effect).await
+        let body = body.to_string().into_bytes();
+        let content_type = Some(content_type);
+        self.write(&Call { method: Method::PATCH, path, query: &query, content_type, body, effect, turn })
+            .await
     }
 
     /// Makes an object in the collection at `path`.
@@ -115,7 +130,10 @@ impl Cluster {
     /// # Errors
     /// See [`Refused`]; [`Refused::Conflict`] where there is one of that name.
     pub async fn create(&self, path: &str, query: &[(&str, &str)], body: &Value) -> Result<Done, Refused> {
-        self.write(Method::POST, path, query, "application/json", body, effect_of(query)).await
+        let effect = effect_of(query);
+        let (body, content_type) = (body.to_string().into_bytes(), Some("application/json"));
+        let turn = turn_of(effect);
+        self.write(&Call { method: Method::POST, path, query, content_type, body, effect, turn }).await
     }
 
     /// Asks for the end of an object.
@@ -123,26 +141,19 @@ impl Cluster {
     /// # Errors
     /// See [`Refused`].
     pub async fn delete(&self, path: &str, options: &Value) -> Result<Done, Refused> {
-        self.write(Method::DELETE, path, &[], "application/json", options, Effect::Write).await
+        let (body, content_type) = (options.to_string().into_bytes(), Some("application/json"));
+        let (effect, turn) = (Effect::Write, Turn::Ask);
+        self.write(&Call { method: Method::DELETE, path, query: &[], content_type, body, effect, turn }).await
     }
 
-    async fn write(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, &str)],
-        content_type: &'static str,
-        body: &Value,
-        effect: Effect,
-    ) -> Result<Done, Refused> {
-        let body = body.to_string().into_bytes();
-        let call = Call { method, path, query, content_type: Some(content_type), body, effect };
-        let (status, body) = self.send(&call).await?;
-        Ok(Done { created: status == StatusCode::CREATED, object: understood(&body, effect)? })
+    async fn write(&self, call: &Call<'_>) -> Result<Done, Refused> {
+        let (status, body) = self.send(call).await?;
+        Ok(Done { created: status == StatusCode::CREATED, object: understood(&body, call.effect)? })
     }
 
     /// Sends, and once more after signing in anew where a connection's credentials have become old.
     async fn send(&self, call: &Call<'_>) -> Result<(StatusCode, Vec<u8>), Refused> {
+        let _slot = self.budget.enter(call.turn).await?;
         let (status, headers, body) = self.send_once(&self.client, call).await?;
         let (status, headers, body) = if status == StatusCode::UNAUTHORIZED && !self.is_new {
             self.clusters.forget(&self.access.sign_in);
@@ -154,7 +165,9 @@ impl Cluster {
         if status.is_success() {
             return Ok((status, body));
         }
-        Err(of_answer(status, &headers, &body, call.effect, &self.whose))
+        let refused = of_answer(status, &headers, &body, call.effect, &self.whose);
+        self.budget.learn(&refused).await;
+        Err(refused)
     }
 
     async fn send_once(
@@ -206,6 +219,14 @@ pub(crate) fn request(call: &Call<'_>) -> Result<Request<Vec<u8>>, CallError> {
 
 fn effect_of(query: &[(&str, &str)]) -> Effect {
     if query.iter().any(|(name, _)| *name == "dryRun") { Effect::Read } else { Effect::Write }
+}
+
+/// What makes an object has its place already; a dry run makes none.
+fn turn_of(effect: Effect) -> Turn {
+    match effect {
+        Effect::Read => Turn::Ask,
+        Effect::Write => Turn::Reserved,
+    }
 }
 
 fn understood<T: DeserializeOwned>(body: &[u8], effect: Effect) -> Result<T, Refused> {

@@ -1,6 +1,7 @@
 //! Connections to clusters, one per way in. A rotated secret, kubeconfig or token counts from the next call on.
 
 use crate::access::{Access, SignIn};
+use crate::budget::{Counted, Share};
 use crate::call::Cluster;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
@@ -33,6 +34,8 @@ pub struct Options {
     pub service_account_dir: PathBuf,
     /// One request and its whole answer take no longer.
     pub deadline: Duration,
+    /// Where calls are counted; `None` for whoever looks at a cluster before there is a bus.
+    pub counted: Option<Counted>,
 }
 
 impl Options {
@@ -95,7 +98,10 @@ impl Clusters {
                 (open, true)
             }
         };
+        let counted = self.options.counted.as_ref();
+        let budget = counted.map(|by| by.of(&open.host, &access.sign_in, access.writes_per_minute));
         Ok(Cluster {
+            budget: Share(budget),
             clusters: Arc::clone(self),
             access: access.clone(),
             client: open.client,

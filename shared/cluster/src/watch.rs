@@ -1,6 +1,7 @@
 //! List and watch: everything there is, then every change. Classic list+watch, which every API server has: streaming lists
 //! need a newer etcd than some distributions ship.
 
+use crate::budget::Turn;
 use crate::call::{Call, Cluster, of_error, request};
 use crate::connect::said;
 use crate::refusal::{Refused, of_status};
@@ -114,7 +115,7 @@ impl Watch {
             let event = tokio::time::timeout(SILENT_MAX, stream.next()).await;
             let was_short = since.elapsed() < SHORT;
             match event {
-                Ok(Some(Ok(event))) => self.event(event)?,
+                Ok(Some(Ok(event))) => self.event(event).await?,
                 Ok(Some(Err(error))) => {
                     tracing::debug!(path = self.path, "a watch broke and is continued: {}", said(&error));
                     self.ended(was_short).await;
@@ -178,20 +179,23 @@ impl Watch {
             ("timeoutSeconds", seconds.as_str()),
         ];
         let (method, content_type, body, effect) = (Method::GET, None, Vec::new(), Effect::Read);
-        let call = Call { method, path: &self.path, query: &query, content_type, body, effect };
+        let turn = Turn::Ask;
+        let call = Call { method, path: &self.path, query: &query, content_type, body, effect, turn };
+        // A watch that is open takes no place from the calls: only its beginning is one.
+        let _slot = self.cluster.budget.enter(turn).await?;
         let opened = self.cluster.client.request_events::<Value>(request(&call)?);
         match tokio::time::timeout(self.cluster.deadline, opened).await {
             Ok(Ok(stream)) => {
                 self.open = Some((stream.boxed(), Instant::now()));
                 Ok(())
             }
-            Ok(Err(kube::Error::Api(status))) => self.refused(&status),
+            Ok(Err(kube::Error::Api(status))) => self.refused(&status).await,
             Ok(Err(error)) => Err(of_error(&error, Effect::Read)),
             Err(_) => Err(CallError::Transient("the API server does not begin the watch".to_owned())),
         }
     }
 
-    fn event(&mut self, event: WatchEvent<Value>) -> Result<(), CallError> {
+    async fn event(&mut self, event: WatchEvent<Value>) -> Result<(), CallError> {
         match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 self.moved_to(&object);
@@ -203,13 +207,13 @@ impl Watch {
                 self.ready.push_back(Change { object, seen: Seen::Deleted });
             }
             WatchEvent::Bookmark(bookmark) => self.version = Some(bookmark.metadata.resource_version),
-            WatchEvent::Error(status) => return self.refused(&status),
+            WatchEvent::Error(status) => return self.refused(&status).await,
         }
         Ok(())
     }
 
     /// A position that is too old is left: the next list makes up for what was missed.
-    fn refused(&mut self, status: &kube::core::Status) -> Result<(), CallError> {
+    async fn refused(&mut self, status: &kube::core::Status) -> Result<(), CallError> {
         if status.code == 401 {
             self.cluster.clusters.forget(&self.cluster.access.sign_in);
         }
@@ -226,7 +230,9 @@ impl Watch {
                     .filter(|after| *after > 0),
             },
         };
-        match of_status(&said, Effect::Read, &self.cluster.whose) {
+        let refused = of_status(&said, Effect::Read, &self.cluster.whose);
+        self.cluster.budget.learn(&refused).await;
+        match refused {
             Refused::Expired(why) => {
                 tracing::info!(path = self.path, "the position of a watch is too old, it lists anew: {why}");
                 (self.version, self.open) = (None, None);

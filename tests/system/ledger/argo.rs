@@ -29,24 +29,7 @@ impl Stand for Argo {
     }
 
     fn job_agent(&self) -> (&'static str, String) {
-        let base = self.0.base_url();
-        let manifest = format!(
-            "---
-kind: JobAgent
-metadata: {{ name: argo }}
-spec:
-  type: argo-workflow
-  config:
-    baseUrl: {base}
-    tokenSecret: argo-token
-    namespace: {NAMESPACE}
-    template: deploy
-    rateLimit: {{ writesPerMinute: 0 }}
-    parameters:
-      version: \"{{{{ version.tag }}}}\"
-      resource: \"{{{{ resource.identifier }}}}\"
-"
-        );
+        let manifest = include_str!("../../stories/argo.yaml").replace("ARGO_URL", &self.0.base_url());
         ("argo", manifest)
     }
 

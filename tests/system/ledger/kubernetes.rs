@@ -22,24 +22,8 @@ impl Stand for Kubernetes {
     }
 
     fn job_agent(&self) -> (&'static str, String) {
-        let base = self.0.base_url();
-        let manifest = format!(
-            "---
-kind: JobAgent
-metadata: {{ name: kubernetes }}
-spec:
-  type: kubernetes-job
-  config:
-    baseUrl: {base}
-    tokenSecret: kube-token
-    namespace: {NAMESPACE}
-    manifest: |
-      spec:
-        template:
-          spec:
-            containers: [{{ name: main, image: \"shop:{{{{ version.tag }}}}\", args: [\"{{{{ resource.identifier }}}}\"] }}]
-"
-        );
+        let manifest =
+            include_str!("../../stories/kubernetes.yaml").replace("KUBERNETES_URL", &self.0.base_url());
         ("kubernetes", manifest)
     }
 

@@ -7,7 +7,7 @@ use super::server::{Api, Submitted};
 use super::status;
 use super::workflow::Workflow;
 use super::{cluster, links};
-use ::cluster::{Cluster, Clusters, Options};
+use ::cluster::{Cluster, Clusters, Counted, Options};
 use bus::topology::ARGO_WORKFLOWS;
 use domain::Timestamp;
 use domain::id::JobId;
@@ -81,6 +81,7 @@ impl ArgoWorkflows {
             in_cluster_server: Options::IN_CLUSTER_SERVER.to_owned(),
             service_account_dir: Options::SERVICE_ACCOUNT_DIR.into(),
             deadline: http.deadline,
+            counted: Some(Counted { budgets: Arc::clone(&budgets), platform: name.clone() }),
         });
         let server = Api::new(HttpClient::new(&http)?, secrets, budgets, clock, name.clone());
         Ok(Self { name, server, clusters, hosts })
@@ -158,7 +159,7 @@ impl Platform for ArgoWorkflows {
         let config = self.config(config)?;
         match self.reach(&config).await? {
             Reach::Server(server) => self.server.ready(&config, server).await,
-            Reach::Cluster(_) => Ok(()),
+            Reach::Cluster(cluster) => cluster.reserve().await,
         }
     }
 

@@ -245,3 +245,37 @@ async fn changes_are_told_over_watches_that_break_and_forget() {
         played = tokio::time::timeout(Duration::from_secs(30), scene) => assert!(played.is_ok(), "not told in time"),
     }
 }
+
+#[tokio::test]
+async fn starts_keep_the_pace_of_their_config_and_a_pause_holds_every_call() {
+    let (bus, _nats, _dir) = bus().await;
+    let (clock, hand) = Clock::movable();
+    let mut rig = KubeRig::new(&bus, clock).await;
+    rig.config.insert("rateLimit".to_owned(), json!({ "writesPerMinute": 1 }));
+    let waits = |result: Result<(), CallError>| match result {
+        Err(CallError::RateLimited { after, .. }) => after,
+        other => panic!("not limited: {other:?}"),
+    };
+    let mut reserved = 0;
+    let limited = loop {
+        match rig.platform.ready(&rig.config).await {
+            Ok(()) => reserved += 1,
+            limited => break limited,
+        }
+        assert!(reserved < 50, "there is no pace");
+    };
+    assert!(waits(limited) <= Duration::from_secs(60));
+    assert_eq!(reserved, 10, "what may come at once after a pause");
+
+    let busy = FaultKind::Answer { code: 429, message: "too many requests".to_owned(), retry_after: Some(7) };
+    rig.fake.inject(fake_kubernetes::Fault::once("POST", "/workflows", busy));
+    let Err(CallError::RateLimited { after, .. }) = rig.trigger(new_job()).await else { panic!("limited") };
+    assert_eq!(after, Duration::from_secs(7));
+    let calls = rig.fake.calls().len();
+    waits(rig.trigger(new_job()).await.map(|_| ()));
+    waits(rig.platform.ready(&rig.config).await);
+    assert_eq!(rig.fake.calls().len(), calls, "the cluster is left alone meanwhile");
+    hand.pass(Duration::from_secs(61));
+    rig.platform.ready(&rig.config).await.unwrap();
+    rig.trigger(new_job()).await.unwrap();
+}

@@ -158,7 +158,7 @@ impl Platform for KubernetesJobs {
     }
 
     async fn ready(&self, config: &Map<String, Value>) -> Result<(), CallError> {
-        self.reach(config).await.map(|_| ())
+        self.reach(config).await?.1.reserve().await
     }
 
     async fn trigger(&self, request: &TriggerRequest<'_>) -> Result<Triggered, CallError> {

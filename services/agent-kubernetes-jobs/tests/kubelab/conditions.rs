@@ -19,7 +19,8 @@ pub(crate) async fn a_job_is_followed_from_its_start_to_complete(rig: Rig) {
     let started = rig.status(&run, JobStatus::InProgress).await;
     rig.says(&pod, &exited(0, "Completed")).await;
     let over = rig.status(&run, JobStatus::Successful).await;
-    assert!(queued.order < started.order && started.order < over.order, "{:?}", (queued, started, over));
+    // A pod may run before the controller counts it: the Job is then of the same version as before.
+    assert!(queued.order <= started.order && started.order < over.order, "{:?}", (queued, started, over));
     assert_eq!(conclusion(&over), Some("CompletionsReached"));
 }
 
@@ -137,12 +138,13 @@ pub(crate) async fn a_suspended_job_waits_for_a_person(rig: Rig) {
     let pod = rig.pod(&run).await;
     rig.says(&pod, &running()).await;
     rig.status(&run, JobStatus::InProgress).await;
-    let conditions = rig.object(&run.id).await["status"]["conditions"].clone();
-    let stays = |condition: &Value| condition["type"] == "Suspended" && condition["status"] == "False";
-    assert!(
-        conditions.as_array().unwrap().iter().any(stays),
-        "the condition stays, and no longer holds: {conditions}"
-    );
+    // The condition stays, and no longer holds. The controller writes it in its own time, before or after a pod runs.
+    let resumed = |job: &Value| {
+        let conditions = job["status"]["conditions"].as_array();
+        conditions.into_iter().flatten().any(|is| is["type"] == "Suspended" && is["status"] == "False")
+    };
+    rig.object_until(&run.id, resumed).await;
+    rig.status(&run, JobStatus::InProgress).await;
 }
 
 pub(crate) async fn a_cancelled_job_is_suspended_and_its_record_stays(rig: Rig) {

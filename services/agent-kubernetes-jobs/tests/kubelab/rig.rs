@@ -109,6 +109,19 @@ impl Rig {
     pub(crate) async fn object(&self, name: &str) -> Value {
         self.lab.get(&format!("/apis/batch/v1/namespaces/{}/jobs/{name}", self.namespace)).await
     }
+
+    /// A Job as the server has it, once it fits.
+    pub(crate) async fn object_until(&self, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let give_up = tokio::time::Instant::now() + SOON;
+        loop {
+            let object = self.object(name).await;
+            if fits(&object) {
+                return object;
+            }
+            assert!(tokio::time::Instant::now() < give_up, "not in time: {object}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
 }
 
 /// By token; the secrets are `token` and `ca`.

@@ -1,11 +1,12 @@
 //! The suite every platform passes.
 
-use crate::rig::{NAMESPACE, Rig, TOKEN};
+use crate::rig::{NAMESPACE, Rig, TOKEN, options};
 use crate::support::connect;
 use agent_kubernetes_jobs::jobs::{ATTEMPT, JOB_ID, KubernetesJobs};
 use async_trait::async_trait;
 use domain::id::JobId;
 use fake_kubernetes::{Ending, FaultKind};
+use platform::budget::Budgets;
 use platform::conformance::{self, Fault, RunIs, Webhook};
 use serde_json::{Map, Value, json};
 use servers::{Nats, NatsOptions, test_binaries};
@@ -98,5 +99,5 @@ async fn kubernetes_jobs_conform() {
     let nats =
         Nats::start(NatsOptions::new(&test_binaries().await.nats, dir.path().join("nats"))).await.unwrap();
     let bus = connect(&nats).await;
-    conformance::all(&bus, async |_clock| Rig::new().await).await;
+    conformance::all(&bus, async |clock| Rig::counted(options(), Budgets::new(&bus, clock, 20)).await).await;
 }

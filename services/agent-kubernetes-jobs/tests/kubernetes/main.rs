@@ -8,6 +8,7 @@
 mod calls;
 mod conformance;
 mod ledger;
+mod limits;
 mod refusals;
 mod rig;
 mod signing_in;

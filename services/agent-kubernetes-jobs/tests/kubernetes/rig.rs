@@ -5,6 +5,7 @@ use agent_kubernetes_jobs::jobs::KubernetesJobs;
 use domain::id::JobId;
 use domain::job::{ExternalRef, Snapshot, SnapshotStatus};
 use fake_kubernetes::{FakeKubernetes, Options, User};
+use platform::budget::Budgets;
 use platform::{
     CallError, CancelAck, CancelMode, CorrelationKey, Found, Platform as _, Seen, TriggerRequest, Triggered,
 };
@@ -39,11 +40,25 @@ pub(crate) fn config(base: &str) -> Map<String, Value> {
 
 impl Rig {
     pub(crate) async fn start(options: Options) -> Self {
+        Self::of(options, Ways::default()).await
+    }
+
+    /// With calls that are counted.
+    pub(crate) async fn counted(options: Options, budgets: Arc<Budgets>) -> Self {
+        Self::of(options, Ways { budgets: Some(budgets), ..Ways::default() }).await
+    }
+
+    async fn of(options: Options, ways: Ways) -> Self {
         let fake = FakeKubernetes::start(options).await.unwrap();
         let secrets = Secrets::default();
         secrets.set("token", TOKEN);
         let config = config(&fake.base_url());
-        Self { fake, jobs: platform(&secrets, Ways::default()), config, secrets }
+        Self { fake, jobs: platform(&secrets, ways), config, secrets }
+    }
+
+    /// Another replica of the platform, with the same secrets and a memory of its own.
+    pub(crate) fn replica(&self, budgets: Arc<Budgets>) -> Arc<KubernetesJobs> {
+        platform(&self.secrets, Ways { budgets: Some(budgets), ..Ways::default() })
     }
 
     pub(crate) async fn new() -> Self {

@@ -4,13 +4,14 @@
 use agent_kubernetes_jobs::jobs::{KubernetesJobs, Parts};
 use bus::topology::{KUBERNETES_JOBS, Service, needs_of};
 use bus::{Base, Bus, ConnectOptions, Provision, Recorded};
-use cluster::{AllowedHosts, Clusters, Options as ClusterOptions};
+use cluster::{AllowedHosts, Clusters, Counted, Options as ClusterOptions};
 use domain::command::{AgentCommand, Verb};
 use domain::id::{DeploymentId, EnvironmentId, JobAgentId, JobId, ReleaseId, ResourceId, VersionId};
 use domain::job::{Dispatch, ExternalRef, JobFact, JobRef, JobStatus, Snapshot, SnapshotStatus};
 use domain::subject;
 use domain::target::TargetKey;
 use domain::token::Slug;
+use platform::budget::Budgets;
 use platform::{CallError, Triggered};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -50,6 +51,8 @@ pub(crate) struct Ways {
     pub(crate) service_account_dir: PathBuf,
     /// Of a request; absent: [`DEADLINE`].
     pub(crate) deadline: Option<Duration>,
+    /// What counts calls; absent: nobody.
+    pub(crate) budgets: Option<Arc<Budgets>>,
 }
 
 pub(crate) fn platform(secrets: &Secrets, ways: Ways) -> Arc<KubernetesJobs> {
@@ -60,6 +63,7 @@ pub(crate) fn platform(secrets: &Secrets, ways: Ways) -> Arc<KubernetesJobs> {
         in_cluster_server: ways.server,
         service_account_dir: ways.service_account_dir,
         deadline: ways.deadline.unwrap_or(DEADLINE),
+        counted: ways.budgets.map(|budgets| Counted { budgets, platform: Slug::of_name(KUBERNETES_JOBS) }),
     });
     let search_lag = Duration::from_secs(5);
     Arc::new(KubernetesJobs::new(Parts { clusters, hosts: AllowedHosts::default(), search_lag }))

@@ -229,6 +229,9 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Read(Bucket(&FREEZES)),
             Read(Bucket(&RUNS)),
             Write(Bucket(&RUNS), ">"),
+            Read(Bucket(&BUDGETS)),
+            Write(Bucket(&BUDGETS), ">"),
+            Follow(Bucket(&BUDGETS)),
             Write(Bucket(&CONFIRMATIONS), ">"),
         ],
         Service::AgentVerification => vec![

@@ -133,6 +133,7 @@ async fn sign_in(config: &Value, kubeconfig: String) -> anyhow::Result<Cluster> 
         in_cluster_server: cluster::Options::IN_CLUSTER_SERVER.to_owned(),
         service_account_dir: cluster::Options::SERVICE_ACCOUNT_DIR.into(),
         deadline: ANSWER_WITHIN,
+        counted: None,
     });
     Ok(clusters.of(&access).await?)
 }
