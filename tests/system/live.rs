@@ -58,9 +58,8 @@ async fn listen(url: String, wish: &'static Wish, enough: impl Fn(&Heard) -> boo
     let mut heard = Heard::default();
     let mut last: Option<String> = None;
     while !enough(&heard) {
-        let mut request = http
-            .get(format!("{url}/api/v1/workspaces/acme/events{}", wish.query))
-            .header("x-api-key", KEY);
+        let mut request =
+            http.get(format!("{url}/api/v1/workspaces/acme/events{}", wish.query)).header("x-api-key", KEY);
         if let Some(last) = &last {
             request = request.header("last-event-id", last);
         }

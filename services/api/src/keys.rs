@@ -73,7 +73,7 @@ impl ManagedKeys {
     pub(crate) fn all(&self) -> Vec<Arc<KeyRecord>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<_> = known.by_id.values().cloned().collect();
-        all.sort_by(|one, other| (other.created_at, other.id).cmp(&(one.created_at, one.id)));
+        all.sort_by_key(|key| std::cmp::Reverse((key.created_at, key.id)));
         all
     }
 

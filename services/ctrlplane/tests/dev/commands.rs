@@ -14,7 +14,10 @@ async fn a_rollout_is_followed_and_its_end_told_by_the_exit_code() {
     let (_, err) = rig.run("ctrlplane watch pulled", 0).await;
     assert!(err.contains("version/pulled:v1") && err.contains("up to date"), "{err}");
     let (_, err) = rig.run("ctrlplane version create pulled bad-1 --wait --timeout 60s", 3).await;
-    assert!(err.contains("the rollout failed") && err.contains("live eu-1: failed: the job is failure"), "{err}");
+    assert!(
+        err.contains("the rollout failed") && err.contains("live eu-1: failed: the job is failure"),
+        "{err}"
+    );
     let (_, err) = rig.run("ctrlplane watch pulled v9", 1).await;
     assert!(err.contains("the newest are: bad-1, v1"), "{err}");
 
@@ -56,7 +59,10 @@ async fn contexts_say_where_the_api_is_and_where_the_key_comes_from() {
     let bare = |line: String| format!("unset CTRLPLANE_URL CTRLPLANE_API_KEY; cd bin && {line}");
     let (_, err) = rig.run(&bare("ctrlplane get workspaces".to_owned()), 2).await;
     assert!(err.contains("where is the API?") && err.contains("config set-context"), "{err}");
-    let set = format!("printf %s \"$CTRLPLANE_API_KEY\" | ctrlplane config set-context here --url {} --key-stdin", rig.url);
+    let set = format!(
+        "printf %s \"$CTRLPLANE_API_KEY\" | ctrlplane config set-context here --url {} --key-stdin",
+        rig.url
+    );
     let (out, _) = rig.run(&set, 0).await;
     assert_eq!(out, "context/here is set, the current one\n");
     let file = rig.dir.path().join(".config/ctrlplane/config.yaml");
