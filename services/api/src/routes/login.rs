@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, LOCATION};
+use axum::http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -83,7 +83,10 @@ pub(super) async fn finish(
     let caller = Caller::new(&user, roles.clone(), means);
     let https = cookie::over_https(&headers, app.access.https);
     let (_token, mut set) = session::open(&app, &caller, LoggedInBy::Oidc { roles }, https).await?;
-    set.extend(session::cookies([cookie::end_attempt(https)]));
+    // Beside the cookie of the session: `extend` would put it in its place.
+    if let Some(ended) = cookie::end_attempt(https) {
+        set.append(SET_COOKIE, ended);
+    }
     redirect(CONSOLE, set)
 }
 
