@@ -26,7 +26,8 @@ async fn a_person_follows_a_version_by_clicking() {
     story::is_frozen(&stage).await;
     story::comes_back_from_the_dead(&stage).await;
     story::is_followed_by_keyboard(&stage).await;
-    stage.nothing_is_complained_of("the story").await;
+    let complaints = stage.complaints().await;
+    assert!(complaints.is_empty(), "{complaints:#?}");
     views::are_fit_for_everybody(&stage).await;
     browser.close().await;
 }

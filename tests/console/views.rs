@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::accessible::faults;
 use crate::browser::Look;
-use crate::stage::Stage;
+use crate::stage::{NO_JOB, Stage};
 
 /// The directory of the pictures.
 const PICTURES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/console");
@@ -22,8 +22,8 @@ pub(crate) async fn are_fit_for_everybody(stage: &Stage<'_>) {
             stage.drawn().await;
             let file = format!("{name}-{}-{}.png", look.theme, look.width);
             stage.browser.picture(look, &pictures.join(&file)).await;
-            wrong.extend(faults(stage.browser).await.into_iter().map(|fault| format!("{file}: {fault}")));
-            stage.nothing_is_complained_of(&file).await;
+            let faults = faults(stage.browser).await.into_iter().chain(stage.complaints().await);
+            wrong.extend(faults.map(|fault| format!("{file}: {fault}")));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -59,6 +59,6 @@ async fn addresses(stage: &Stage<'_>) -> Vec<(&'static str, String)> {
     all.push(("why-target", format!("acme/why/{target}")));
     all.push(("resource", format!("acme/resources/{resource}")));
     all.push(("not-found", "acme/nowhere".to_owned()));
-    all.push(("no-such-job", "acme/jobs/00000000-0000-0000-0000-000000000000".to_owned()));
+    all.push(("no-such-job", format!("acme/jobs/{NO_JOB}")));
     all
 }

@@ -4,6 +4,7 @@ import { length } from "/console/static/core/time.js";
 
 const WIDTH = Math.min(440, Math.max(300, innerWidth - 70));
 const HOUR = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
+const SECOND = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const HOUR_MS = 3_600_000;
 
 /** The last `count` hours, each with those of `items` whose `at(item)` falls into it. */
@@ -109,7 +110,7 @@ export function waves(label, targets, legend, is_over, now = Date.now()) {
       s("text", { x: left, y: y + 4 }, target.name.length > 20 ? `${target.name.slice(0, 19)}…` : target.name),
       target.at && s("circle", { class: target.fill, cx: x(target.at), cy: y, r: 6 }, s("title", {}, `${target.name}: ${target.said}`))];
   });
-  const axis = [[first, "start"], [last, "end"]].map(([at, anchor]) => s("text", { x: x(new Date(at).toISOString()), y: height - 4, "text-anchor": anchor }, HOUR.format(at)));
+  const axis = [[first, "start"], [last, "end"]].map(([at, anchor]) => s("text", { x: x(new Date(at).toISOString()), y: height - 4, "text-anchor": anchor }, (span < 600_000 ? SECOND : HOUR).format(at)));
   const drawing = s("svg", { viewBox: `0 0 ${WIDTH} ${height}`, "aria-hidden": "true" }, parts.flat().filter(Boolean),
     !is_over && s("line", { class: "now", x1: nowX, x2: nowX, y1: 4, y2: height - 18 }), !is_over && last - first > 60_000 && Math.abs(nowX - x(new Date(first).toISOString())) > 70 && Math.abs(nowX - x(new Date(last).toISOString())) > 70 ? s("text", { x: nowX, y: height - 4, "text-anchor": "middle" }, "now") : null, axis);
   return figure(label, drawing, legend, ["Target", "At", "State"], targets.map((target) => [target.name, target.at ? new Date(target.at).toLocaleString() : "–", target.said]));

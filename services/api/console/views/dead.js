@@ -25,9 +25,9 @@ export default {
       refused ? h("div", { class: "card" }, empty("dead", "Not with this key", `They belong to all workspaces, so only an administrator of all of them sees them (${refused}).`))
         : items.length === 0 ? h("div", { class: "card" }, empty("ok", "None", "Every message that came in was worked."))
           : table({ label: "Dead letters", rows: items, key: (letter) => String(letter.sequence), columns: [
-            { name: "Message", cell: (letter) => h("div", {}, h("span", { class: "mono strong break" }, letter.subject), h("div", { class: "soft small" }, `number ${letter.sequence}, ${letter.stream} ${letter.originalSequence}`)) },
+            { name: "Message", cell: (letter) => h("div", {}, h("span", { class: "mono strong" }, letter.subject.split(".").map((part, index) => (index > 0 ? [h("wbr"), `.${part}`] : part))), h("div", { class: "soft small" }, `number ${letter.sequence}, ${letter.stream} ${letter.originalSequence}`)) },
             { name: "Why", cell: (letter) => h("div", {}, h("span", { class: "bad break" }, letter.reason), h("div", { class: "soft small" }, `${letter.consumer}, tried ${letter.attempts} ${letter.attempts === 1 ? "time" : "times"}`)) },
-            { name: "Size", end: true, cell: (letter) => `${letter.sizeBytes} B` },
+            { name: "Size", end: true, cell: (letter) => h("span", { class: "nowrap" }, `${letter.sizeBytes} B`) },
             { name: "Given up", cell: (letter) => ago(letter.at) },
             { name: "Redrive", unseen: true, end: true, cell: (letter) => h("button", { class: "button", type: "button", onclick: () => redrive(letter, again), "aria-label": `Redrive ${letter.sequence}` }, icon("retry"), "Redrive") },
           ] }),
