@@ -11,8 +11,8 @@ use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use self::recent::Next;
 pub(crate) use self::news::Wanted;
+use self::recent::Next;
 pub(crate) use self::recent::Recent;
 
 mod catch_up;

@@ -114,9 +114,8 @@ fn places(app: &App, workspace: &Slug, asked: &Asked) -> Vec<Place> {
 /// The deployment's versions, the newest 0.
 fn order(app: &App, workspace: &Slug, deployment: DeploymentId) -> HashMap<VersionId, usize> {
     let mut versions = app.catalog.entities(workspace, Kind::Version);
-    versions.retain(
-        |entity| matches!(entity, Entity::Version(version) if version.spec.deployment == deployment),
-    );
+    versions
+        .retain(|entity| matches!(entity, Entity::Version(version) if version.spec.deployment == deployment));
     versions.sort_by_key(|entity| std::cmp::Reverse((entity.meta().created_at, entity.meta().id)));
     versions.iter().enumerate().map(|(n, entity)| (VersionId(entity.meta().id), n)).collect()
 }

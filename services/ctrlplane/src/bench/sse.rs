@@ -223,7 +223,10 @@ impl Listener {
             loop {
                 listener.read().await?;
                 let text = String::from_utf8_lossy(&listener.buffer);
-                ensure!(text.starts_with("HTTP/1.") && !text.contains("\r\n\r\n{"), "the api refuses: {text}");
+                ensure!(
+                    text.starts_with("HTTP/1.") && !text.contains("\r\n\r\n{"),
+                    "the api refuses: {text}"
+                );
                 if text.contains("event: live") && text.ends_with("\n\n") {
                     return anyhow::Ok(());
                 }
@@ -391,7 +394,8 @@ impl Api {
     /// From what Linux tells of a process; kilobytes there.
     fn memory_mb(&self, field: &str) -> anyhow::Result<f64> {
         let pid = self.child.id().context("the api ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the memory of the api")?;
+        let status =
+            std::fs::read_to_string(format!("/proc/{pid}/status")).context("the memory of the api")?;
         let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         let kilobytes = line.and_then(|line| line.split_whitespace().next()).context("no such field")?;
         Ok(kilobytes.parse::<f64>()? / 1024.0)
@@ -406,7 +410,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} clients, {} events at {} a second", self.clients, self.events, self.rate_asked)?;
         writeln!(f, "            published/s   delivered        lost    repeated    p50 ms    p99 ms")?;
-        for (name, rate, side) in [("bare bus", self.rate_raw, self.raw), ("live events", self.rate_sse, self.sse)]
+        for (name, rate, side) in
+            [("bare bus", self.rate_raw, self.raw), ("live events", self.rate_sse, self.sse)]
         {
             writeln!(
                 f,

@@ -45,7 +45,9 @@ pub(super) async fn run(session: &Session) -> Result<(), Failure> {
             match (all.len(), unassigned) {
                 (0, _) => eprintln!("no job agents"),
                 (_, 0) => {}
-                (_, some) => eprintln!("{some} jobs wait for an agent, a slot or a thaw: ctrlplane jobs --status pending"),
+                (_, some) => eprintln!(
+                    "{some} jobs wait for an agent, a slot or a thaw: ctrlplane jobs --status pending"
+                ),
             }
             Ok(())
         }
@@ -91,7 +93,16 @@ fn told(workspace: &str, agent: &Value, doctor: &Value, under_way: &[JobView]) -
 
 fn table(all: &[Value], now: Timestamp) -> String {
     let mut table = Table::new([
-        "HEALTH", "AGENT", "TYPE", "RUNNING", "QUEUED", "SLOTS", "CALLS LEFT", "MISSING", "HEARD", "SAYS",
+        "HEALTH",
+        "AGENT",
+        "TYPE",
+        "RUNNING",
+        "QUEUED",
+        "SLOTS",
+        "CALLS LEFT",
+        "MISSING",
+        "HEARD",
+        "SAYS",
     ]);
     for agent in all {
         let text = |pointer: &str| text_at(agent, pointer);

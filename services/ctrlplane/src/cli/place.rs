@@ -106,8 +106,13 @@ fn context(flags: &ClientArgs, known: &Known) -> Result<Option<(Context, String)
         )));
     }
     Ok(known.running.as_ref().map(|(url, key_file)| {
-        let context =
-            Context { url: url.clone(), key: None, key_file: Some(key_file.clone()), key_command: None, workspace: None };
+        let context = Context {
+            url: url.clone(),
+            key: None,
+            key_file: Some(key_file.clone()),
+            key_command: None,
+            workspace: None,
+        };
         (context, "the `ctrlplane dev` of this directory".to_owned())
     }))
 }

@@ -12,9 +12,9 @@ use tokio::sync::OnceCell;
 
 use super::api::Api;
 use super::args::ClientArgs;
+use super::config::{self, Contexts};
 use super::failure::Failure;
 use super::output::Format;
-use super::config::{self, Contexts};
 use super::place::{self, Key, Known, Variables};
 use crate::dev::Context;
 

@@ -40,9 +40,7 @@ pub(super) async fn run(session: &Session, args: WatchArgs) -> Result<(), Failur
                 if there.is_empty() { "none".to_owned() } else { there.join(", ") }
             ))
         })?,
-        None => all
-            .first()
-            .ok_or_else(|| Failure::Refused(format!("{deployment} has no version yet")))?,
+        None => all.first().ok_or_else(|| Failure::Refused(format!("{deployment} has no version yet")))?,
     };
     eprintln!("version/{deployment}:{}", text_at(version, "/tag"));
     rollout::wait(session, version, rollout::Limits { within: args.timeout, blocked: args.patience }).await

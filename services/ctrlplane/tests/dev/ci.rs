@@ -45,7 +45,8 @@ fn text_of(path: &str) -> String {
 
 /// Runs the steps of the action as a runner does, with these inputs.
 async fn action(rig: &Rig, given: &[(&str, &str)], environment: &[(&str, &str)]) -> Ended {
-    let action: Action = serde_yaml_ng::from_str(&text_of("docs/ci/github-action/action.yml")).expect("an action");
+    let action: Action =
+        serde_yaml_ng::from_str(&text_of("docs/ci/github-action/action.yml")).expect("an action");
     assert_eq!(action.runs.using, "composite");
     let mut values: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, input) in &action.inputs {

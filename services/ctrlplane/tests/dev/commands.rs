@@ -14,7 +14,10 @@ async fn a_rollout_is_followed_and_its_end_told_by_the_exit_code() {
     let (_, err) = rig.run("ctrlplane watch pulled", 0).await;
     assert!(err.contains("version/pulled:v1") && err.contains("up to date"), "{err}");
     let (_, err) = rig.run("ctrlplane version create pulled bad-1 --wait --timeout 60s", 3).await;
-    assert!(err.contains("the rollout failed") && err.contains("live eu-1: failed: the job is failure"), "{err}");
+    assert!(
+        err.contains("the rollout failed") && err.contains("live eu-1: failed: the job is failure"),
+        "{err}"
+    );
     let (_, err) = rig.run("ctrlplane watch pulled v9", 1).await;
     assert!(err.contains("the newest are: bad-1, v1"), "{err}");
 
@@ -30,11 +33,13 @@ async fn a_rollout_is_followed_and_its_end_told_by_the_exit_code() {
     let (same, _) = rig.run("ctrlplane diff -f catalog.yaml", 0).await;
     assert_eq!(same, "");
     let catalog = std::fs::read_to_string(rig.dir.path().join("catalog.yaml")).expect("read");
-    rig.write("changed.yaml", &catalog.replace("slug: pulled, systems: [shop]", "slug: pulled, systems: []"));
+    let changed = catalog.replace("slug: pulled, systems: [shop]", "slug: pulled, systems: [side]");
+    rig.write("changed.yaml", &format!("{changed}---\nkind: System\nmetadata: {{ name: side }}\n"));
     let (diff, err) = rig.run("ctrlplane diff -f changed.yaml", 6).await;
-    assert!(diff.starts_with("deployment/pulled updated (dry run)\n"), "{diff}");
-    assert!(diff.contains("-    - shop"), "names, not ids: {diff}");
-    assert!(err.contains("1 of 6 would change"), "{err}");
+    assert!(diff.contains("system/side created (dry run)\n"), "{diff}");
+    assert!(diff.contains("deployment/pulled updated (dry run)\n"), "{diff}");
+    assert!(diff.contains("-    - shop\n") && diff.contains("+    - side\n"), "names, not ids: {diff}");
+    assert!(err.contains("2 of 7 would change"), "{err}");
 
     // A freeze holds it: only people can end that.
     rig.run("ctrlplane freeze stop --reason incident", 0).await;
@@ -56,7 +61,10 @@ async fn contexts_say_where_the_api_is_and_where_the_key_comes_from() {
     let bare = |line: String| format!("unset CTRLPLANE_URL CTRLPLANE_API_KEY; cd bin && {line}");
     let (_, err) = rig.run(&bare("ctrlplane get workspaces".to_owned()), 2).await;
     assert!(err.contains("where is the API?") && err.contains("config set-context"), "{err}");
-    let set = format!("printf %s \"$CTRLPLANE_API_KEY\" | ctrlplane config set-context here --url {} --key-stdin", rig.url);
+    let set = format!(
+        "printf %s \"$CTRLPLANE_API_KEY\" | ctrlplane config set-context here --url {} --key-stdin",
+        rig.url
+    );
     let (out, _) = rig.run(&set, 0).await;
     assert_eq!(out, "context/here is set, the current one\n");
     let file = rig.dir.path().join(".config/ctrlplane/config.yaml");

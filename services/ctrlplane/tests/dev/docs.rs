@@ -9,7 +9,11 @@ use crate::rig::{Rig, repository};
 const ENDS: [(&str, &[i32], &str); 5] = [
     ("ctrlplane diff", &[0, 6], "6: something would change"),
     ("ctrlplane doctor", &[0, 1], "1: the platforms of the examples are not there"),
-    ("ctrlplane version create web", &[0, 1, 3, 4], "the platforms of the examples are not there; or the version is"),
+    (
+        "ctrlplane version create web",
+        &[0, 1, 3, 4],
+        "the platforms of the examples are not there; or the version is",
+    ),
     ("ctrlplane watch web", &[3, 4], "the platforms of the examples are not there"),
     ("ctrlplane logs", &[0, 1], "1: the job has no page yet"),
 ];
@@ -96,7 +100,8 @@ async fn every_command_of_the_documentation_works_as_it_stands_there() {
         if is_endless {
             run = run.replacen("ctrlplane", &format!("{A_WHILE}ctrlplane"), 1);
         }
-        let codes = ENDS.iter().find(|(begin, ..)| line.starts_with(begin)).map_or(&[0][..], |(_, codes, _)| *codes);
+        let codes =
+            ENDS.iter().find(|(begin, ..)| line.starts_with(begin)).map_or(&[0][..], |(_, codes, _)| *codes);
         eprintln!("{page}: {run}");
         rig.until(&run, codes).await;
     }

@@ -14,7 +14,8 @@ pub use consumers::{
 };
 pub use needs::{Needs, Service, consumers, needs_of};
 pub use permissions::{
-    Permissions, SUBSCRIBER, listener_conf, permissions_of, puller_conf, puller_permissions, subscriber_permissions, users_conf,
+    Permissions, SUBSCRIBER, listener_conf, permissions_of, puller_conf, puller_permissions,
+    subscriber_permissions, users_conf,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -1,8 +1,8 @@
 //! Permissions: with the users file that is deployed, every service can do its work, and nothing else.
 
 use bus::topology::{
-    CATALOG, DELIVERIES, JOBS, PAYLOADS, STATUS, SUBSCRIBER, Service, dispatcher_jobs, evaluator_triggers, needs_of,
-    users_conf,
+    CATALOG, DELIVERIES, JOBS, PAYLOADS, STATUS, SUBSCRIBER, Service, dispatcher_jobs, evaluator_triggers,
+    needs_of, users_conf,
 };
 use bus::{Bus, ConnectOptions, Failure, FollowSource, From, HeaderMap, Provision, dead};
 use servers::TestServers;

@@ -164,7 +164,11 @@ async fn a_subscriber_can_neither_write_nor_hear_what_is_not_public() {
         "$JS.API.DIRECT.GET.JOBS",
         "$KV.catalog.acme",
     ] {
-        assert!(violates(&world, |client| async move { client.publish(refused, "{}".into()).await.is_ok() }).await, "{refused}");
+        assert!(
+            violates(&world, |client| async move { client.publish(refused, "{}".into()).await.is_ok() })
+                .await,
+            "{refused}"
+        );
     }
     for refused in ["ctrlplane.job.>", "$KV.catalog.>", "_INBOX_api.>", ">"] {
         let heard = |client: async_nats::Client| async move { client.subscribe(refused).await.is_ok() };
@@ -174,7 +178,10 @@ async fn a_subscriber_can_neither_write_nor_hear_what_is_not_public() {
 }
 
 /// Whether the server calls it a violation.
-async fn violates<F: Future<Output = bool>>(world: &World, act: impl FnOnce(async_nats::Client) -> F) -> bool {
+async fn violates<F: Future<Output = bool>>(
+    world: &World,
+    act: impl FnOnce(async_nats::Client) -> F,
+) -> bool {
     let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
     let options = async_nats::ConnectOptions::with_user_and_password(
         SUBSCRIBER.to_owned(),
