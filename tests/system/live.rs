@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use system_tests::{Options, System, eventually};
 
 const DEATHS: usize = 6;
-const JOBS: usize = 300;
+const JOBS: usize = 150;
 /// Fewer than the stream keeps of one subject.
 const NEWS_OF_A_JOB: usize = 20;
 const EVERY: Duration = Duration::from_millis(3);
-const WITHIN: Duration = Duration::from_secs(90);
+const WITHIN: Duration = Duration::from_secs(240);
 const KEY: &str = "an-admin-key-of-the-tests";
 const DEPLOYMENTS: [&str; 3] = ["web", "db", "mail"];
 

@@ -33,11 +33,13 @@ async fn a_rollout_is_followed_and_its_end_told_by_the_exit_code() {
     let (same, _) = rig.run("ctrlplane diff -f catalog.yaml", 0).await;
     assert_eq!(same, "");
     let catalog = std::fs::read_to_string(rig.dir.path().join("catalog.yaml")).expect("read");
-    rig.write("changed.yaml", &catalog.replace("slug: pulled, systems: [shop]", "slug: pulled, systems: []"));
+    let changed = catalog.replace("slug: pulled, systems: [shop]", "slug: pulled, systems: [side]");
+    rig.write("changed.yaml", &format!("{changed}---\nkind: System\nmetadata: {{ name: side }}\n"));
     let (diff, err) = rig.run("ctrlplane diff -f changed.yaml", 6).await;
-    assert!(diff.starts_with("deployment/pulled updated (dry run)\n"), "{diff}");
-    assert!(diff.contains("-    - shop"), "names, not ids: {diff}");
-    assert!(err.contains("1 of 6 would change"), "{err}");
+    assert!(diff.contains("system/side created (dry run)\n"), "{diff}");
+    assert!(diff.contains("deployment/pulled updated (dry run)\n"), "{diff}");
+    assert!(diff.contains("-    - shop\n") && diff.contains("+    - side\n"), "names, not ids: {diff}");
+    assert!(err.contains("2 of 7 would change"), "{err}");
 
     // A freeze holds it: only people can end that.
     rig.run("ctrlplane freeze stop --reason incident", 0).await;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::{Mutex, MutexGuard};
 
 pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 const PULL_KEY: &str = "a-pull-key-of-the-tests";
@@ -39,7 +40,11 @@ metadata: { name: pulled }
 spec: { slug: pulled, systems: [shop], jobAgents: [{ ref: runner }] }
 "#;
 
+/// One after another: each takes the usual ports of NATS and Redis, or the next free ones.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 pub(crate) struct Rig {
+    _alone: MutexGuard<'static, ()>,
     pub(crate) dir: TempDir,
     pub(crate) url: String,
     pub(crate) key: String,
@@ -68,6 +73,7 @@ fn free_port() -> String {
 impl Rig {
     /// Starts everything, and applies the catalog.
     pub(crate) async fn start() -> Self {
+        let alone = ALONE.lock().await;
         let dir = tempfile::tempdir().expect("a directory");
         let bin = dir.path().join("bin");
         std::fs::create_dir(&bin).expect("made");
@@ -88,7 +94,7 @@ impl Rig {
         let url = place(&mut lines, "API").await;
         let pull_url = place(&mut lines, "Pullers").await;
         let key = std::fs::read_to_string(dir.path().join(".ctrlplane/admin.key")).expect("the key");
-        let rig = Self { url, key: key.trim().to_owned(), pull_url, dev, puller: None, dir };
+        let rig = Self { _alone: alone, url, key: key.trim().to_owned(), pull_url, dev, puller: None, dir };
         rig.write("catalog.yaml", CATALOG);
         rig.run("ctrlplane apply -f catalog.yaml", 0).await;
         rig
