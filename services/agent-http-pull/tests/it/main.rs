@@ -7,6 +7,7 @@
 
 mod access;
 mod cancelling;
+mod conformance;
 mod crash;
 mod examples;
 mod freezes;
