@@ -51,11 +51,11 @@ pub(super) async fn list(session: &Session, _args: &KeysListArgs) -> Result<(), 
 
 /// `ctrlplane keys create`: on stdout nothing but the key, so that it can be piped to where it belongs.
 pub(super) async fn create(session: &Session, args: &KeysCreateArgs) -> Result<(), Failure> {
-    let roles: Grants = args.roles.iter().cloned().collect();
+    let granted: Grants = args.roles.iter().cloned().collect();
     let body = json!({
         "name": args.name,
         "user": args.user,
-        "roles": roles,
+        "roles": granted,
         "expiresAt": args.until,
         "forSeconds": args.length.map(|length| length.as_secs()),
     });
