@@ -113,10 +113,10 @@ impl Events {
                 return Ok(stopped);
             }
         }
-        Ok(self.told_from_memory(client).await)
+        Ok(self.read_recent(client).await)
     }
 
-    async fn told_from_memory(&self, client: &mut Client) -> Stopped {
+    async fn read_recent(&self, client: &mut Client) -> Stopped {
         let mut head = self.recent.head();
         loop {
             let reached = *head.borrow_and_update();

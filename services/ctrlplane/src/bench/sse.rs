@@ -71,6 +71,8 @@ struct Report {
 /// When each event was published, and what clients tell.
 struct Tally {
     began: Instant,
+    /// Each side tells newer news of the same jobs than the one before: older news is told to nobody.
+    first_fact: u64,
     /// Nanoseconds since `began`, by number of the event.
     published: Vec<AtomicU64>,
     lags: Vec<AtomicU64>,
@@ -127,7 +129,7 @@ pub(crate) async fn run(args: &SseArgs, supervisor: Supervisor, stage: Stage) ->
 
 /// As many plain subscribers of the bus.
 async fn raw(args: &SseArgs, nats: &str, bus: &Bus, count: u32) -> anyhow::Result<(Side, f64)> {
-    let tally = Arc::new(Tally::new(count));
+    let tally = Arc::new(Tally::new(count, FIRST_FACT));
     let mut listening = JoinSet::new();
     for _ in 0..args.clients {
         let client = async_nats::connect(nats).await.context("a bare subscriber")?;
@@ -152,8 +154,9 @@ async fn raw(args: &SseArgs, nats: &str, bus: &Bus, count: u32) -> anyhow::Resul
 }
 
 async fn sse(args: &SseArgs, api: &Api, key: &str, bus: &Bus, count: u32) -> anyhow::Result<(Side, f64)> {
-    let tally = Arc::new(Tally::new(count));
-    let payload_bytes = payload(0).len();
+    let first_fact = FIRST_FACT + u64::from(count);
+    let tally = Arc::new(Tally::new(count, first_fact));
+    let payload_bytes = payload(0, first_fact).len();
     let mut listening = JoinSet::new();
     let first = bus.last_sequence(&bus::topology::STATUS).await? + 1;
     for _ in 0..args.clients {
@@ -282,9 +285,10 @@ impl Listener {
 }
 
 impl Tally {
-    fn new(count: u32) -> Self {
+    fn new(count: u32, first_fact: u64) -> Self {
         Self {
             began: Instant::now(),
+            first_fact,
             published: (0..count).map(|_| AtomicU64::new(0)).collect(),
             lags: (0..STEPS).map(|_| AtomicU64::new(0)).collect(),
             delivered: AtomicU64::new(0),
@@ -302,7 +306,9 @@ impl Tally {
         headers.insert("Bench-Number", number.to_string());
         self.published[number as usize].store(self.now(), Ordering::Release);
         let subject = format!("ctrlplane.status.{WORKSPACE}.none.web.staging.{job}");
-        bus.publish(subject, headers, payload(number).into(), None).await.context("publishing a status")?;
+        bus.publish(subject, headers, payload(number, self.first_fact).into(), None)
+            .await
+            .context("publishing a status")?;
         Ok(())
     }
 
@@ -343,9 +349,9 @@ impl Tally {
 }
 
 /// A status as the syncer writes it, of one length whatever the number.
-fn payload(number: u32) -> String {
+fn payload(number: u32, first_fact: u64) -> String {
     let job = derive(&["job", &(number % JOBS).to_string()]);
-    let (at, fact) = ("2026-01-01T00:00:00Z", FIRST_FACT + u64::from(number));
+    let (at, fact) = ("2026-01-01T00:00:00Z", first_fact + u64::from(number));
     json!({
         "id": job, "workspace": WORKSPACE, "status": "in_progress", "deployment": "web", "environment": "staging",
         "target": { "deployment": job, "environment": job, "resource": job }, "versionId": job, "version": "v1",
@@ -430,13 +436,13 @@ mod tests {
 
     #[test]
     fn what_is_published_is_of_one_length() {
-        assert_eq!(payload(0).len(), payload(8_999_999).len());
-        assert!(serde_json::from_str::<domain::job::JobView>(&payload(7)).is_ok());
+        assert_eq!(payload(0, FIRST_FACT).len(), payload(7_999_999, FIRST_FACT).len());
+        assert!(serde_json::from_str::<domain::job::JobView>(&payload(7, FIRST_FACT)).is_ok());
     }
 
     #[test]
     fn what_is_heard_is_counted_once() {
-        let tally = Tally::new(4);
+        let tally = Tally::new(4, FIRST_FACT);
         let mut next = 0;
         for number in [0, 1, 1, 3, 9] {
             tally.hear(number, &mut next);

@@ -79,7 +79,7 @@ async fn every_command_of_the_documentation_works_as_it_stands_there() {
     );
     // Nobody works this one: it waits to be looked at and cancelled.
     rig.run("ctrlplane version create pulled v1", 0).await;
-    let waiting = rig.until("ctrlplane jobs --deployment pulled -o name | grep job/", &[0]).await;
+    let waiting = rig.until("ctrlplane jobs --deployment pulled -o name | head -n 1 | grep job/", &[0]).await;
     let job = waiting.out.trim().trim_start_matches("job/").to_owned();
 
     let mut all = commands();

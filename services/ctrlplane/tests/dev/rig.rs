@@ -186,7 +186,7 @@ async fn place(lines: &mut Lines<BufReader<ChildStdout>>, wanted: &str) -> Strin
         }
         panic!("`ctrlplane dev` does not say {wanted}")
     };
-    tokio::time::timeout(WITHIN, found).await.expect("in time")
+    tokio::time::timeout(3 * WITHIN, found).await.expect("in time")
 }
 
 pub(crate) async fn ended(mut command: Command) -> Ended {
