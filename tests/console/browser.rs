@@ -44,10 +44,19 @@ impl Look {
     ];
 }
 
+/// The driver of a headless Chromium, which is installed where there is none.
+async fn driver() -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/chromium");
+    let found = Command::new(script).output().await.unwrap_or_else(|error| panic!("{script}: {error}"));
+    let said = String::from_utf8_lossy(&found.stderr);
+    assert!(found.status.success(), "the console is tested in a headless Chromium, see {DRIVER}: {said}");
+    String::from_utf8_lossy(&found.stdout).trim().to_owned()
+}
+
 impl Browser {
     /// Starts it.
     pub(crate) async fn start() -> Self {
-        let program = std::env::var(DRIVER).unwrap_or_else(|_unset| "chromedriver".to_owned());
+        let program = driver().await;
         let profile = tempfile::tempdir().expect("a temporary directory");
         let mut command = Command::new(&program);
         command
@@ -56,12 +65,7 @@ impl Browser {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true);
-        let mut driver = command.spawn().unwrap_or_else(|error| {
-            panic!(
-                "{program}: {error}. The console is tested in a headless Chromium: run .ci/chromium, or install chromium and \
-                 chromium-driver (Debian: apt-get install chromium chromium-driver), or name the driver in {DRIVER}"
-            )
-        });
+        let mut driver = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
         let port = port_of(&mut driver).await;
         let http =
             reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().expect("a client");
