@@ -114,7 +114,7 @@ function causes(chain) {
     version: (step) => ["push", step.gone ? "Its version is gone" : ["It became version ", version(step.name)], step.by && `by ${step.by}`],
     decision: (step) => ["policies", "It was decided", step.summary ?? step.cause],
     job: (step) => ["jobs", ["Job ", h("a", { class: "link mono", href: to("jobs", step.id) }, step.id.slice(0, 8)), " ", jobStatus({ status: step.status })], [step.agent && `agent ${step.agent}`, step.attempt > 1 && `attempt ${step.attempt}`].filter(Boolean).join(", ")],
-    externalRun: (step) => ["link", ["Run ", h("span", { class: "mono" }, step.run.id), ` of ${step.run.scope}`], Object.entries({ ...step.links }).filter(([, url]) => /^https?:/.test(url)).map(([name, url]) => h("a", { class: "link", href: url, target: "_blank", rel: "noopener noreferrer" }, name))],
+    externalRun: (step) => ["link", ["Run ", h("span", { class: "mono" }, step.run.id), ` of ${step.run.scope}`], Object.entries({ ...step.links }).filter(([, url]) => /^https?:/.test(url)).map(([name, url]) => h("a", { class: "link", href: url, target: "_blank", rel: "noopener noreferrer" }, name)).flatMap((link) => [link, " "])],
   };
   return h("section", { class: "card", key: "chain", "aria-labelledby": "chain" }, h("header", {}, h("h2", { id: "chain" }, "What led to the last job")), h("div", { class: "in" }, h("ol", { class: "steps" }, chain.map((step, index) => {
     const [drawing, label, more] = link[step.step]?.(step) ?? ["none", step.step];
