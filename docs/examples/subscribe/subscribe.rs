@@ -5,6 +5,7 @@
 //!
 //! Prints one JSON document per line. The state file keeps the sequence of the last one; without it everything that the
 //! stream keeps comes first. Needs async-nats, futures, serde_json and tokio.
+#![allow(clippy::disallowed_methods, reason = "a program of its own: its settings are its environment")]
 
 use std::env;
 use std::io::Write as _;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jsonwebtoken::DecodingKey;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -211,7 +212,7 @@ fn usable(read: &Value) -> JwkSet {
     let for_signatures = |key: &&Value| key["use"].as_str().is_none_or(|purpose| purpose == "sig");
     let keys =
         keys.iter().filter(for_signatures).filter_map(|key| serde_json::from_value::<Jwk>(key.clone()).ok());
-    JwkSet { keys: keys.collect() }
+    JwkSet { keys: keys.filter(|key| DecodingKey::from_jwk(key).is_ok()).collect() }
 }
 
 /// Whether nobody on the way can read or change what is sent there: https, or this machine.

@@ -1,4 +1,5 @@
 //! The API as its clients see it, against real servers.
+#![allow(clippy::unwrap_used, reason = "a panic is a test's answer")]
 #![allow(clippy::disallowed_methods, reason = "a test has a clock and an environment")]
 
 mod applying;

@@ -98,7 +98,7 @@ pub(super) fn run(command: ConfigCommand, file: Option<PathBuf>) -> Result<(), F
     })?;
     let mut all = read(&file)?.unwrap_or_default();
     match command {
-        ConfigCommand::GetContexts(args) => return list(&all, args.output),
+        ConfigCommand::GetContexts(args) => list(&all, args.output),
         ConfigCommand::SetContext(args) => {
             let key = if args.key_stdin { Some(key_from(std::io::stdin())?) } else { None };
             let key_file = args.key_file.as_deref().map(std::path::absolute).transpose();

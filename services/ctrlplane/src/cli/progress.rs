@@ -53,7 +53,7 @@ fn draw(line: &str) {
 }
 
 fn bar(done: u64, of: u64) -> String {
-    let full = if of == 0 { 0 } else { done.min(of).saturating_mul(BAR_CHARS as u64) / of };
+    let full = done.min(of).saturating_mul(BAR_CHARS as u64).checked_div(of).unwrap_or(0);
     let full = usize::try_from(full).unwrap_or(BAR_CHARS);
     format!("[{}{}] {done}/{of}", "#".repeat(full), "-".repeat(BAR_CHARS - full))
 }

@@ -116,6 +116,7 @@ async fn the_rust_subscriber_hears_everything_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_python_subscriber_hears_everything_once() {
+    #[allow(clippy::disallowed_methods, reason = "which Python has the client is the machine's affair")]
     let python = std::env::var("CTRLPLANE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     if has(&python, &["-c", "import nats"], "python3 with nats-py (or CTRLPLANE_PYTHON that has it)").await {
         hears_all(Path::new(&python), &[example("subscribe.py").to_str().unwrap()]).await;
