@@ -146,7 +146,7 @@ fn write(dir: &Path, name: &str, text: &str) -> String {
 async fn a_catalog_is_applied_looked_at_and_deleted() {
     let world = World::start().await;
     let (dry, _) = world.run(&format!("apply -f {EXAMPLE} --dry-run"), 0).await;
-    assert!(dry.contains("deployment/web created (dry run)") && dry.contains("+  slug: web"), "{dry}");
+    assert!(dry.contains("deployment/web created (dry run)") && dry.contains("+kind: Deployment"), "{dry}");
     let (applied, _) = world.run(&format!("apply -f {EXAMPLE}"), 0).await;
     assert!(applied.lines().all(|line| line.ends_with(" created")), "{applied}");
     assert!(applied.contains("job-agent/github created\n"), "{applied}");

@@ -21,7 +21,7 @@ use crate::sessions::LoggedInBy;
 use super::session;
 
 /// Where people are once they have logged in.
-const CONSOLE: &str = "/";
+const CONSOLE: &str = "/console/?signed-in";
 
 /// `GET /login`
 pub(super) async fn ways(State(app): State<App>) -> Json<Value> {

@@ -19,7 +19,9 @@ const WORKSPACE: &str = "/api/v1/workspaces/acme";
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_comes_without_a_key_and_lets_nothing_in_from_elsewhere() {
     let world = World::start().await;
-    for path in ["/", "/console", "/console/", "/console/acme/jobs/x?status=failure"] {
+    let front = world.request(Method::GET, "/").send().await.unwrap();
+    assert_eq!((front.status(), &front.headers()["location"]), (StatusCode::TEMPORARY_REDIRECT, "/console/"));
+    for path in ["/console", "/console/", "/console/acme/jobs/x?status=failure"] {
         let page = world.request(Method::GET, path).send().await.unwrap();
         assert_eq!(page.status(), StatusCode::OK, "{path}");
         let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();

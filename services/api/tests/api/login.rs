@@ -114,7 +114,10 @@ async fn whoever_the_issuer_lets_in_gets_the_roles_of_their_groups() {
     assert_eq!(ways, json!({ "oidc": true, "name": "Example" }));
 
     let response = login.round().await;
-    assert_eq!((response.status(), location(&response).as_str()), (StatusCode::SEE_OTHER, "/"));
+    assert_eq!(
+        (response.status(), location(&response).as_str()),
+        (StatusCode::SEE_OTHER, "/console/?signed-in")
+    );
     let set = cookies(&response);
     let session = set.iter().find(|cookie| cookie.starts_with("ctrlplane_session=")).expect("a session");
     assert!(session.contains("HttpOnly; SameSite=Strict"), "{session}");

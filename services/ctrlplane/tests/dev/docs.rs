@@ -81,6 +81,8 @@ async fn every_command_of_the_documentation_works_as_it_stands_there() {
     rig.run("ctrlplane version create pulled v1", 0).await;
     let waiting = rig.until("ctrlplane jobs --deployment pulled -o name | head -n 1 | grep job/", &[0]).await;
     let job = waiting.out.trim().trim_start_matches("job/").to_owned();
+    let made =
+        rig.until("ctrlplane keys create tried --user ci --role viewer@acme --for 1h -o name", &[0]).await;
 
     let mut all = commands();
     assert!(all.len() >= LINES_MIN, "only {} commands were found", all.len());
@@ -90,6 +92,7 @@ async fn every_command_of_the_documentation_works_as_it_stands_there() {
     for (page, line) in all {
         let is_endless = line.contains("jobs --watch");
         let mut run = line.replace("JOB", &job).replace("3f2a91c0", &job[..8]);
+        run = run.replace("0e4b…", made.out.trim());
         // Half an hour is for people.
         for timeout in ["--timeout 20m", "--timeout 30m"] {
             run = run.replace(timeout, "--timeout 20s");
