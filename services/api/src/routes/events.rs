@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use utoipa::IntoParams;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -26,7 +27,8 @@ use crate::sse::{BUFFER_EVENTS, Listening};
 const HEARTBEAT: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: &str = "last-event-id";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Query {
     platform: Option<String>,
@@ -38,6 +40,7 @@ pub(super) struct Query {
 
 /// `GET /events?platform=&deployment=&environment=&status=&lastEventId=`: `job` events whose id is the sequence of
 /// `STATUS`; `live` once what was true at the start has been told; `reset` when the last id is too old to go on from.
+#[utoipa::path(get, path = "/events", params(Query), responses((status = 200, description = "Events, as they come", content_type = "text/event-stream", body = String)))]
 pub(super) async fn listen(
     State(app): State<App>,
     caller: Caller,

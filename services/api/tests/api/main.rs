@@ -13,6 +13,7 @@ mod harness;
 mod jobs;
 mod pins;
 mod redeploys;
+mod rest;
 mod rollouts;
 mod skips;
 mod targets;

@@ -143,6 +143,8 @@ pub static WEBHOOKS: BucketSpec =
     BucketSpec { name: "webhooks", history: 1, max_age: DAY.saturating_mul(30) };
 /// When active jobs were last looked at with nothing new to see.
 pub static CONFIRMATIONS: BucketSpec = BucketSpec { name: "confirmations", history: 1, max_age: DAY };
+/// Answers to requests that may be sent again, by their idempotency keys.
+pub static IDEMPOTENCY: BucketSpec = BucketSpec { name: "idempotency", history: 1, max_age: DAY };
 /// How often the handling of a message failed.
 pub static ATTEMPTS: BucketSpec = BucketSpec { name: "attempts", history: 1, max_age: DAY };
 
@@ -152,7 +154,7 @@ pub static PAYLOADS: ObjectStoreSpec = ObjectStoreSpec { name: "payloads", max_a
 /// Every stream.
 pub static STREAMS: [&StreamSpec; 7] = [&TRIGGERS, &EVALUATE, &JOBS, &COMMANDS, &STATUS, &DEAD, &AUDIT];
 /// Every bucket.
-pub static BUCKETS: [&BucketSpec; 12] = [
+pub static BUCKETS: [&BucketSpec; 13] = [
     &CATALOG,
     &TARGETS,
     &DELIVERIES,
@@ -164,6 +166,7 @@ pub static BUCKETS: [&BucketSpec; 12] = [
     &BUDGETS,
     &WEBHOOKS,
     &CONFIRMATIONS,
+    &IDEMPOTENCY,
     &ATTEMPTS,
 ];
 /// Every object store.
