@@ -38,6 +38,7 @@ fn variable(kind: Kind) -> &'static str {
         Kind::RolloutControl => "rolloutControl",
         Kind::VariableSet => "variableSet",
         Kind::RelationshipRule => "relationshipRule",
+        Kind::ResourceProvider => "resourceProvider",
     }
 }
 

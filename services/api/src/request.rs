@@ -94,14 +94,34 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segment
     }
 }
 
+/// Which of a list, in CEL: the variable is the kind in lower-camel, its value an item of the list.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Cel {
+    cel: Option<String>,
+}
+
+impl Cel {
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.cel.as_deref().filter(|cel| !cel.trim().is_empty())
+    }
+}
+
 /// Which part of a list.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Page {
+    /// At most so many, up to 1000; 100 where it is not said.
     limit: Option<usize>,
+    /// How many to leave out first.
     offset: Option<usize>,
 }
 
 impl Page {
+    pub(crate) fn new(limit: Option<usize>, offset: Option<usize>) -> Self {
+        Self { limit, offset }
+    }
+
     pub(crate) fn limit(self) -> usize {
         self.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)
     }
@@ -121,6 +141,21 @@ impl Page {
             }
             total += 1;
         }
+        self.shown(items, total)
+    }
+
+    /// The page of `all`; only what is on it is made ready to show.
+    pub(crate) fn show<T>(
+        self,
+        all: &[T],
+        mut show: impl FnMut(&T) -> serde_json::Value,
+    ) -> serde_json::Value {
+        let part = all.iter().skip(self.offset()).take(self.limit());
+        let items: Vec<_> = part.map(&mut show).collect();
+        self.shown(items, all.len())
+    }
+
+    fn shown<T: serde::Serialize>(self, items: Vec<T>, total: usize) -> serde_json::Value {
         serde_json::json!({ "items": items, "total": total, "limit": self.limit(), "offset": self.offset() })
     }
 }

@@ -1,5 +1,6 @@
 //! Release targets: how each stands, and why.
 
+use crate::openapi::shapes::{Listed, Thing};
 use axum::Json;
 use axum::extract::State;
 use domain::decision::TargetDecision;
@@ -9,6 +10,7 @@ use domain::target::TargetKey;
 use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::applicable::Places;
@@ -18,7 +20,8 @@ use crate::explain;
 use crate::problem::Problem;
 use crate::request::{Page, Params, Segments};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub(super) struct Names {
     deployment: Option<String>,
     environment: Option<String>,
@@ -26,6 +29,7 @@ pub(super) struct Names {
 }
 
 /// `GET /release-targets?deployment=&environment=&resource=`
+#[utoipa::path(get, path = "/release-targets", params(Page, Names), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -48,6 +52,7 @@ pub(super) async fn list(
 }
 
 /// `GET /release-targets/{key}/explain`
+#[utoipa::path(get, path = "/release-targets/{key}/explain", responses((status = 200, description = "Why it is as it is", body = Thing)))]
 pub(super) async fn explain(
     State(app): State<App>,
     caller: Caller,
@@ -58,6 +63,7 @@ pub(super) async fn explain(
 }
 
 /// `GET /release-targets/explain?deployment=&environment=&resource=`
+#[utoipa::path(get, path = "/release-targets/explain", params(Names), responses((status = 200, description = "Why it is as it is", body = Thing)))]
 pub(super) async fn explain_by_names(
     State(app): State<App>,
     caller: Caller,

@@ -18,6 +18,7 @@ mod limits;
 mod login;
 mod pins;
 mod redeploys;
+mod rest;
 mod rollouts;
 mod routes;
 mod sessions;
