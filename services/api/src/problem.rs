@@ -21,6 +21,7 @@ pub(crate) struct Problem {
     #[serde(serialize_with = "number")]
     status: StatusCode,
     detail: String,
+    #[schema(required = false)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Fault>,
 }

@@ -58,9 +58,14 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Prob
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let field = Some(error.path().to_string()).filter(|path| path != ".");
         let line = Some(error.inner().line()).filter(|line| *line > 0);
         let message = error.inner().to_string();
+        let path = Some(error.path().to_string()).filter(|path| path != ".");
+        let field = match (path, missing(&message)) {
+            (Some(path), Some(field)) => Some(format!("{path}.{field}")),
+            (None, Some(field)) => Some(field.to_owned()),
+            (path, None) => path,
+        };
         let detail = format!("the body does not fit: {message}");
         Problem::invalid(detail).with(vec![Fault { field, line, message, ..Fault::default() }])
     })?;
@@ -68,6 +73,11 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         .end()
         .map_err(|error| Problem::invalid(format!("the body is more than one JSON value: {error}")))?;
     Ok(value)
+}
+
+/// The field that is not there, by the words of the deserializer: its path ends at what should have it.
+fn missing(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.split('`').next()
 }
 
 /// The query.
@@ -179,6 +189,8 @@ mod tests {
             (json["errors"][0]["field"].as_str(), json["errors"][0]["line"].as_u64()),
             (Some("dryRun"), Some(2))
         );
+        let missing = serde_json::to_value(parse::<Example>(b"{}").unwrap_err()).unwrap();
+        assert_eq!(missing["errors"][0]["field"], "dryRun");
         assert!(parse::<Example>(b"{\"dryRun\": true} {}").is_err());
         assert!(parse::<Example>(b"").is_err());
     }

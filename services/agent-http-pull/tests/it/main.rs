@@ -8,6 +8,7 @@
 mod access;
 mod cancelling;
 mod crash;
+mod desk;
 mod examples;
 mod freezes;
 mod leases;

@@ -1,6 +1,9 @@
 //! What holds for every operation, said once: who may call, the parts of the path, and how the API says no.
 
 use serde_json::{Map, Value, json};
+use utoipa::PartialSchema as _;
+
+use crate::problem::{Fault, Problem};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 /// Needs no key.
@@ -26,6 +29,8 @@ pub(super) fn completed(mut document: Value) -> Value {
         "apiKey": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
         "bearer": { "type": "http", "scheme": "bearer" },
     });
+    document["components"]["schemas"]["Problem"] = json!(Problem::schema());
+    document["components"]["schemas"]["Fault"] = json!(Fault::schema());
     let Some(Value::Object(paths)) = document.get_mut("paths") else { return document };
     for (path, item) in paths.iter_mut() {
         for method in METHODS {
@@ -152,6 +157,7 @@ mod tests {
         for status in ["202", "401", "404", "412", "503"] {
             assert!(operation["responses"][status].is_object(), "{status}");
         }
+        assert!(document["components"]["schemas"]["Problem"]["properties"]["detail"].is_object());
         assert!(operation["responses"]["500"].is_null() && operation["security"].is_array());
     }
 }

@@ -478,12 +478,13 @@ async fn every_route_is_described_and_needs_a_key() {
     let document = world.get("", "/openapi.json").await;
     assert_eq!((document.status, document.json["openapi"].as_str()), (StatusCode::OK, Some("3.1.0")));
     let paths = document.json["paths"].as_object().expect("paths");
-    let mut names = std::collections::BTreeSet::new();
+    let (mut names, mut open) = (std::collections::BTreeSet::new(), Vec::new());
     for (path, item) in paths {
         for (method, operation) in item.as_object().expect("operations") {
             let name = operation["operationId"].as_str().expect("a name");
             assert!(names.insert(name.to_owned()), "{name} is named twice");
-            if matches!(path.as_str(), "/api/healthz" | "/api/version" | "/openapi.json") {
+            if operation["security"].is_null() {
+                open.push(format!("{method} {path}"));
                 continue;
             }
             let real = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part });
@@ -491,6 +492,25 @@ async fn every_route_is_described_and_needs_a_key() {
             let method: Method = method.to_uppercase().parse().expect("a method");
             let answer = world.request(method.clone(), &real).send().await.expect("answered");
             assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{method} {path}");
+        }
+    }
+    open.sort();
+    let for_anybody = [
+        "get /api/healthz",
+        "get /api/v1/login",
+        "get /api/v1/login/oidc",
+        "get /api/v1/login/oidc/callback",
+        "get /api/version",
+        "get /openapi.json",
+        "post /api/v1/session",
+    ];
+    assert_eq!(open, for_anybody);
+    for (path, methods) in
+        [("/keys", "get post"), ("/keys/{id}", "delete"), ("/session", "get post delete"), ("/audit", "get")]
+    {
+        for method in methods.split(' ') {
+            let operation = &document.json["paths"][format!("/api/v1{path}")][method];
+            assert!(operation.is_object(), "{method} {path} is not described");
         }
     }
     let workspace = "/api/v1/workspaces/{w}";
@@ -551,6 +571,11 @@ async fn every_route_is_described_and_needs_a_key() {
         ("/freezes", "get post"),
         ("/triggers", "get"),
         ("/approvals/pending", "get"),
+        ("/waiting", "get"),
+        ("/rollouts", "get"),
+        ("/agents/standing", "get"),
+        ("/deployment-versions/{v}/outcome", "get"),
+        ("/audit", "get"),
         ("/events", "get"),
         ("", "get patch delete"),
     ] {
