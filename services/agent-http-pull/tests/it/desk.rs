@@ -42,14 +42,22 @@ async fn one_of_many_claims_gets_the_job_and_reports_need_no_fence() {
     let listed = ask(&api, runner(), "list", json!({ "status": "queued" })).await;
     assert_eq!((listed.0, &listed.1["items"][0]["id"]), (200, &json!(job.id)), "{listed:?}");
 
-    let claims = (0..16).map(|n| ask(&api, runner(), "claim", json!({ "job": job.id, "by": format!("program {n}") })));
+    let claims =
+        (0..16).map(|n| ask(&api, runner(), "claim", json!({ "job": job.id, "by": format!("program {n}") })));
     let answers = join_all(claims).await;
-    let won: Vec<&Value> = answers.iter().filter(|(status, _)| *status == 200).map(|(_, claim)| claim).collect();
+    let won: Vec<&Value> =
+        answers.iter().filter(|(status, _)| *status == 200).map(|(_, claim)| claim).collect();
     assert_eq!(won.len(), 1, "{answers:?}");
     assert!(answers.iter().all(|(status, _)| [200, 409].contains(status)), "{answers:?}");
-    assert_eq!(won[0]["leaseSeconds"], json!(Settings::default().lease_seconds_max), "it gives no signs of life");
-    for (status, fits) in [("inProgress", 200), ("successful", 200), ("successful", 200), ("inProgress", 409)] {
-        let told = ask(&api, runner(), "report", json!({ "job": job.id, "status": status, "message": null })).await;
+    assert_eq!(
+        won[0]["leaseSeconds"],
+        json!(Settings::default().lease_seconds_max),
+        "it gives no signs of life"
+    );
+    for (status, fits) in [("inProgress", 200), ("successful", 200), ("successful", 200), ("inProgress", 409)]
+    {
+        let told =
+            ask(&api, runner(), "report", json!({ "job": job.id, "status": status, "message": null })).await;
         assert_eq!(told.0, fits, "{status}: {told:?}");
     }
     assert_eq!(rig.names(&job).await.last(), Some(&"finished"));

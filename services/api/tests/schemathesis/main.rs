@@ -12,7 +12,8 @@ use serde_json::json;
 use std::time::Duration;
 
 const WITHIN: Duration = Duration::from_secs(15 * 60);
-const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
+const CHECKS: &str =
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_brings_an_answer_that_is_not_described() {
@@ -27,10 +28,22 @@ async fn nothing_brings_an_answer_that_is_not_described() {
     std::fs::write(&config, "[parameters]\n\"path.w\" = \"acme\"\n").expect("written");
     let mut command = tokio::process::Command::new(program);
     command.arg("--config-file").arg(config).arg("run").arg(format!("{}/openapi.json", world.base)).args([
-        "--header", "X-API-Key: adam", "--checks", CHECKS, "--max-examples", "15", "--phases", "examples,coverage,fuzzing",
-        "--seed", "7", "--no-color",
+        "--header",
+        "X-API-Key: adam",
+        "--checks",
+        CHECKS,
+        "--max-examples",
+        "15",
+        "--phases",
+        "examples,coverage,fuzzing",
+        "--seed",
+        "7",
+        "--no-color",
         // Live events never end, and what deletes the workspace leaves nothing to try on.
-        "--exclude-path-regex", "/events$", "--exclude-operation-id", "deleteV1WorkspacesByW",
+        "--exclude-path-regex",
+        "/events$",
+        "--exclude-operation-id",
+        "deleteV1WorkspacesByW",
     ]);
     let ran = tokio::time::timeout(WITHIN, command.kill_on_drop(true).output()).await;
     let output = ran.expect("it ends in time").expect("it runs");
