@@ -15,11 +15,12 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::entities;
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::context::App;
 use crate::problem::Problem;
-use crate::request::{Body, Page, Params, Segments};
+use crate::request::{Body, Cel, Page, Params, Segments};
 use crate::shape::flat;
 use crate::wishes;
 
@@ -60,15 +61,15 @@ pub(super) async fn create(
 }
 
 /// `GET /freezes`, those that are over by themselves among them
-#[utoipa::path(get, path = "/freezes", params(Page), responses((status = 200, description = "A page of them", body = Listed)))]
+#[utoipa::path(get, path = "/freezes", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Segments(w): Segments<String>,
     Params(page): Params<Page>,
+    Params(cel): Params<Cel>,
 ) -> Result<Json<Value>, Problem> {
-    let workspace = app.workspace(&caller, &w)?;
-    Ok(Json(page.of(app.catalog.entities(&workspace, Kind::Freeze).iter().map(flat))))
+    entities::list(&app, &caller, &w, Kind::Freeze, page, &cel)
 }
 
 /// `DELETE /freezes/{name-or-id}`

@@ -12,13 +12,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::entities;
 use super::targets::{known_target, parse_target};
 use crate::applicable::Places;
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::context::App;
 use crate::problem::Problem;
-use crate::request::{Body, Page, Params, Segments};
+use crate::request::{Body, Cel, Page, Params, Segments};
 use crate::shape::flat;
 use crate::wishes;
 
@@ -98,15 +99,15 @@ pub(super) async fn unpin_target(
 }
 
 /// `GET /pins`
-#[utoipa::path(get, path = "/pins", params(Page), responses((status = 200, description = "A page of them", body = Listed)))]
+#[utoipa::path(get, path = "/pins", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Segments(w): Segments<String>,
     Params(page): Params<Page>,
+    Params(cel): Params<Cel>,
 ) -> Result<Json<Value>, Problem> {
-    let workspace = app.workspace(&caller, &w)?;
-    Ok(Json(page.of(app.catalog.entities(&workspace, Kind::Pin).iter().map(flat))))
+    entities::list(&app, &caller, &w, Kind::Pin, page, &cel)
 }
 
 /// `DELETE /pins/{id}`

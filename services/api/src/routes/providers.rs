@@ -20,7 +20,7 @@ use crate::caller::Caller;
 use crate::context::App;
 use crate::openapi::shapes::{Flat, Listed, Thing};
 use crate::problem::{Fault, Problem};
-use crate::request::{Body, Page, Params, Segments};
+use crate::request::{Body, Cel, Page, Params, Segments};
 use crate::rest::etag::{Precondition, Tagged};
 use crate::rest::remove::Named;
 use crate::rest::{self, Draft, To};
@@ -33,15 +33,15 @@ const RESOURCES_MAX: usize = 10_000;
 const AT_ONCE: usize = 32;
 
 /// `GET /resource-providers`
-#[utoipa::path(get, path = "/resource-providers", params(Page), responses((status = 200, description = "A page of them", body = Listed)))]
+#[utoipa::path(get, path = "/resource-providers", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Segments(w): Segments<String>,
     Params(page): Params<Page>,
+    Params(cel): Params<Cel>,
 ) -> Result<Json<Value>, Problem> {
-    let workspace = app.workspace(&caller, &w)?;
-    Ok(Json(page.show(&app.catalog.entities(&workspace, Kind::ResourceProvider), flat)))
+    entities::list(&app, &caller, &w, Kind::ResourceProvider, page, &cel)
 }
 
 #[derive(Deserialize, ToSchema)]

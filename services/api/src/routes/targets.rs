@@ -17,8 +17,9 @@ use crate::applicable::Places;
 use crate::caller::Caller;
 use crate::context::App;
 use crate::explain;
+use crate::filter;
 use crate::problem::Problem;
-use crate::request::{Page, Params, Segments};
+use crate::request::{Cel, Page, Params, Segments};
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
@@ -29,13 +30,14 @@ pub(super) struct Names {
 }
 
 /// `GET /release-targets?deployment=&environment=&resource=`
-#[utoipa::path(get, path = "/release-targets", params(Page, Names), responses((status = 200, description = "A page of them", body = Listed)))]
+#[utoipa::path(get, path = "/release-targets", params(Page, Names, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Segments(w): Segments<String>,
     Params(page): Params<Page>,
     Params(names): Params<Names>,
+    Params(cel): Params<Cel>,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     let deployment = wanted(&app, &workspace, Kind::Deployment, "deployment", names.deployment)?;
@@ -48,7 +50,11 @@ pub(super) async fn list(
             && environment.is_none_or(|id| target.environment.0 == id)
             && resource.is_none_or(|id| target.resource.0 == id)
     });
-    Ok(Json(page.of(decisions.iter().map(|decision| line(&app, &workspace, decision)))))
+    let Some(cel) = cel.text() else {
+        return Ok(Json(page.show(&decisions, |decision| line(&app, &workspace, decision))));
+    };
+    let lines = decisions.iter().map(|decision| line(&app, &workspace, decision)).collect();
+    Ok(Json(page.of(filter::matching_values("releaseTarget", lines, cel)?)))
 }
 
 /// `GET /release-targets/{key}/explain`
