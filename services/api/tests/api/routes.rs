@@ -137,7 +137,7 @@ impl Audited {
         self.put_and_delete(&format!("{w}/job-agents/{{a}}"), "/workspaces/acme/job-agents/other", agent)
             .await;
 
-        self.write(&format!("POST {w}/systems"), None, named("side", "")).await;
+        self.write(&format!("POST {w}/systems"), None, named("side", "beside")).await;
         for (others, one, name) in [("deployments", "{d}", "web"), ("environments", "{e}", "staging")] {
             let path = format!("/workspaces/acme/systems/side/{others}/{name}");
             self.put_and_delete(&format!("{w}/systems/{{s}}/{others}/{one}"), &path, json!({})).await;
