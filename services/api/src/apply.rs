@@ -189,9 +189,9 @@ fn check_role(caller: &Caller, declared: &[Located]) -> Result<(), Problem> {
 }
 
 /// What it takes to declare an entity of this kind.
-fn role_for(kind: Kind) -> Role {
+pub(crate) fn role_for(kind: Kind) -> Role {
     match kind {
-        Kind::Version | Kind::Resource => Role::Operator,
+        Kind::Version | Kind::Resource | Kind::ResourceProvider => Role::Operator,
         Kind::Approval => Role::Approver,
         Kind::Skip => Role::Approver,
         Kind::Freeze | Kind::Pin | Kind::Redeploy | Kind::RolloutControl => Role::Operator,
@@ -267,7 +267,7 @@ async fn no_rule(
 }
 
 /// Another deployment of the catalog with the slug of this one: their statuses could not be told apart.
-fn same_slug(app: &App, entity: &Entity) -> Option<String> {
+pub(crate) fn same_slug(app: &App, entity: &Entity) -> Option<String> {
     let Entity::Deployment(deployment) = entity else { return None };
     let others = app.catalog.entities(&deployment.meta.workspace, Kind::Deployment);
     others.into_iter().find_map(|other| {

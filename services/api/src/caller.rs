@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use axum::RequestExt as _;
 use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams, Request, State};
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
@@ -109,12 +110,11 @@ enum Presented<'a> {
 }
 
 /// Lets requests pass of whom we know, and notes who it is.
-pub(crate) async fn authenticate(
-    State(app): State<App>,
-    path: RawPathParams,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let path = match request.extract_parts::<RawPathParams>().await {
+        Ok(path) => path,
+        Err(misread) => return Problem::invalid(misread.body_text()).into_response(),
+    };
     let from = address_of(&app.access, request.headers(), request.extensions());
     let caller = match known(&app, request.headers(), from).await {
         Ok(caller) => caller,

@@ -83,7 +83,8 @@ pub(crate) fn declared(
         | Entity::Trigger(_)
         | Entity::Freeze(_)
         | Entity::VariableSet(_)
-        | Entity::RelationshipRule(_) => {}
+        | Entity::RelationshipRule(_)
+        | Entity::ResourceProvider(_) => {}
     }
     after
 }

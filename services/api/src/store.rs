@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::audit::{self, Deed};
 use crate::caller::Caller;
 use crate::problem::Problem;
+use crate::rest::etag::Precondition;
 
 /// How often a write is tried against other writers.
 const TRIES: u32 = 8;
@@ -77,10 +78,23 @@ impl Store {
         caller: &Caller,
         key: &CatalogKey,
         mode: Mode,
+        desire: impl FnMut(Option<&Entity>) -> Result<Entity, Problem> + Send,
+    ) -> Result<Written, Problem> {
+        self.write_if(caller, key, mode, &Precondition::default(), desire).await
+    }
+
+    /// As [`Store::write`], as long as what is there is what the client expects.
+    pub(crate) async fn write_if(
+        &self,
+        caller: &Caller,
+        key: &CatalogKey,
+        mode: Mode,
+        precondition: &Precondition,
         mut desire: impl FnMut(Option<&Entity>) -> Result<Entity, Problem> + Send,
     ) -> Result<Written, Problem> {
         for _ in 0..TRIES {
             let (before, revision) = self.read(key).await?.unzip();
+            precondition.check(revision)?;
             let now = clock::now();
             let mut after = desire(before.as_ref())?;
             let action = settle_times(before.as_ref(), &mut after, now);

@@ -9,6 +9,7 @@ mod access;
 mod cancelling;
 mod conformance;
 mod crash;
+mod desk;
 mod examples;
 mod freezes;
 mod leases;

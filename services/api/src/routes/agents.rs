@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::caller::Caller;
 use crate::context::App;
+use crate::openapi::shapes::Listed;
 use crate::problem::Problem;
 use crate::request::{Page, Params, Segments};
 
@@ -20,6 +21,7 @@ use crate::request::{Page, Params, Segments};
 const READS: usize = 16;
 
 /// `GET /agents/standing`
+#[utoipa::path(get, path = "/agents/standing", params(Page), responses((status = 200, description = "A page of agents, with who holds their slots and who waits", body = Listed)))]
 pub(super) async fn standing(
     State(app): State<App>,
     caller: Caller,

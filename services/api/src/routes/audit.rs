@@ -13,10 +13,12 @@ use domain::entity::Kind;
 use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::context::App;
+use crate::openapi::shapes::Listed;
 use crate::problem::Problem;
 use crate::request::{Page, Params, Segments};
 
@@ -25,7 +27,8 @@ const LOOKED_AT_MAX: usize = 50_000;
 const READ_WITHIN: Duration = Duration::from_secs(20);
 
 /// Which events.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Query {
     /// Who: the name of a key, or a user.
     actor: Option<String>,
@@ -47,6 +50,7 @@ struct Wanted {
 }
 
 /// `GET /workspaces/{w}/audit?limit&offset&actor&kind&object&action&since`
+#[utoipa::path(get, path = "/workspaces/{w}/audit", params(Page, Query), responses((status = 200, description = "A page of events, the newest first", body = Listed)))]
 pub(super) async fn of_workspace(
     State(app): State<App>,
     caller: Caller,
@@ -60,6 +64,7 @@ pub(super) async fn of_workspace(
 }
 
 /// `GET /audit`: of all workspaces, and of what belongs to none.
+#[utoipa::path(get, path = "/audit", params(Page, Query), responses((status = 200, description = "A page of events, the newest first", body = Listed)))]
 pub(super) async fn of_all(
     State(app): State<App>,
     caller: Caller,

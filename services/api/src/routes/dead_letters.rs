@@ -1,5 +1,6 @@
 //! Dead letters: messages no handler could work. They belong to all tenants, so only a key of all tenants sees them.
 
+use crate::openapi::shapes::Thing;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,6 +9,7 @@ use bus::dead::{self, RedriveError};
 use domain::audit::{Documents, Object};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use crate::audit::{self, Deed};
 use crate::auth::Role;
@@ -18,7 +20,8 @@ use crate::request::{Params, Segments};
 
 const PAGE: usize = 50;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub(super) struct After {
     #[serde(default)]
     after: u64,
@@ -26,6 +29,7 @@ pub(super) struct After {
 }
 
 /// `GET /dead-letters?after=&limit=`
+#[utoipa::path(get, path = "/dead-letters", params(After), responses((status = 200, description = "A page of them", body = Thing)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -39,6 +43,7 @@ pub(super) async fn list(
 }
 
 /// `POST /dead-letters/{sequence}/redrive`
+#[utoipa::path(post, path = "/dead-letters/{sequence}/redrive", responses((status = 202, description = "It was sent back", body = Thing)))]
 pub(super) async fn redrive(
     State(app): State<App>,
     caller: Caller,

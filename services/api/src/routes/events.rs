@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use utoipa::IntoParams;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -28,7 +29,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const ALIVE: Bytes = Bytes::from_static(b": alive\n\n");
 const LAST_EVENT_ID: &str = "last-event-id";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Query {
     platform: Option<String>,
@@ -42,6 +44,7 @@ pub(super) struct Query {
 
 /// `GET /events?platform=&deployment=&environment=&status=&lastEventId=&snapshot=`: `job` events whose id is the sequence of
 /// `STATUS`; `live` once what was true at the start has been told; `reset` when the last id is too old to go on from.
+#[utoipa::path(get, path = "/events", params(Query), responses((status = 200, description = "Events, as they come", content_type = "text/event-stream", body = String)))]
 pub(super) async fn listen(
     State(app): State<App>,
     caller: Caller,

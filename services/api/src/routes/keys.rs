@@ -1,10 +1,10 @@
 //! API keys: listed without what they are, made and told once, revoked.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use bus::clock;
 use domain::Timestamp;
 use domain::access::{Grant, Grants, KeyRecord};
@@ -13,11 +13,14 @@ use domain::token::Slug;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::audit::{self, Deed};
 use crate::caller::Caller;
 use crate::context::App;
+use crate::idempotency::Unkept;
+use crate::openapi::shapes::{Accepted, Listed, Thing};
 use crate::problem::Problem;
 use crate::request::{Body, Page, Params, Segments};
 use crate::wishes;
@@ -28,19 +31,24 @@ const ROLES_MAX: usize = 200;
 const KEYS_MAX: usize = 10_000;
 
 /// What is to be made.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewKey)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Wanted {
     /// Whose it is; without one the caller's.
     user: Option<String>,
     /// What the user calls it.
     name: String,
+    /// Each with a `role`, and the `workspace` it is for; without one it is for all.
+    #[schema(value_type = Vec<Thing>)]
     roles: Vec<Grant>,
+    #[schema(value_type = Option<String>)]
     expires_at: Option<Timestamp>,
     for_seconds: Option<u64>,
 }
 
 /// `GET /keys`: one's own, and those one looks after.
+#[utoipa::path(get, path = "/keys", params(Page), responses((status = 200, description = "A page of keys, without what they are", body = Listed)))]
 pub(super) async fn list(State(app): State<App>, caller: Caller, Params(page): Params<Page>) -> Json<Value> {
     let now = clock::now();
     let keys = app.access.keys.all();
@@ -48,7 +56,8 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, Params(page): P
     Json(page.of(seen.map(|key| shape(&caller, key, now))))
 }
 
-/// `POST /keys`: for an admin of every workspace that it opens.
+/// `POST /keys`: for an admin of every workspace that it opens. The key is told this once, and kept nowhere.
+#[utoipa::path(post, path = "/keys", request_body = Wanted, responses((status = 201, description = "It is made, and told this once", body = Thing)))]
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -89,10 +98,11 @@ pub(super) async fn create(
     note(&app, &caller, "create", &record, revision).await?;
     let mut told = shape(&caller, &record, clock::now());
     told["key"] = json!(key.expose_secret());
-    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(told)).into_response())
+    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Extension(Unkept), Json(told)).into_response())
 }
 
 /// `DELETE /keys/{id}`: one's own, or one that one looks after. It opens nothing from now on, nor do its sessions.
+#[utoipa::path(delete, path = "/keys/{id}", responses((status = 200, description = "It opens nothing any more", body = Accepted)))]
 pub(super) async fn revoke(
     State(app): State<App>,
     caller: Caller,

@@ -8,12 +8,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use crate::access::Counted;
 use crate::caller::{Caller, Means, address_of, too_many};
 use crate::context::App;
 use crate::cookie;
 use crate::oidc::{Attempt, NotLetIn, Oidc, Person, ProviderError};
+use crate::openapi::shapes::Thing;
 use crate::problem::Problem;
 use crate::request::Params;
 use crate::sessions::LoggedInBy;
@@ -24,12 +26,14 @@ use super::session;
 const CONSOLE: &str = "/console/?signed-in";
 
 /// `GET /login`
+#[utoipa::path(get, path = "/login", responses((status = 200, description = "Whether there is an issuer to log in with, and its name", body = Thing)))]
 pub(super) async fn ways(State(app): State<App>) -> Json<Value> {
     let oidc = app.access.oidc.as_ref();
     Json(json!({ "oidc": oidc.is_some(), "name": oidc.map(Oidc::name) }))
 }
 
 /// `GET /login/oidc`: on to the issuer.
+#[utoipa::path(get, path = "/login/oidc", responses((status = 303, description = "On to the issuer")))]
 pub(super) async fn begin(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     let oidc = configured(&app)?;
     let attempt = Attempt::begin();
@@ -39,7 +43,8 @@ pub(super) async fn begin(State(app): State<App>, headers: HeaderMap) -> Result<
 }
 
 /// What the issuer sends people back with.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Back {
     code: Option<String>,
     state: Option<String>,
@@ -47,6 +52,7 @@ pub(super) struct Back {
 }
 
 /// `GET /login/oidc/callback`: back from the issuer, into a session.
+#[utoipa::path(get, path = "/login/oidc/callback", params(Back), responses((status = 303, description = "On to the console, with a session")))]
 pub(super) async fn finish(
     State(app): State<App>,
     Parts { headers, extensions, .. }: Parts,

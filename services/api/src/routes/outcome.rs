@@ -14,10 +14,12 @@ use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use utoipa::IntoParams;
 
 use crate::caller::Caller;
 use crate::context::App;
 use crate::explain;
+use crate::openapi::shapes::Thing;
 use crate::problem::Problem;
 use crate::request::{Params, Segments};
 
@@ -30,9 +32,11 @@ const STANDSTILL: Duration = Duration::from_secs(5);
 /// How many targets a text names.
 const NAMED_MAX: usize = 10;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub(super) struct Wait {
+    /// At most so long, up to 50; 20 where it is not said.
     wait_seconds: Option<u64>,
 }
 
@@ -50,6 +54,7 @@ struct Asked {
 
 /// `GET /deployment-versions/{v}/outcome?waitSeconds=`: 200 once it is everywhere, 409 when it failed, 408 when that is
 /// not decided yet after the wait, which callers may simply repeat.
+#[utoipa::path(get, path = "/deployment-versions/{v}/outcome", params(Wait), responses((status = 200, description = "It is everywhere", body = Thing), (status = 408, description = "That is not decided yet: ask again"), (status = 409, description = "It failed")))]
 pub(super) async fn get(
     State(app): State<App>,
     caller: Caller,

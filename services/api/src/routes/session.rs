@@ -8,22 +8,25 @@ use axum::response::{IntoResponse as _, Response};
 use domain::audit::{Documents, Object};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::audit::{self, Deed};
 use crate::auth::digest;
 use crate::caller::{Caller, Means, address_of, refused, try_key};
 use crate::context::App;
 use crate::cookie;
+use crate::openapi::shapes::Thing;
 use crate::problem::Problem;
 use crate::request::Body;
 use crate::sessions::{LoggedInBy, Token};
 
-#[derive(Deserialize)]
-struct Login {
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Login {
     key: String,
 }
 
 /// `POST /session`: a key for a cookie. Only as JSON, which a page of another site cannot make a browser send.
+#[utoipa::path(post, path = "/session", request_body = Login, responses((status = 201, description = "A session, by a cookie", body = Thing), (status = 415, description = "Not JSON")))]
 pub(super) async fn begin(State(app): State<App>, request: Request) -> Result<Response, Response> {
     let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !kind.trim_start().to_ascii_lowercase().starts_with("application/json") {
@@ -49,12 +52,14 @@ async fn read(request: Request) -> Result<Body<Login>, Response> {
 }
 
 /// `GET /session`: who it is, what they may do, and what their writes must repeat.
+#[utoipa::path(get, path = "/session", responses((status = 200, description = "Who it is", body = Thing)))]
 pub(super) async fn show(State(app): State<App>, caller: Caller, headers: HeaderMap) -> Response {
     let token = cookie::session(&headers, app.access.https).filter(|_| caller.means.session);
     ([(CACHE_CONTROL, "no-store")], Json(shape(&caller, token.as_ref()))).into_response()
 }
 
 /// `DELETE /session`
+#[utoipa::path(delete, path = "/session", responses((status = 204, description = "It is over")))]
 pub(super) async fn end(
     State(app): State<App>,
     caller: Caller,

@@ -11,26 +11,31 @@ use domain::token::Slug;
 use domain::trigger_rule::DELIVERY;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use super::jobs::slug;
 use crate::caller::Caller;
 use crate::context::App;
+use crate::openapi::shapes::Thing;
 use crate::problem::Problem;
 use crate::request::{Params, Segments};
 
 const PAGE: usize = 50;
 const PAGE_MAX: usize = 200;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Query {
     /// The name of a trigger source.
     source: Option<String>,
     /// Only what came before this sequence.
     before: Option<u64>,
+    /// At most so many, up to 200; 50 where it is not said.
     limit: Option<usize>,
 }
 
 /// `GET /triggers?source=&before=&limit=`: `next` is the `before` of the page after this one.
+#[utoipa::path(get, path = "/triggers", params(Query), responses((status = 200, description = "A page of what came in", body = Thing)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,

@@ -7,21 +7,25 @@ use domain::entity::{Entity, Kind};
 use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use crate::caller::Caller;
 use crate::changes::CREATED_BY;
 use crate::context::App;
 use crate::explain;
+use crate::openapi::shapes::Listed;
 use crate::problem::Problem;
 use crate::request::{Page, Params, Segments};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Query {
     /// Only what this rule holds back.
     rule: Option<String>,
 }
 
 /// `GET /waiting?rule=&limit=&offset=`: per target, its newest version first.
+#[utoipa::path(get, path = "/waiting", params(Page, Query), responses((status = 200, description = "A page of what is held back, and by which rules", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,

@@ -11,20 +11,26 @@ use domain::id::{DeploymentId, EnvironmentId, VersionId};
 use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use crate::caller::Caller;
 use crate::context::App;
 use crate::explain;
+use crate::openapi::shapes::Listed;
 use crate::problem::Problem;
 use crate::request::{Page, Params, Segments};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Query {
+    /// By id or name.
     deployment: Option<String>,
+    /// By id or name.
     environment: Option<String>,
 }
 
 /// `GET /rollouts?deployment=&environment=&limit=&offset=`, of the newest version first
+#[utoipa::path(get, path = "/rollouts", params(Page, Query), responses((status = 200, description = "A page of gradual rollouts", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,

@@ -122,3 +122,20 @@ async fn every_replica_knows_a_new_and_a_revoked_key() {
     answered(StatusCode::UNAUTHORIZED).await;
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_told_once_whatever_is_sent_again() {
+    let world = World::with_shop().await;
+    let roles = json!([{ "workspace": "acme", "role": "viewer" }]);
+    let mut told = Vec::new();
+    for _twice in 0..2 {
+        let request = world.request(Method::POST, "/api/v1/keys").header("x-api-key", "adam");
+        let request = request.header("idempotency-key", "k-1").json(&json!({ "name": "x", "roles": roles }));
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        assert!(!answer.headers().contains_key("idempotency-replayed"));
+        told.push(answer.json::<Value>().await.unwrap()["key"].as_str().expect("a key").to_owned());
+    }
+    assert_ne!(told[0], told[1], "what was told is kept nowhere");
+    world.end().await;
+}

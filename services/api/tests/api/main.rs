@@ -19,6 +19,7 @@ mod limits;
 mod login;
 mod pins;
 mod redeploys;
+mod rest;
 mod rollouts;
 mod routes;
 mod sessions;

@@ -146,6 +146,8 @@ pub static WEBHOOKS: BucketSpec =
     BucketSpec { name: "webhooks", history: 1, max_age: DAY.saturating_mul(30) };
 /// When active jobs were last looked at with nothing new to see.
 pub static CONFIRMATIONS: BucketSpec = BucketSpec { name: "confirmations", history: 1, max_age: DAY };
+/// Answers to requests that may be sent again, by their idempotency keys.
+pub static IDEMPOTENCY: BucketSpec = BucketSpec { name: "idempotency", history: 1, max_age: DAY };
 /// How often the handling of a message failed.
 pub static ATTEMPTS: BucketSpec = BucketSpec { name: "attempts", history: 1, max_age: DAY };
 /// API keys that were made over the API, as hashes.
@@ -159,7 +161,7 @@ pub static PAYLOADS: ObjectStoreSpec = ObjectStoreSpec { name: "payloads", max_a
 /// Every stream.
 pub static STREAMS: [&StreamSpec; 7] = [&TRIGGERS, &EVALUATE, &JOBS, &COMMANDS, &STATUS, &DEAD, &AUDIT];
 /// Every bucket.
-pub static BUCKETS: [&BucketSpec; 14] = [
+pub static BUCKETS: [&BucketSpec; 15] = [
     &CATALOG,
     &TARGETS,
     &DELIVERIES,
@@ -171,6 +173,7 @@ pub static BUCKETS: [&BucketSpec; 14] = [
     &BUDGETS,
     &WEBHOOKS,
     &CONFIRMATIONS,
+    &IDEMPOTENCY,
     &ATTEMPTS,
     &KEYS,
     &SESSIONS,

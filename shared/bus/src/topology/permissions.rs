@@ -31,7 +31,8 @@ pub fn permissions_of(service: Service) -> Permissions {
         | Access::Read(_)
         | Access::Write(..)
         | Access::Remove(_)
-        | Access::Inspect(_) => None,
+        | Access::Inspect(_)
+        | Access::Ask(_) => None,
     });
     let subscribe = std::iter::once(format!("_INBOX_{}.>", service.name())).chain(asked).collect();
     Permissions { publish, subscribe }
@@ -125,6 +126,7 @@ fn subjects(access: &Access) -> Vec<String> {
             ],
         },
         Access::Serve(Requests { answered, .. }) => vec![(*answered).to_owned()],
+        Access::Ask(asked) => vec![(*asked).to_owned()],
         Access::Inspect(consumer) => {
             let (stream, name) = (consumer.stream.name, &consumer.name);
             vec![format!("$JS.API.STREAM.INFO.{stream}"), format!("$JS.API.CONSUMER.INFO.{stream}.{name}")]
@@ -248,6 +250,7 @@ mod tests {
             let mut heard = vec![format!("_INBOX_{}.>", service.name())];
             if service == Service::AgentHttpPull {
                 heard.push("ctrlplane.pull.*.*.*".to_owned());
+                heard.push("ctrlplane.desk.*.*.*".to_owned());
             }
             assert_eq!(subscribe, heard);
             for subject in publish {
@@ -257,6 +260,15 @@ mod tests {
                 );
                 assert!(!matches!(subject.as_str(), ">" | "$JS.>" | "$JS.API.>" | "$KV.>" | "ctrlplane.>"));
             }
+        }
+    }
+
+    #[test]
+    fn only_the_api_asks_for_jobs_without_their_agents_key() {
+        for service in Service::ALL.into_iter().filter(|service| *service != Service::Admin) {
+            let asks =
+                permissions_of(service).publish.iter().any(|subject| subject.starts_with("ctrlplane.desk"));
+            assert_eq!(asks, service == Service::Api, "{service:?}");
         }
     }
 

@@ -292,6 +292,7 @@ impl World {
             version: String::new(),
             config: Map::new(),
             variables: variable.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect(),
+            provider: None,
         };
         let mut meta = self.meta(name, ResourceId::of(&workspace(), name).0);
         meta.metadata.insert("env".into(), name.rsplit_once('-').unwrap().0.to_owned());

@@ -536,6 +536,7 @@ impl World {
             version: String::new(),
             config: Map::new(),
             variables: x.into_iter().map(|x| ("x".to_owned(), json!(x))).collect(),
+            provider: None,
         };
         let mut meta = self.meta(&name, resource(nth).0);
         for (name, is) in ENVIRONMENTS.iter().zip(within) {

@@ -1,0 +1,128 @@
+//! Values that several deployments share.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use domain::entity::{Entity, Kind, Metadata};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::entities;
+use crate::caller::Caller;
+use crate::context::App;
+use crate::openapi::shapes::{Flat, Listed};
+use crate::problem::Problem;
+use crate::request::{Body, Cel, Page, Params, Segments};
+use crate::rest::etag::{Precondition, Tagged};
+use crate::rest::values;
+use crate::rest::{self, Draft, To};
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewSet {
+    /// Needed where it is new.
+    name: Option<String>,
+    description: Option<String>,
+    /// CEL over `resource`, `environment`, `deployment`. Needed where it is new.
+    selector: Option<String>,
+    priority: Option<i32>,
+    /// A list of `{key, value}`, or a map. Left out: as they are.
+    variables: Option<Value>,
+    metadata: Option<Metadata>,
+}
+
+/// `GET /variable-sets`
+#[utoipa::path(get, path = "/variable-sets", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Segments(w): Segments<String>,
+    Params(page): Params<Page>,
+    Params(cel): Params<Cel>,
+) -> Result<Json<Value>, Problem> {
+    entities::list(&app, &caller, &w, Kind::VariableSet, page, &cel)
+}
+
+/// `GET /variable-sets/{v}`
+#[utoipa::path(get, path = "/variable-sets/{v}", responses((status = 200, description = "A set", body = Flat)))]
+pub(super) async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Segments((w, v)): Segments<(String, String)>,
+) -> Result<Tagged, Problem> {
+    entities::one(&app, &caller, &w, Kind::VariableSet, &v).await
+}
+
+/// `DELETE /variable-sets/{v}`
+#[utoipa::path(delete, path = "/variable-sets/{v}", responses((status = 202, description = "It is gone", body = Flat)))]
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Segments((w, v)): Segments<(String, String)>,
+    precondition: Precondition,
+) -> Result<Tagged, Problem> {
+    entities::delete(&app, &caller, &w, Kind::VariableSet, &v, &precondition).await
+}
+
+/// `POST /variable-sets`
+#[utoipa::path(post, path = "/variable-sets", request_body = NewSet, responses((status = 201, description = "It is there", body = Flat)))]
+pub(super) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Segments(w): Segments<String>,
+    precondition: Precondition,
+    Body(body): Body<NewSet>,
+) -> Result<Tagged, Problem> {
+    write(&app, &caller, &w, To::New, &precondition, body, StatusCode::CREATED).await
+}
+
+/// `PUT /variable-sets/{v}`
+#[utoipa::path(put, path = "/variable-sets/{v}", request_body = NewSet, responses((status = 202, description = "It is as it was sent", body = Flat)))]
+pub(super) async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    Segments((w, v)): Segments<(String, String)>,
+    precondition: Precondition,
+    Body(body): Body<NewSet>,
+) -> Result<Tagged, Problem> {
+    write(&app, &caller, &w, To::Named(&v), &precondition, body, StatusCode::ACCEPTED).await
+}
+
+async fn write(
+    app: &App,
+    caller: &Caller,
+    w: &str,
+    to: To<'_>,
+    precondition: &Precondition,
+    body: NewSet,
+    status: StatusCode,
+) -> Result<Tagged, Problem> {
+    let workspace = app.workspace(caller, w)?;
+    let known = match to {
+        To::Named(text) => app.catalog.find(&workspace, Kind::VariableSet, text),
+        To::New | To::Key => None,
+    };
+    let name = body.name.or_else(|| known.as_ref().map(|known| known.meta().name.clone()));
+    let known = known.as_ref().and_then(|known| match known {
+        Entity::VariableSet(set) => Some(set),
+        _ => None,
+    });
+    let values = body.variables.filter(|values| !values.is_null()).map(values::read_all).transpose();
+    let values = values.map_err(|why| Problem::invalid_field("variables", why))?;
+    let entity = Draft::new(
+        Kind::VariableSet,
+        name,
+        body.metadata.or_else(|| known.map(|set| set.meta.metadata.clone())),
+    )
+    .with("description", body.description.or_else(|| known.and_then(|set| set.spec.description.clone())))
+    .with("selector", body.selector.or_else(|| known.map(|set| set.spec.selector.clone())))
+    .with("priority", body.priority.or_else(|| known.map(|set| set.spec.priority)))
+    .with(
+        "variables",
+        Some(values.or_else(|| known.map(|set| set.spec.variables.clone())).unwrap_or_default()),
+    )
+    .entity(caller, &workspace)?;
+    let written = rest::write(app, caller, to, precondition, entity, |_before, _after| {}).await?;
+    Ok(entities::written(app, status, &written))
+}
