@@ -241,8 +241,8 @@ pub(super) async fn claim(
 }
 
 fn agent(app: &App, workspace: &Slug, text: &str) -> Result<Record<domain::entity::JobAgent>, Problem> {
-    match entities::find(app, workspace, Kind::JobAgent, text)? {
-        Entity::JobAgent(agent) => Ok(agent),
-        _ => Err(Problem::internal(&"a job agent is a job agent")),
-    }
+    let Entity::JobAgent(agent) = entities::find(app, workspace, Kind::JobAgent, text)? else {
+        return Err(Problem::internal(&"a job agent is a job agent"));
+    };
+    Ok(agent)
 }

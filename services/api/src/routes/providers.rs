@@ -185,9 +185,10 @@ pub(super) async fn set(
     let refused: Vec<Value> = refused
         .iter()
         .map(|(declared, other)| {
-            let identifier = match &declared.entity {
-                Entity::Resource(resource) => resource.spec.identifier.as_str(),
-                _ => "",
+            let identifier = if let Entity::Resource(resource) = &declared.entity {
+                resource.spec.identifier.as_str()
+            } else {
+                ""
             };
             json!({
                 "identifier": identifier, "providerId": other,
@@ -291,10 +292,10 @@ async fn remove_all(app: &App, caller: &Caller, workspace: &Slug, gone: &[Entity
 
 /// Whose the resource is that is there.
 fn owner(app: &App, workspace: &Slug, entity: &Entity) -> Option<ResourceProviderId> {
-    match app.catalog.get(workspace, Kind::Resource, entity.meta().id)? {
-        Entity::Resource(resource) => resource.spec.provider,
-        _ => None,
-    }
+    let Entity::Resource(resource) = app.catalog.get(workspace, Kind::Resource, entity.meta().id)? else {
+        return None;
+    };
+    resource.spec.provider
 }
 
 fn owned_by(app: &App, workspace: &Slug, provider: ResourceProviderId) -> Vec<Entity> {

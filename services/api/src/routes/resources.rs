@@ -120,9 +120,12 @@ pub(super) async fn search(
         None | Some(SortBy::Name) => {}
         Some(SortBy::CreatedAt) => found.sort_by_key(|entity| entity.meta().created_at),
         Some(SortBy::UpdatedAt) => found.sort_by_key(|entity| entity.meta().updated_at),
-        Some(SortBy::Kind) => found.sort_by_cached_key(|entity| match entity {
-            Entity::Resource(resource) => resource.spec.resource_type.clone(),
-            _ => String::new(),
+        Some(SortBy::Kind) => found.sort_by_cached_key(|entity| {
+            if let Entity::Resource(resource) = entity {
+                resource.spec.resource_type.clone()
+            } else {
+                String::new()
+            }
         }),
     }
     if search.order == Some(Order::Desc) {

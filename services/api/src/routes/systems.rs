@@ -180,10 +180,12 @@ impl Link {
         let desire = |before: Option<&Entity>| {
             let before = before.ok_or_else(|| Problem::not_found(format_args!("{kind} {name}")))?;
             let mut after = before.clone();
-            let systems = match &mut after {
-                Entity::Deployment(deployment) => &mut deployment.spec.systems,
-                Entity::Environment(environment) => &mut environment.spec.systems,
-                _ => return Err(Problem::internal(&"only deployments and environments are linked")),
+            let systems = if let Entity::Deployment(deployment) = &mut after {
+                &mut deployment.spec.systems
+            } else if let Entity::Environment(environment) = &mut after {
+                &mut environment.spec.systems
+            } else {
+                return Err(Problem::internal(&"only deployments and environments are linked"));
             };
             match (linked, systems.contains(&system)) {
                 (true, false) => systems.push(system),

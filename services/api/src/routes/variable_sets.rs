@@ -104,9 +104,9 @@ async fn write(
         To::New | To::Key => None,
     };
     let name = body.name.or_else(|| known.as_ref().map(|known| known.meta().name.clone()));
-    let known = known.as_ref().and_then(|known| match known {
-        Entity::VariableSet(set) => Some(set),
-        _ => None,
+    let known = known.as_ref().and_then(|known| {
+        let Entity::VariableSet(set) = known else { return None };
+        Some(set)
     });
     let values = body.variables.filter(|values| !values.is_null()).map(values::read_all).transpose();
     let values = values.map_err(|why| Problem::invalid_field("variables", why))?;

@@ -306,9 +306,9 @@ fn place(deployment: &Record<Deployment>, id: Uuid) -> Option<(usize, usize)> {
 }
 
 fn deployments(app: &App, workspace: &Slug) -> impl Iterator<Item = Record<Deployment>> + use<> {
-    app.catalog.entities(workspace, Kind::Deployment).into_iter().filter_map(|entity| match entity {
-        Entity::Deployment(deployment) => Some(deployment),
-        _ => None,
+    app.catalog.entities(workspace, Kind::Deployment).into_iter().filter_map(|entity| {
+        let Entity::Deployment(deployment) = entity else { return None };
+        Some(deployment)
     })
 }
 
