@@ -19,10 +19,14 @@ const WORKSPACE: &str = "/api/v1/workspaces/acme";
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_comes_without_a_key_and_lets_nothing_in_from_elsewhere() {
     let world = World::start().await;
-    let front = world.request(Method::GET, "/").send().await.unwrap();
-    assert_eq!(front.status(), StatusCode::TEMPORARY_REDIRECT);
-    assert_eq!(front.headers()["location"], "/console/");
-    for path in ["/console", "/console/", "/console/acme/jobs/x?status=failure"] {
+    for (path, status) in
+        [("/", StatusCode::TEMPORARY_REDIRECT), ("/console", StatusCode::PERMANENT_REDIRECT)]
+    {
+        let away = world.request(Method::GET, path).send().await.unwrap();
+        assert_eq!(away.status(), status, "{path}");
+        assert_eq!(away.headers()["location"], "/console/", "{path}");
+    }
+    for path in ["/console/", "/console/acme/jobs/x?status=failure"] {
         let page = world.request(Method::GET, path).send().await.unwrap();
         assert_eq!(page.status(), StatusCode::OK, "{path}");
         let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
