@@ -1,5 +1,6 @@
 // Asking the API. What it refuses comes as a `Problem` with the words it said.
 import { credentials, end } from "/console/static/core/session.js";
+import { STATUSES } from "/console/static/core/status.js";
 
 export class Problem extends Error {
   constructor(status, body) {
@@ -24,6 +25,10 @@ export const post = (path, body) => send("POST", path, body);
 export const put = (path, body) => send("PUT", path, body);
 export const remove = (path) => send("DELETE", path);
 
+// Answers spell the statuses of jobs in lower camel case, events in snake case. Here all are spelt as events spell them.
+const SPELT = Object.fromEntries(STATUSES.map(({ value }) => [value.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()), value]));
+const spelt = (key, value) => (key === "status" && Object.hasOwn(SPELT, value) ? SPELT[value] : value);
+
 async function send(method, path, body, signal) {
   const headers = { accept: "application/json", ...credentials(method) };
   if (body !== undefined) headers["content-type"] = "application/json";
@@ -35,7 +40,8 @@ async function send(method, path, body, signal) {
     throw new Problem(0, { detail: "The API cannot be reached. It is asked again by itself." });
   }
   const is_json = answer.headers.get("content-type")?.includes("json");
-  const said = is_json ? await answer.json() : await answer.text();
+  const text = await answer.text();
+  const said = is_json ? JSON.parse(text, spelt) : text;
   if (answer.status === 401) end();
   if (!answer.ok) throw new Problem(answer.status, is_json ? said : undefined);
   return said;
