@@ -50,6 +50,10 @@ spec: { identifier: cluster/eu, type: kubernetes-cluster, config: { region: eu }
 kind: Resource
 metadata: { name: cluster-us }
 ---
+kind: ResourceProvider
+metadata: { name: scanner }
+spec: { description: Finds clusters }
+---
 kind: job-agent
 metadata: { name: github }
 spec: { type: github-app, maxConcurrent: 4, config: { appId: "1", privateKeySecret: app-key } }
