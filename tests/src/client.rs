@@ -1,5 +1,6 @@
 //! What a user may ask of the API, and nothing else.
 
+use domain::job::JobStatus;
 use serde_json::{Value, json};
 
 /// A user with a key.
@@ -87,7 +88,7 @@ impl Client {
             else {
                 return Err(format!("{status}: {answer}"));
             };
-            jobs.extend(items);
+            jobs.extend(items.into_iter().map(as_told));
             match answer["cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => return Ok(jobs),
@@ -106,4 +107,12 @@ impl Client {
         let text = answer.text().await.map_err(|error| error.to_string())?;
         Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
     }
+}
+
+/// The job with its status as everything but the API spells it.
+fn as_told(mut job: Value) -> Value {
+    if let Some(status) = job["status"].as_str().and_then(JobStatus::parse) {
+        job["status"] = Value::from(status.as_str());
+    }
+    job
 }
