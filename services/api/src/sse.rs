@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::Bus;
+use bus::topology::STATUS;
 use bytes::Bytes;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{Semaphore, mpsc};
@@ -44,6 +45,8 @@ pub(crate) struct Client {
     /// How long it may leave its buffer full.
     slow: Duration,
     is_live: bool,
+    /// The newest event when it came.
+    live_from: u64,
 }
 
 /// Where to read on.
@@ -103,6 +106,10 @@ impl Events {
 
     /// From the stream until memory has the rest, then from memory.
     async fn read(&self, bus: &Bus, client: &mut Client) -> Result<Stopped, async_nats::Error> {
+        if !client.is_live {
+            // Memory may be a moment behind the stream.
+            client.live_from = bus.last_sequence(&STATUS).await?;
+        }
         let is_recent = match client.position {
             Position::After(after) => self.recent.covers(after),
             Position::Snapshot => false,
@@ -135,7 +142,9 @@ impl Events {
             if up_to < reached {
                 continue;
             }
-            if let Some(stopped) = client.live(up_to).await {
+            if up_to >= client.live_from
+                && let Some(stopped) = client.live(up_to).await
+            {
                 return stopped;
             }
             match tokio::time::timeout(SAY_WHERE_EVERY, head.changed()).await {
@@ -161,7 +170,7 @@ impl Client {
         slow: Duration,
     ) -> Self {
         let position = after.map_or(Position::Snapshot, Position::After);
-        Self { wanted, position, chunks, slow, is_live: false }
+        Self { wanted, position, chunks, slow, is_live: false, live_from: 0 }
     }
 
     /// Says, once, that everything that was true when the client came has been told.
