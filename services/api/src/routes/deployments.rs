@@ -71,62 +71,8 @@ impl Silent {
     }
 }
 
-/// `GET /deployments`
-#[utoipa::path(get, path = "/deployments", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
-pub(super) async fn list(
-    State(app): State<App>,
-    caller: Caller,
-    Segments(w): Segments<String>,
-    Params(page): Params<Page>,
-    Params(cel): Params<Cel>,
-) -> Result<Json<Value>, Problem> {
-    entities::list(&app, &caller, &w, Kind::Deployment, page, &cel)
-}
-
-/// `GET /deployments/{d}`
-#[utoipa::path(get, path = "/deployments/{d}", responses((status = 200, description = "A deployment, its systems and variables", body = Flat)))]
-pub(super) async fn get(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, d)): Segments<(String, String)>,
-) -> Result<Tagged, Problem> {
-    entities::one(&app, &caller, &w, Kind::Deployment, &d).await
-}
-
-/// `DELETE /deployments/{d}`
-#[utoipa::path(delete, path = "/deployments/{d}", responses((status = 202, description = "It is gone", body = Flat)))]
-pub(super) async fn delete(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, d)): Segments<(String, String)>,
-    precondition: Precondition,
-) -> Result<Tagged, Problem> {
-    entities::delete(&app, &caller, &w, Kind::Deployment, &d, &precondition).await
-}
-
-/// `POST /deployments`
-#[utoipa::path(post, path = "/deployments", request_body = NewDeployment, responses((status = 202, description = "It is there", body = Flat)))]
-pub(super) async fn create(
-    State(app): State<App>,
-    caller: Caller,
-    Segments(w): Segments<String>,
-    precondition: Precondition,
-    Body(body): Body<NewDeployment>,
-) -> Result<Tagged, Problem> {
-    write(&app, &caller, &w, To::New, &precondition, body, StatusCode::ACCEPTED).await
-}
-
-/// `PUT /deployments/{d}`
-#[utoipa::path(put, path = "/deployments/{d}", request_body = NewDeployment, responses((status = 202, description = "It is as it was sent", body = Flat)))]
-pub(super) async fn put(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, d)): Segments<(String, String)>,
-    precondition: Precondition,
-    Body(body): Body<NewDeployment>,
-) -> Result<Tagged, Problem> {
-    write(&app, &caller, &w, To::Named(&d), &precondition, body, StatusCode::ACCEPTED).await
-}
+entities::reading! { Deployment, "/deployments", "/deployments/{d}", "A deployment, its systems and variables" }
+entities::writing! { NewDeployment, "/deployments", "/deployments/{d}", 202, ACCEPTED }
 
 async fn write(
     app: &App,

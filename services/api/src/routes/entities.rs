@@ -6,6 +6,71 @@ use domain::entity::{Entity, Kind};
 use domain::token::Slug;
 use serde_json::Value;
 
+/// The handlers with which entities of a kind are listed, read and deleted: its name, both paths, what one of them is.
+macro_rules! reading {
+    ($kind:ident, $all:literal, $one:literal, $what:literal) => {
+        #[utoipa::path(get, path = $all, summary = concat!("`GET ", $all, "`"), params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
+        pub(super) async fn list(
+            State(app): State<App>,
+            caller: Caller,
+            Segments(w): Segments<String>,
+            Params(page): Params<Page>,
+            Params(cel): Params<Cel>,
+        ) -> Result<Json<Value>, Problem> {
+            entities::list(&app, &caller, &w, Kind::$kind, page, &cel)
+        }
+
+        #[utoipa::path(get, path = $one, summary = concat!("`GET ", $one, "`"), responses((status = 200, description = $what, body = Flat)))]
+        pub(super) async fn get(
+            State(app): State<App>,
+            caller: Caller,
+            Segments((w, text)): Segments<(String, String)>,
+        ) -> Result<Tagged, Problem> {
+            entities::one(&app, &caller, &w, Kind::$kind, &text).await
+        }
+
+        #[utoipa::path(delete, path = $one, summary = concat!("`DELETE ", $one, "`"), responses((status = 202, description = "It is gone", body = Flat)))]
+        pub(super) async fn delete(
+            State(app): State<App>,
+            caller: Caller,
+            Segments((w, text)): Segments<(String, String)>,
+            precondition: Precondition,
+        ) -> Result<Tagged, Problem> {
+            entities::delete(&app, &caller, &w, Kind::$kind, &text, &precondition).await
+        }
+    };
+}
+pub(super) use reading;
+
+/// The handlers with which entities are made and replaced, by the `write` beside them: what is sent, both paths, and how
+/// the answer to making one is called.
+macro_rules! writing {
+    ($body:ident, $all:literal, $one:literal, $code:literal, $made:ident) => {
+        #[utoipa::path(post, path = $all, summary = concat!("`POST ", $all, "`"), request_body = $body, responses((status = $code, description = "It is there", body = Flat)))]
+        pub(super) async fn create(
+            State(app): State<App>,
+            caller: Caller,
+            Segments(w): Segments<String>,
+            precondition: Precondition,
+            Body(body): Body<$body>,
+        ) -> Result<Tagged, Problem> {
+            write(&app, &caller, &w, To::New, &precondition, body, StatusCode::$made).await
+        }
+
+        #[utoipa::path(put, path = $one, summary = concat!("`PUT ", $one, "`"), request_body = $body, responses((status = 202, description = "It is as it was sent", body = Flat)))]
+        pub(super) async fn put(
+            State(app): State<App>,
+            caller: Caller,
+            Segments((w, text)): Segments<(String, String)>,
+            precondition: Precondition,
+            Body(body): Body<$body>,
+        ) -> Result<Tagged, Problem> {
+            write(&app, &caller, &w, To::Named(&text), &precondition, body, StatusCode::ACCEPTED).await
+        }
+    };
+}
+pub(super) use writing;
+
 use super::catalog::selected;
 use crate::apply::role_for;
 use crate::caller::Caller;

@@ -30,62 +30,8 @@ pub(super) struct NewEnvironment {
     metadata: Option<Metadata>,
 }
 
-/// `GET /environments`
-#[utoipa::path(get, path = "/environments", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
-pub(super) async fn list(
-    State(app): State<App>,
-    caller: Caller,
-    Segments(w): Segments<String>,
-    Params(page): Params<Page>,
-    Params(cel): Params<Cel>,
-) -> Result<Json<Value>, Problem> {
-    entities::list(&app, &caller, &w, Kind::Environment, page, &cel)
-}
-
-/// `GET /environments/{e}`
-#[utoipa::path(get, path = "/environments/{e}", responses((status = 200, description = "An environment and its systems", body = Flat)))]
-pub(super) async fn get(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, e)): Segments<(String, String)>,
-) -> Result<Tagged, Problem> {
-    entities::one(&app, &caller, &w, Kind::Environment, &e).await
-}
-
-/// `DELETE /environments/{e}`
-#[utoipa::path(delete, path = "/environments/{e}", responses((status = 202, description = "It is gone", body = Flat)))]
-pub(super) async fn delete(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, e)): Segments<(String, String)>,
-    precondition: Precondition,
-) -> Result<Tagged, Problem> {
-    entities::delete(&app, &caller, &w, Kind::Environment, &e, &precondition).await
-}
-
-/// `POST /environments`
-#[utoipa::path(post, path = "/environments", request_body = NewEnvironment, responses((status = 202, description = "It is there", body = Flat)))]
-pub(super) async fn create(
-    State(app): State<App>,
-    caller: Caller,
-    Segments(w): Segments<String>,
-    precondition: Precondition,
-    Body(body): Body<NewEnvironment>,
-) -> Result<Tagged, Problem> {
-    write(&app, &caller, &w, To::New, &precondition, body, StatusCode::ACCEPTED).await
-}
-
-/// `PUT /environments/{e}`
-#[utoipa::path(put, path = "/environments/{e}", request_body = NewEnvironment, responses((status = 202, description = "It is as it was sent", body = Flat)))]
-pub(super) async fn put(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, e)): Segments<(String, String)>,
-    precondition: Precondition,
-    Body(body): Body<NewEnvironment>,
-) -> Result<Tagged, Problem> {
-    write(&app, &caller, &w, To::Named(&e), &precondition, body, StatusCode::ACCEPTED).await
-}
+entities::reading! { Environment, "/environments", "/environments/{e}", "An environment and its systems" }
+entities::writing! { NewEnvironment, "/environments", "/environments/{e}", 202, ACCEPTED }
 
 async fn write(
     app: &App,

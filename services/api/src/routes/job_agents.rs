@@ -48,38 +48,7 @@ pub(super) struct NewAgent {
     metadata: Option<Metadata>,
 }
 
-/// `GET /job-agents`
-#[utoipa::path(get, path = "/job-agents", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
-pub(super) async fn list(
-    State(app): State<App>,
-    caller: Caller,
-    Segments(w): Segments<String>,
-    Params(page): Params<Page>,
-    Params(cel): Params<Cel>,
-) -> Result<Json<Value>, Problem> {
-    entities::list(&app, &caller, &w, Kind::JobAgent, page, &cel)
-}
-
-/// `GET /job-agents/{a}`
-#[utoipa::path(get, path = "/job-agents/{a}", responses((status = 200, description = "An agent", body = Flat)))]
-pub(super) async fn get(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, a)): Segments<(String, String)>,
-) -> Result<Tagged, Problem> {
-    entities::one(&app, &caller, &w, Kind::JobAgent, &a).await
-}
-
-/// `DELETE /job-agents/{a}`
-#[utoipa::path(delete, path = "/job-agents/{a}", responses((status = 202, description = "It is gone", body = Flat)))]
-pub(super) async fn delete(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, a)): Segments<(String, String)>,
-    precondition: Precondition,
-) -> Result<Tagged, Problem> {
-    entities::delete(&app, &caller, &w, Kind::JobAgent, &a, &precondition).await
-}
+entities::reading! { JobAgent, "/job-agents", "/job-agents/{a}", "An agent" }
 
 /// `PUT /job-agents/{a}`
 #[utoipa::path(put, path = "/job-agents/{a}", request_body = NewAgent, responses((status = 202, description = "It is as it was sent", body = Flat)))]

@@ -37,62 +37,8 @@ pub(super) struct NewPolicy {
     metadata: Option<Metadata>,
 }
 
-/// `GET /policies`
-#[utoipa::path(get, path = "/policies", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
-pub(super) async fn list(
-    State(app): State<App>,
-    caller: Caller,
-    Segments(w): Segments<String>,
-    Params(page): Params<Page>,
-    Params(cel): Params<Cel>,
-) -> Result<Json<Value>, Problem> {
-    entities::list(&app, &caller, &w, Kind::Policy, page, &cel)
-}
-
-/// `GET /policies/{p}`
-#[utoipa::path(get, path = "/policies/{p}", responses((status = 200, description = "A policy", body = Flat)))]
-pub(super) async fn get(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, p)): Segments<(String, String)>,
-) -> Result<Tagged, Problem> {
-    entities::one(&app, &caller, &w, Kind::Policy, &p).await
-}
-
-/// `DELETE /policies/{p}`
-#[utoipa::path(delete, path = "/policies/{p}", responses((status = 202, description = "It is gone", body = Flat)))]
-pub(super) async fn delete(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, p)): Segments<(String, String)>,
-    precondition: Precondition,
-) -> Result<Tagged, Problem> {
-    entities::delete(&app, &caller, &w, Kind::Policy, &p, &precondition).await
-}
-
-/// `POST /policies`
-#[utoipa::path(post, path = "/policies", request_body = NewPolicy, responses((status = 202, description = "It is there", body = Flat)))]
-pub(super) async fn create(
-    State(app): State<App>,
-    caller: Caller,
-    Segments(w): Segments<String>,
-    precondition: Precondition,
-    Body(body): Body<NewPolicy>,
-) -> Result<Tagged, Problem> {
-    write(&app, &caller, &w, To::New, &precondition, body, StatusCode::ACCEPTED).await
-}
-
-/// `PUT /policies/{p}`
-#[utoipa::path(put, path = "/policies/{p}", request_body = NewPolicy, responses((status = 202, description = "It is as it was sent", body = Flat)))]
-pub(super) async fn put(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, p)): Segments<(String, String)>,
-    precondition: Precondition,
-    Body(body): Body<NewPolicy>,
-) -> Result<Tagged, Problem> {
-    write(&app, &caller, &w, To::Named(&p), &precondition, body, StatusCode::ACCEPTED).await
-}
+entities::reading! { Policy, "/policies", "/policies/{p}", "A policy" }
+entities::writing! { NewPolicy, "/policies", "/policies/{p}", 202, ACCEPTED }
 
 async fn write(
     app: &App,

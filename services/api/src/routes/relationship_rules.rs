@@ -34,62 +34,8 @@ pub(super) struct NewRule {
     metadata: Option<Metadata>,
 }
 
-/// `GET /relationship-rules`
-#[utoipa::path(get, path = "/relationship-rules", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
-pub(super) async fn list(
-    State(app): State<App>,
-    caller: Caller,
-    Segments(w): Segments<String>,
-    Params(page): Params<Page>,
-    Params(cel): Params<Cel>,
-) -> Result<Json<Value>, Problem> {
-    entities::list(&app, &caller, &w, Kind::RelationshipRule, page, &cel)
-}
-
-/// `GET /relationship-rules/{r}`
-#[utoipa::path(get, path = "/relationship-rules/{r}", responses((status = 200, description = "A rule", body = Flat)))]
-pub(super) async fn get(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, r)): Segments<(String, String)>,
-) -> Result<Tagged, Problem> {
-    entities::one(&app, &caller, &w, Kind::RelationshipRule, &r).await
-}
-
-/// `DELETE /relationship-rules/{r}`
-#[utoipa::path(delete, path = "/relationship-rules/{r}", responses((status = 202, description = "It is gone", body = Flat)))]
-pub(super) async fn delete(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, r)): Segments<(String, String)>,
-    precondition: Precondition,
-) -> Result<Tagged, Problem> {
-    entities::delete(&app, &caller, &w, Kind::RelationshipRule, &r, &precondition).await
-}
-
-/// `POST /relationship-rules`
-#[utoipa::path(post, path = "/relationship-rules", request_body = NewRule, responses((status = 201, description = "It is there", body = Flat)))]
-pub(super) async fn create(
-    State(app): State<App>,
-    caller: Caller,
-    Segments(w): Segments<String>,
-    precondition: Precondition,
-    Body(body): Body<NewRule>,
-) -> Result<Tagged, Problem> {
-    write(&app, &caller, &w, To::New, &precondition, body, StatusCode::CREATED).await
-}
-
-/// `PUT /relationship-rules/{r}`
-#[utoipa::path(put, path = "/relationship-rules/{r}", request_body = NewRule, responses((status = 202, description = "It is as it was sent", body = Flat)))]
-pub(super) async fn put(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, r)): Segments<(String, String)>,
-    precondition: Precondition,
-    Body(body): Body<NewRule>,
-) -> Result<Tagged, Problem> {
-    write(&app, &caller, &w, To::Named(&r), &precondition, body, StatusCode::ACCEPTED).await
-}
+entities::reading! { RelationshipRule, "/relationship-rules", "/relationship-rules/{r}", "A rule" }
+entities::writing! { NewRule, "/relationship-rules", "/relationship-rules/{r}", 201, CREATED }
 
 async fn write(
     app: &App,

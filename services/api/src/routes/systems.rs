@@ -28,62 +28,8 @@ pub(super) struct NewSystem {
     metadata: Option<Metadata>,
 }
 
-/// `GET /systems`
-#[utoipa::path(get, path = "/systems", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
-pub(super) async fn list(
-    State(app): State<App>,
-    caller: Caller,
-    Segments(w): Segments<String>,
-    Params(page): Params<Page>,
-    Params(cel): Params<Cel>,
-) -> Result<Json<Value>, Problem> {
-    entities::list(&app, &caller, &w, Kind::System, page, &cel)
-}
-
-/// `GET /systems/{s}`
-#[utoipa::path(get, path = "/systems/{s}", responses((status = 200, description = "A system and what is linked to it", body = Flat)))]
-pub(super) async fn get(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, s)): Segments<(String, String)>,
-) -> Result<Tagged, Problem> {
-    entities::one(&app, &caller, &w, Kind::System, &s).await
-}
-
-/// `DELETE /systems/{s}`
-#[utoipa::path(delete, path = "/systems/{s}", responses((status = 202, description = "It is gone", body = Flat)))]
-pub(super) async fn delete(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, s)): Segments<(String, String)>,
-    precondition: Precondition,
-) -> Result<Tagged, Problem> {
-    entities::delete(&app, &caller, &w, Kind::System, &s, &precondition).await
-}
-
-/// `POST /systems`
-#[utoipa::path(post, path = "/systems", request_body = NewSystem, responses((status = 202, description = "It is there", body = Flat)))]
-pub(super) async fn create(
-    State(app): State<App>,
-    caller: Caller,
-    Segments(w): Segments<String>,
-    precondition: Precondition,
-    Body(body): Body<NewSystem>,
-) -> Result<Tagged, Problem> {
-    write(&app, &caller, &w, To::New, &precondition, body, StatusCode::ACCEPTED).await
-}
-
-/// `PUT /systems/{s}`
-#[utoipa::path(put, path = "/systems/{s}", request_body = NewSystem, responses((status = 202, description = "It is as it was sent", body = Flat)))]
-pub(super) async fn put(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, s)): Segments<(String, String)>,
-    precondition: Precondition,
-    Body(body): Body<NewSystem>,
-) -> Result<Tagged, Problem> {
-    write(&app, &caller, &w, To::Named(&s), &precondition, body, StatusCode::ACCEPTED).await
-}
+entities::reading! { System, "/systems", "/systems/{s}", "A system and what is linked to it" }
+entities::writing! { NewSystem, "/systems", "/systems/{s}", 202, ACCEPTED }
 
 async fn write(
     app: &App,

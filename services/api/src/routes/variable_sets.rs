@@ -32,62 +32,8 @@ pub(super) struct NewSet {
     metadata: Option<Metadata>,
 }
 
-/// `GET /variable-sets`
-#[utoipa::path(get, path = "/variable-sets", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
-pub(super) async fn list(
-    State(app): State<App>,
-    caller: Caller,
-    Segments(w): Segments<String>,
-    Params(page): Params<Page>,
-    Params(cel): Params<Cel>,
-) -> Result<Json<Value>, Problem> {
-    entities::list(&app, &caller, &w, Kind::VariableSet, page, &cel)
-}
-
-/// `GET /variable-sets/{v}`
-#[utoipa::path(get, path = "/variable-sets/{v}", responses((status = 200, description = "A set", body = Flat)))]
-pub(super) async fn get(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, v)): Segments<(String, String)>,
-) -> Result<Tagged, Problem> {
-    entities::one(&app, &caller, &w, Kind::VariableSet, &v).await
-}
-
-/// `DELETE /variable-sets/{v}`
-#[utoipa::path(delete, path = "/variable-sets/{v}", responses((status = 202, description = "It is gone", body = Flat)))]
-pub(super) async fn delete(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, v)): Segments<(String, String)>,
-    precondition: Precondition,
-) -> Result<Tagged, Problem> {
-    entities::delete(&app, &caller, &w, Kind::VariableSet, &v, &precondition).await
-}
-
-/// `POST /variable-sets`
-#[utoipa::path(post, path = "/variable-sets", request_body = NewSet, responses((status = 201, description = "It is there", body = Flat)))]
-pub(super) async fn create(
-    State(app): State<App>,
-    caller: Caller,
-    Segments(w): Segments<String>,
-    precondition: Precondition,
-    Body(body): Body<NewSet>,
-) -> Result<Tagged, Problem> {
-    write(&app, &caller, &w, To::New, &precondition, body, StatusCode::CREATED).await
-}
-
-/// `PUT /variable-sets/{v}`
-#[utoipa::path(put, path = "/variable-sets/{v}", request_body = NewSet, responses((status = 202, description = "It is as it was sent", body = Flat)))]
-pub(super) async fn put(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, v)): Segments<(String, String)>,
-    precondition: Precondition,
-    Body(body): Body<NewSet>,
-) -> Result<Tagged, Problem> {
-    write(&app, &caller, &w, To::Named(&v), &precondition, body, StatusCode::ACCEPTED).await
-}
+entities::reading! { VariableSet, "/variable-sets", "/variable-sets/{v}", "A set" }
+entities::writing! { NewSet, "/variable-sets", "/variable-sets/{v}", 201, CREATED }
 
 async fn write(
     app: &App,
