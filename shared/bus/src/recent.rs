@@ -66,18 +66,18 @@ impl Bus {
         if last < first || limit == 0 {
             return Ok(Recent::default());
         }
-        let mut look = LOOK_FIRST;
+        let (mut found, mut to, mut look) = (Vec::new(), last, LOOK_FIRST);
         loop {
             let from = last.saturating_sub(look - 1).max(first);
-            let mut found = self.between(stream, filter, from, last).await?;
+            found.extend(self.between(stream, filter, from, to).await?.into_iter().rev());
             let is_enough = found.len() >= limit;
             if is_enough || from == first || look >= LOOK_MAX {
-                found.reverse();
                 found.truncate(limit);
                 let oldest =
                     if is_enough { found.last().map_or(from, |message| message.sequence) } else { from };
                 return Ok(Recent { messages: found, before: (oldest > first).then_some(oldest) });
             }
+            to = from - 1;
             look = look.saturating_mul(4).min(LOOK_MAX);
         }
     }
