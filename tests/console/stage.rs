@@ -1,6 +1,5 @@
 //! What the story plays on: the whole system, stand-ins for GitHub and GitLab, and a browser that looks at it.
 
-use domain::job::JobStatus;
 use std::time::Duration;
 
 use fake_github::{Ending, Plan, Script, When};
@@ -72,14 +71,9 @@ impl<'a> Stage<'a> {
         let client = &self.system.client;
         let what = format!("{tag} on {resource} is {status}");
         eventually(&what, WITHIN, || async {
-            let (_, targets) = client
-                .get(&format!("/api/v1/workspaces/acme/jobs?resource={resource}&version=web:{tag}"))
-                .await?;
-            let jobs = targets["items"].as_array().cloned().unwrap_or_default();
-            let found = jobs
-                .into_iter()
-                .find(|job| job["status"].as_str().and_then(JobStatus::parse) == JobStatus::parse(status));
-            found.ok_or_else(|| targets.to_string())
+            let jobs = client.jobs_where(&format!("&resource={resource}&version=web:{tag}")).await?;
+            let found = jobs.iter().find(|job| job["status"] == status).cloned();
+            found.ok_or_else(|| format!("{jobs:?}"))
         })
         .await
     }

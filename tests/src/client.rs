@@ -78,10 +78,18 @@ impl Client {
     /// # Errors
     /// When there is no answer, or none that says so.
     pub async fn jobs(&self) -> Result<Vec<Value>, String> {
+        self.jobs_where("").await
+    }
+
+    /// The jobs of the workspace that a query (`&resource=eu&version=web:v1`) asks for, newest first.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that says so.
+    pub async fn jobs_where(&self, query: &str) -> Result<Vec<Value>, String> {
         let mut jobs = Vec::new();
         let mut cursor = String::new();
         loop {
-            let path = format!("/api/v1/workspaces/acme/jobs?limit=200{cursor}");
+            let path = format!("/api/v1/workspaces/acme/jobs?limit=200{query}{cursor}");
             let (status, mut answer) = self.get(&path).await?;
             let Some(Value::Array(items)) =
                 answer.get_mut("items").map(Value::take).filter(|_| status == 200)
