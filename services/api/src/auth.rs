@@ -91,14 +91,8 @@ impl FileKeys {
                 () = drain.cancelled() => return,
                 _at = due.tick() => {}
             }
-            match lines_of(&self.settings) {
-                Ok(read) => {
-                    told = false;
-                    if *self.lines() != read {
-                        tracing::info!(keys = read.len(), "the API keys were read again");
-                        *self.lines.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
-                    }
-                }
+            match self.read_again() {
+                Ok(()) => told = false,
                 Err(error) if !told => {
                     told = true;
                     tracing::error!(
@@ -109,6 +103,15 @@ impl FileKeys {
                 Err(_as_told) => {}
             }
         }
+    }
+
+    fn read_again(&self) -> anyhow::Result<()> {
+        let read = lines_of(&self.settings)?;
+        if *self.lines() != read {
+            tracing::info!(keys = read.len(), "the API keys were read again");
+            *self.lines.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
+        }
+        Ok(())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -226,14 +229,34 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_file_that_changes_is_read_again_and_a_broken_one_changes_nothing() {
-        let dir = tempfile::tempdir().unwrap();
+    /// The keys of a file in which Ann's stands.
+    fn of_ann(dir: &tempfile::TempDir) -> (std::path::PathBuf, FileKeys) {
         let path = dir.path().join("keys");
-        let line = |name: &str| format!("{name}:admin:{}\n", hash_of_key(name));
         std::fs::write(&path, line("ann")).unwrap();
         let settings = AuthSettings { keys_file: Some(path.clone()), ..AuthSettings::default() };
-        let keys = Arc::new(FileKeys::read(&settings).unwrap());
+        (path, FileKeys::read(&settings).unwrap())
+    }
+
+    fn line(name: &str) -> String {
+        format!("{name}:admin:{}\n", hash_of_key(name))
+    }
+
+    #[test]
+    fn a_broken_file_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, keys) = of_ann(&dir);
+        std::fs::write(&path, line("bob") + "no key at all\n").unwrap();
+        let error = format!("{:#}", keys.read_again().unwrap_err());
+        assert!(error.contains("line 2"), "{error}");
+        assert!(keys.find(&digest("ann")).is_some(), "what was read before counts");
+        assert!(keys.find(&digest("bob")).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changes_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, keys) = of_ann(&dir);
+        let keys = Arc::new(keys);
         let (drain, followed) = (CancellationToken::new(), Arc::clone(&keys));
         let following = followed.follow(Duration::from_millis(5), drain.clone());
         let changing = async {
@@ -242,9 +265,6 @@ mod tests {
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
             };
-            std::fs::write(&path, line("ann") + "no key at all\n").unwrap();
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            assert!(keys.find(&digest("ann")).is_some(), "what was read before counts");
             std::fs::write(&path, line("bob")).unwrap();
             until("bob", true).await;
             assert!(keys.find(&digest("ann")).is_none());
