@@ -26,7 +26,8 @@ use crate::request::{Params, Segments};
 const WAIT_SECONDS_DEFAULT: u64 = 20;
 /// Proxies on the way end what is silent for longer.
 const WAIT_SECONDS_MAX: u64 = 50;
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// However much changes, nobody who waits looks again within that.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// How long a failure must last: a retry may be about to begin.
 const STANDSTILL: Duration = Duration::from_secs(5);
 /// How many targets a text names.
@@ -69,25 +70,34 @@ pub(super) async fn get(
     let asked = asked(&app, &workspace, &v)?;
     let give_up = Instant::now() + Duration::from_secs(wait);
     let drain = app.supervisor.token();
-    let mut failed_since = None;
+    let mut failed_since: Option<Instant> = None;
+    let mut changes = app.decisions.changes();
     loop {
+        let looked = Instant::now();
+        changes.mark_unchanged();
         let places = places(&app, &workspace, &asked);
         match verdict(places.iter().map(|place| &place.standing)) {
             Verdict::Done => return Ok(Json(told("done", &places))),
             Verdict::Standstill(Outcome::Failed) => {
-                let since = *failed_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= STANDSTILL {
+                if looked >= *failed_since.get_or_insert(looked) + STANDSTILL {
                     return Err(problem(StatusCode::CONFLICT, "the rollout failed", &places));
                 }
             }
             Verdict::GoOn | Verdict::Standstill(Outcome::Blocked | Outcome::Nowhere) => failed_since = None,
         }
-        if Instant::now() >= give_up || drain.is_cancelled() {
+        if looked >= give_up || drain.is_cancelled() {
             return Err(problem(StatusCode::REQUEST_TIMEOUT, "it is not over yet", &places));
         }
+        let change = async {
+            // The sender lives as long as the app, so waiting cannot fail.
+            let _changed = changes.changed().await.is_ok();
+            tokio::time::sleep_until(looked + LOOK_AGAIN_AFTER).await;
+        };
+        let at_the_latest = failed_since.map_or(give_up, |since| give_up.min(since + STANDSTILL));
         tokio::select! {
             () = drain.cancelled() => {}
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = change => {}
+            () = tokio::time::sleep_until(at_the_latest) => {}
         }
     }
 }
