@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use domain::Timestamp;
 use domain::access::Grant;
 
-use super::args::ClientArgs;
+use super::args::{ClientArgs, EndArgs};
 use super::duration;
 use super::keys::grant;
 
@@ -36,12 +35,8 @@ pub(crate) struct KeysCreateArgs {
     /// viewer, operator, approver or admin, in every workspace or as ROLE@WORKSPACE; may be given several times
     #[arg(long = "role", value_name = "ROLE", required = true, value_parser = grant)]
     pub(crate) roles: Vec<Grant>,
-    /// Until when, as in 2026-01-02T08:00:00Z
-    #[arg(long, value_name = "TIME", conflicts_with = "length")]
-    pub(crate) until: Option<Timestamp>,
-    /// For how long, as in 12h or 90d
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
-    pub(crate) length: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) end: EndArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

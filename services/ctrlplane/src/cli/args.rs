@@ -325,12 +325,8 @@ pub(crate) struct SkipArgs {
     /// Only on this resource
     #[arg(long)]
     pub(crate) resource: Option<String>,
-    /// Until when, as in 2026-01-02T08:00:00Z
-    #[arg(long, value_name = "TIME", conflicts_with = "length")]
-    pub(crate) until: Option<Timestamp>,
-    /// For how long, as in 30m, 2h or 3d
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
-    pub(crate) length: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) end: EndArgs,
     /// Why
     #[arg(long)]
     pub(crate) reason: String,
@@ -404,6 +400,24 @@ pub(crate) struct RolloutArgs {
     pub(crate) client: ClientArgs,
 }
 
+/// When something ends by itself.
+#[derive(Debug, Args)]
+pub(crate) struct EndArgs {
+    /// Until when, as in 2026-01-02T08:00:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "length")]
+    pub(crate) until: Option<Timestamp>,
+    /// For how long, as in 30m, 2h or 3d
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    length: Option<Duration>,
+}
+
+impl EndArgs {
+    /// For how long, as the API is told.
+    pub(crate) fn for_seconds(&self) -> Option<u64> {
+        self.length.map(|length| length.as_secs())
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct FreezeArgs {
     /// What it is called; a freeze of that name is replaced [default: who and when]
@@ -417,12 +431,8 @@ pub(crate) struct FreezeArgs {
     /// Only in this environment
     #[arg(long)]
     pub(crate) environment: Option<String>,
-    /// Until when, as in 2026-01-02T08:00:00Z
-    #[arg(long, value_name = "TIME", conflicts_with = "length")]
-    pub(crate) until: Option<Timestamp>,
-    /// For how long, as in 30m, 2h or 3d
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
-    pub(crate) length: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) end: EndArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

@@ -56,8 +56,8 @@ pub(super) async fn create(session: &Session, args: &KeysCreateArgs) -> Result<(
         "name": args.name,
         "user": args.user,
         "roles": granted,
-        "expiresAt": args.until,
-        "forSeconds": args.length.map(|length| length.as_secs()),
+        "expiresAt": args.end.until,
+        "forSeconds": args.end.for_seconds(),
     });
     let key = session.api.send_json(Method::POST, &["keys"], &[], &body).await?;
     match session.format {
