@@ -45,7 +45,9 @@ async fn nothing_brings_an_answer_that_is_not_described() {
         "--exclude-operation-id",
         "deleteV1WorkspacesByW",
     ]);
-    let ran = tokio::time::timeout(WITHIN, command.kill_on_drop(true).output()).await;
+    // What it remembers of a run stays with the run.
+    command.current_dir(world.servers.dir.path()).kill_on_drop(true);
+    let ran = tokio::time::timeout(WITHIN, command.output()).await;
     let output = ran.expect("it ends in time").expect("it runs");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
