@@ -8,6 +8,8 @@ import { to } from "/console/static/core/router.js";
 import { ago, at, coarse } from "/console/static/core/time.js";
 
 const DRAWINGS = { anyApproval: "person", environmentProgression: "arrow", gradualRollout: "matrix", deploymentWindow: "queued", versionCooldown: "queued", versionSelector: "push", deploymentDependency: "link", retry: "retry", rollback: "retry", verification: "ok" };
+/** What the API tells of every rule beside the rule itself. */
+const BESIDE_THE_RULE = ["id", "policyId", "createdAt"];
 const WORDS = {
   anyApproval: (rule) => `${rule.minApprovals} ${rule.minApprovals === 1 ? "person says" : "people say"} yes${rule.approvers ? ` (those with ${rule.approvers})` : ""}${rule.allowSelfApproval === false ? ", not who published it" : ""}${rule.expiresAfterSeconds ? `; a yes counts for ${coarse(rule.expiresAfterSeconds * 1000)}` : ""}.`,
   environmentProgression: (rule) => `${rule.minimumSuccessPercentage ?? 100} % of the targets where ${rule.dependsOnEnvironmentSelector} run it well${rule.minimumSoakTimeMinutes ? `, for ${rule.minimumSoakTimeMinutes} min` : ""}${rule.maximumAgeHours ? `, at most ${rule.maximumAgeHours} h ago` : ""}${rule.requireVerificationPassed ? ", and it passed their verification" : ""}.`,
@@ -48,7 +50,7 @@ function card(policy, held, skips) {
     h("div", { class: "in tight" }, policy.description && h("p", { class: "soft" }, policy.description),
       h("p", {}, h("span", { class: "soft" }, "Where "), h("code", { class: "break" }, policy.selector)),
       policy.rules.length === 0 ? h("p", { class: "soft" }, "It has no rules.") : h("ul", { class: "rule-list" }, policy.rules.map((rule) => {
-        const [[name, content]] = Object.entries(rule);
+        const [name, content] = Object.entries(rule).find(([key]) => !BESIDE_THE_RULE.includes(key)) ?? ["?", rule];
         return h("li", {}, icon(DRAWINGS[name] ?? "policies"), h("div", { class: "grow" }, h("span", { class: "strong" }, ruleName(name)), h("div", { class: "soft break" }, WORDS[name]?.(content) ?? JSON.stringify(content))));
       })),
       skips.length > 0 && h("div", { class: "note wait" }, icon("skipped", "wait"), h("div", { class: "grow" }, skips.map((skip) => h("div", {}, `${ruleName(skip.rule)} is skipped by ${skip.createdBy}: ${skip.reason}`, skip.expiresAt && [" until ", at(skip.expiresAt)])))),
