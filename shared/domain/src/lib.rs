@@ -12,6 +12,7 @@ pub mod decision;
 pub mod dispatch;
 pub mod entity;
 pub mod evaluate;
+pub mod event_token;
 pub mod freeze;
 pub mod hint;
 pub mod id;

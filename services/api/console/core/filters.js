@@ -3,19 +3,20 @@ import { h } from "/console/static/core/dom.js";
 import { filter } from "/console/static/core/router.js";
 
 const PAUSE_MS = 250;
+const FROM_THE_START = { before: undefined, cursor: undefined, offset: undefined };
 
 /** `fields` are `{ name, label, options }` to choose from or `{ name, label, hint }` to write into. */
 export function filters(query, fields) {
   const set = fields.some((field) => query[field.name]);
   const none = Object.fromEntries(fields.map((field) => [field.name, undefined]));
   return h("div", { class: "filters", role: "search", "aria-label": "Filters" }, fields.map((field) => one(query, field)),
-    set && h("button", { class: "button bare", type: "button", onclick: () => filter({ ...none, before: undefined, cursor: undefined }) }, "Clear"));
+    set && h("button", { class: "button bare", type: "button", onclick: () => filter({ ...none, ...FROM_THE_START }) }, "Clear"));
 }
 
 function one(query, { name, label, options, hint }) {
   const id = `filter-${name}`;
   const value = query[name] ?? "";
-  const change = (event) => filter({ [name]: event.target.value, before: undefined, cursor: undefined });
+  const change = (event) => filter({ [name]: event.target.value, ...FROM_THE_START });
   if (!options) {
     let timer;
     const typed = (event) => { clearTimeout(timer); timer = setTimeout(change, PAUSE_MS, { target: event.target }); };

@@ -15,11 +15,11 @@ export default {
   follows: true,
   every: 5_000,
   async load({ query }, signal) {
-    const [page, sources, rules] = await Promise.all([get(of("/triggers"), { source: query.source, before: query.before, limit: 100 }, signal), all(of("/catalog/TriggerSource"), {}, signal, 500), all(of("/catalog/Trigger"), {}, signal, 500)]);
+    const [page, sources, rules] = await Promise.all([get(of("/triggers"), { source: query.source, type: query.type, before: query.before, limit: 100 }, signal), all(of("/catalog/TriggerSource"), {}, signal, 500), all(of("/catalog/Trigger"), {}, signal, 500)]);
     return { page, sources: sources.items.map((source) => ({ name: source.meta.name, sender: source.spec.sender?.type })), rules: rules.items };
   },
   draw({ page, sources, rules }, { query }) {
-    const shown = page.items.filter((item) => (!query.type || item.type === query.type) && (query.effect !== "made" || item.caused?.length > 0));
+    const shown = page.items.filter((item) => query.effect !== "made" || item.caused?.length > 0);
     const types = [...new Set(page.items.map((item) => item.type).filter(Boolean))].sort();
     const of_type = (item) => rules.filter((rule) => rule.spec.source === item.triggerSource && rule.spec.event === item.type);
     return [

@@ -38,6 +38,8 @@ pub(super) struct Query {
     object: Option<String>,
     /// The verb.
     action: Option<String>,
+    /// What stands in the actor's name, or in the object's kind, id or name, in whatever case.
+    text: Option<String>,
     /// No older ones.
     since: Option<String>,
 }
@@ -46,6 +48,7 @@ struct Wanted {
     actor: Option<String>,
     object: Option<String>,
     action: Option<String>,
+    text: Option<String>,
     since: Option<Timestamp>,
 }
 
@@ -136,6 +139,7 @@ impl Query {
             actor: given(self.actor),
             object: given(self.object),
             action: given(self.action),
+            text: given(self.text).map(|text| text.trim().to_lowercase()),
             since,
         };
         let kind = given(self.kind)
@@ -147,8 +151,8 @@ impl Query {
 impl Wanted {
     /// Whether every event is wanted.
     fn is_everything(&self) -> bool {
-        let Self { actor, object, action, since } = self;
-        actor.is_none() && object.is_none() && action.is_none() && since.is_none()
+        let Self { actor, object, action, text, since } = self;
+        text.is_none() && actor.is_none() && object.is_none() && action.is_none() && since.is_none()
     }
 
     fn fits(&self, event: &AuditEvent) -> bool {
@@ -158,6 +162,10 @@ impl Wanted {
         is(&self.actor, &[&event.actor.key])
             && is(&self.object, &[&event.object.id, &event.object.name])
             && is(&self.action, &[&event.action])
+            && self.text.as_ref().is_none_or(|text| {
+                let said = [&event.actor.key, &event.object.kind, &event.object.id, &event.object.name];
+                said.iter().any(|said| said.to_lowercase().contains(text))
+            })
     }
 }
 

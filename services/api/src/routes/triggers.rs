@@ -7,6 +7,7 @@ use axum::extract::State;
 use bus::topology::TRIGGERS;
 use bus::{Decode as _, Headed, RawMessage, TriggerEvent};
 use domain::entity::{Entity, Kind};
+use domain::event_token::event_token;
 use domain::token::Slug;
 use domain::trigger_rule::DELIVERY;
 use serde::Deserialize;
@@ -28,6 +29,9 @@ const PAGE_MAX: usize = 200;
 pub(super) struct Query {
     /// The name of a trigger source.
     source: Option<String>,
+    /// The type of the event, as its sender calls it.
+    #[serde(rename = "type")]
+    event_type: Option<String>,
     /// Only what came before this sequence.
     before: Option<u64>,
     /// At most so many, up to 200; 50 where it is not said.
@@ -45,10 +49,10 @@ pub(super) async fn list(
     let workspace = app.workspace(&caller, &w)?;
     let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
     let source = slug("source", query.source.as_deref())?;
-    let filter = match &source {
-        Some(source) => format!("ctrlplane.trigger.{workspace}.{source}.>"),
-        None => format!("ctrlplane.trigger.{workspace}.>"),
-    };
+    let source = source.as_ref().map_or("*", Slug::as_str);
+    let event_type = query.event_type.filter(|text| !text.is_empty()).map(|text| event_token(&text));
+    let event_type = event_type.as_ref().map_or("*", Slug::as_str);
+    let filter = format!("ctrlplane.trigger.{workspace}.{source}.{event_type}");
     let recent = app.bus.recent(&TRIGGERS, &filter, query.before, limit).await?;
     let caused = caused(&app, &workspace);
     let items: Vec<Value> = recent.messages.into_iter().map(|message| shown(message, &caused)).collect();
