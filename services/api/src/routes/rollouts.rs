@@ -55,6 +55,7 @@ pub(super) async fn control(
         at: clock::now(),
         reason: word.reason.filter(|reason| !reason.trim().is_empty()),
         by: caller.name.clone(),
+        pauses: Vec::new(),
     };
     let id = RolloutControlId::of(spec.version, spec.environment).0;
     let meta = wishes::meta(&workspace, id, "rollout control".to_owned());

@@ -9,7 +9,7 @@ mod source;
 mod structure;
 mod variable;
 
-pub use control::{Freeze, Pin, Redeploy, RolloutAction, RolloutControl, Skip};
+pub use control::{Freeze, Pause, Pin, Redeploy, RolloutAction, RolloutControl, Skip};
 pub use delivery::{
     Approval, ApprovalStatus, CreateVersion, Trigger, TriggerAction, Version, VersionDependency,
     VersionStatus,

@@ -388,9 +388,12 @@ impl World {
     fn control(&mut self, tag: &str, environment: &str, action: RolloutAction) {
         let version = VersionId::of(deployment(), tag);
         let environment = EnvironmentId::of(&workspace(), environment);
-        let spec =
-            RolloutControl { version, environment, action, at: self.now, reason: None, by: "ann".into() };
-        let meta = self.meta("control", RolloutControlId::of(version, environment).0);
+        let (at, by, pauses) = (self.now, "ann".to_owned(), Vec::new());
+        let spec = RolloutControl { version, environment, action, at, reason: None, by, pauses };
+        let id = RolloutControlId::of(version, environment);
+        let before = self.catalog.workspace(&workspace()).and_then(|ws| ws.rollout_control(id));
+        let spec = spec.following(before.map(|before| &before.spec));
+        let meta = self.meta("control", id.0);
         self.put(Entity::RolloutControl(Record { meta, spec }));
     }
 

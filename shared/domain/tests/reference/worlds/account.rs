@@ -272,8 +272,12 @@ impl World {
             Step::Control { deployment: of, version, environment: at, action } => {
                 let (version, tag) = self.nth_version(of, version)?;
                 let (environment, by) = (environment(at), "ann".to_owned());
-                let spec = RolloutControl { version, environment, action, at: self.now, reason: None, by };
-                let meta = self.meta("control", RolloutControlId::of(version, environment).0);
+                let pauses = Vec::new();
+                let spec =
+                    RolloutControl { version, environment, action, at: self.now, reason: None, by, pauses };
+                let id = RolloutControlId::of(version, environment);
+                let spec = spec.following(self.ws().rollout_control(id).map(|before| &before.spec));
+                let meta = self.meta("control", id.0);
                 self.put(Entity::RolloutControl(Record { meta, spec }));
                 Some(format!("{action:?} {tag} in {}", ENVIRONMENTS[at % 3]))
             }
