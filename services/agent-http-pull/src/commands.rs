@@ -184,7 +184,8 @@ mod tests {
             deadlines: Default::default(),
             secrets: Default::default(),
         };
-        let first = [JobFact::Requested { catalog_revision: 1 }, JobFact::Dispatched(dispatch)];
+        let first =
+            [JobFact::Requested { catalog_revision: 1, grounds: None }, JobFact::Dispatched(dispatch)];
         let event = |fact| JobEvent { job: job.clone(), at, cause: None, traceparent: None, fact };
         let all = first.into_iter().chain(facts).map(event);
         all.fold(None, |state, event| Some(evolve(state, &event))).unwrap()

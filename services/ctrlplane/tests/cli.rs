@@ -116,7 +116,7 @@ impl World {
             purpose: Default::default(),
         };
         let jobs = self.bus.jobs();
-        jobs.record(&job, JobFact::Requested { catalog_revision: 1 }, Base::Look, None)
+        jobs.record(&job, JobFact::Requested { catalog_revision: 1, grounds: None }, Base::Look, None)
             .await
             .expect("recorded");
         if let Some(fact) = fact {

@@ -46,7 +46,7 @@ impl Handler for Dispatcher {
     async fn handle(&self, Json(event): Json<JobEvent>, delivery: &Delivery) -> Result<(), Failure> {
         let job = &event.job;
         match &event.fact {
-            JobFact::Requested { catalog_revision } => {
+            JobFact::Requested { catalog_revision, .. } => {
                 self.see_catalog(*catalog_revision).await?;
                 // The hot path does not read. A repeated delivery does: the job may be long past this.
                 if delivery.attempt > 1 {

@@ -191,7 +191,7 @@ impl Rig {
             environment: Slug::of_name("production"),
             purpose: Default::default(),
         };
-        self.record(&job, JobFact::Requested { catalog_revision: 1 }).await;
+        self.record(&job, JobFact::Requested { catalog_revision: 1, grounds: None }).await;
         self.send(&job, config, secrets, deadlines).await;
         job
     }

@@ -149,7 +149,7 @@ impl World {
     /// Records the first fact of a job of the shop, and tells its id.
     pub(crate) async fn requested(&self, number: u32) -> JobRef {
         let job = job(number);
-        let fact = JobFact::Requested { catalog_revision: 1 };
+        let fact = JobFact::Requested { catalog_revision: 1, grounds: None };
         let recorded =
             self.bus.jobs().record(&job, fact, Base::New, Some("test".into())).await.expect("recorded");
         assert!(matches!(recorded, Recorded::Appended { .. }), "{recorded:?}");

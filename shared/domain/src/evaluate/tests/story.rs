@@ -211,10 +211,10 @@ impl World {
         }
         if survives {
             if let Some(job) = request {
-                self.record(job, JobFact::Requested { catalog_revision: self.revision });
+                self.record(job, JobFact::Requested { catalog_revision: self.revision, grounds: None });
             }
             for job in verifications {
-                self.record(job, JobFact::Requested { catalog_revision: self.revision });
+                self.record(job, JobFact::Requested { catalog_revision: self.revision, grounds: None });
             }
             if let Some(job) = supersede {
                 let by = "policy-evaluator".to_owned();

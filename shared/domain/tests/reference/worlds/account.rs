@@ -206,7 +206,7 @@ impl World {
             assert!(!again, "a job is asked for twice: {job:?}");
             let requested_at = self.now;
             self.jobs.push(Job { job: job.clone(), requested_at, end: None, cancelling: false });
-            self.record(job, JobFact::Requested { catalog_revision: self.revision });
+            self.record(job, JobFact::Requested { catalog_revision: self.revision, grounds: None });
         }
         if let Some(id) = supersede {
             let known = self.jobs.iter_mut().find(|job| job.job.id == id).unwrap();
