@@ -20,8 +20,9 @@ use crate::entity::{
     Kind, Policy, Record, RolloutAction, RolloutControl, Version, VersionDependency, VersionSelector,
 };
 use crate::id::{DeploymentId, EnvironmentId, PolicyId, RolloutControlId, VersionId};
+use crate::job::TerminalStatus;
 use crate::target::TargetKey;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -327,7 +328,7 @@ impl<'a> DeploymentView<'a> {
         let ended = self.facts.jobs_of_version(version).filter(|job| job.is_over());
         let mut jobs: Vec<_> = ended.filter(|job| rollout.positions.contains_key(&job.job.target)).collect();
         jobs.sort_unstable_by_key(|job| (job.job.target, job.sequence));
-        let mut bad = Vec::new();
+        let mut bad = self.remembered_bad(version, rollout, forgiven);
         for (nth, job) in jobs.iter().enumerate() {
             let target = job.job.target;
             let Some(from) = self.bad_since(&target, job) else { continue };
@@ -337,6 +338,25 @@ impl<'a> DeploymentView<'a> {
             bad.push((target, Bad { from, until }));
         }
         bad
+    }
+
+    /// The same where the facts have forgotten, and the last decision on a target remembers how its last job ended.
+    fn remembered_bad(
+        &self,
+        version: VersionId,
+        rollout: &Rollout<'_>,
+        forgiven: Option<Timestamp>,
+    ) -> Vec<(TargetKey, Bad)> {
+        let known: FxHashSet<TargetKey> =
+            self.facts.jobs_of_version(version).map(|job| job.job.target).collect();
+        let forgotten = rollout.positions.keys().filter(|target| !known.contains(target));
+        let remembered = forgotten.filter_map(|target| {
+            let last = self.decided.decision(target)?.last.as_ref()?;
+            let is_bad = last.version == version && speaks_against(last.status, last.reason);
+            let until = forgiven.filter(|at| last.at <= *at);
+            is_bad.then_some((*target, Bad { from: last.at, until }))
+        });
+        remembered.collect()
     }
 
     /// Since when the job's end speaks against the version, if it does.
@@ -370,7 +390,10 @@ impl<'a> DeploymentView<'a> {
         let targets = self.targets.get(&EnvironmentId(environment.meta.id)).unwrap_or(&none);
         let mut successes: BTreeMap<TargetKey, Success> = BTreeMap::new();
         let mut unverified: BTreeSet<TargetKey> = BTreeSet::new();
-        for job in self.facts.jobs_of_version(VersionId(version.meta.id)) {
+        let mut known: FxHashSet<TargetKey> = FxHashSet::default();
+        let version = VersionId(version.meta.id);
+        for job in self.facts.jobs_of_version(version) {
+            known.insert(job.job.target);
             if !targets.contains(&job.job.target) || !counts(rule, job) {
                 continue;
             }
@@ -383,6 +406,14 @@ impl<'a> DeploymentView<'a> {
             let success = successes.entry(job.job.target).or_insert(Success { first: at, last: at });
             success.first = success.first.min(at);
             success.last = success.last.max(at);
+        }
+        // Where the facts have forgotten, the decisions remember; how it was verified then, nobody does.
+        if rule.success_statuses.contains(&TerminalStatus::Successful) && !rule.require_verification_passed {
+            for target in targets.iter().filter(|target| !known.contains(target)) {
+                if let Some(at) = self.decided.decision(target).and_then(|before| before.ran_since(version)) {
+                    successes.insert(*target, Success { first: at, last: at });
+                }
+            }
         }
         Dependency {
             name: &environment.meta.name,
