@@ -37,6 +37,11 @@ pub fn main() -> ExitCode {
                 bench::sse::run(&args, supervisor, stage)
             })
         }
+        Command::Bench(BenchArgs { other: Some(BenchCommand::Lists(args)), .. }) => {
+            process::run("bench lists", &args.log, Purpose::Finish, |supervisor, stage| {
+                bench::lists::run(&args, supervisor, stage)
+            })
+        }
         Command::Bench(args) => process::run("bench", &args.log, Purpose::Finish, |supervisor, stage| {
             bench::run(&args, supervisor, stage)
         }),

@@ -1,7 +1,9 @@
 //! `ctrlplane bench`: our path beside the bare bus, in one run on the same nats-server. It fails when the work was done
 //! wrongly, never because it was slow.
 
+mod api;
 mod catalog;
+pub(crate) mod lists;
 mod ours;
 mod pace;
 mod raw;

@@ -3,7 +3,6 @@
 //! never because it was slow.
 
 use std::fmt;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,9 +16,9 @@ use serde_json::json;
 use service::Supervisor;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
+use super::api::Api;
 use super::pace::paced;
 use crate::args::SseArgs;
 use crate::client::Client;
@@ -359,57 +358,6 @@ fn payload(number: u32, first_fact: u64) -> String {
         "message": "3 of 5 steps done", "links": { "run": "https://github.com/acme/shop/actions/runs/30433642" },
     })
     .to_string()
-}
-
-/// The api, a process of its own.
-struct Api {
-    address: String,
-    child: Child,
-}
-
-impl Api {
-    async fn start(dev: &dev::Dev) -> anyhow::Result<Self> {
-        let free = std::net::TcpListener::bind("127.0.0.1:0")?;
-        let address = free.local_addr()?.to_string();
-        drop(free);
-        let child = Command::new(std::env::current_exe()?)
-            .args(["serve", "api"])
-            .env("CTRLPLANE_NATS__URL", &dev.servers.nats_url)
-            .env("CTRLPLANE_REDIS__URL", &dev.servers.redis_url)
-            .env("CTRLPLANE_HTTP__BIND", &address)
-            .env("CTRLPLANE_AUTH__BOOTSTRAP_KEY_FILE", dev.data.admin_key_file())
-            .env("CTRLPLANE_EVENTS__CLIENTS_MAX", "100000")
-            .env("CTRLPLANE_LOG__FILTER", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .context("starting an api")?;
-        let api = Self { address, child };
-        let http = reqwest::Client::builder().no_proxy().build()?;
-        let url = format!("http://{}/readyz", api.address);
-        let ready = async {
-            while !http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(READY_WITHIN, ready).await.context("the api is not ready in time")?;
-        Ok(api)
-    }
-
-    /// From what Linux tells of a process; kilobytes there.
-    fn memory_mb(&self, field: &str) -> anyhow::Result<f64> {
-        let pid = self.child.id().context("the api ended")?;
-        let status =
-            std::fs::read_to_string(format!("/proc/{pid}/status")).context("the memory of the api")?;
-        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        let kilobytes = line.and_then(|line| line.split_whitespace().next()).context("no such field")?;
-        Ok(kilobytes.parse::<f64>()? / 1024.0)
-    }
-
-    async fn end(mut self) -> anyhow::Result<()> {
-        self.child.kill().await.context("ending the api")
-    }
 }
 
 impl fmt::Display for Report {
