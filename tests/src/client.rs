@@ -1,5 +1,6 @@
 //! What a user may ask of the API, and nothing else.
 
+use domain::job::JobStatus;
 use serde_json::{Value, json};
 
 /// A user with a key.
@@ -77,17 +78,25 @@ impl Client {
     /// # Errors
     /// When there is no answer, or none that says so.
     pub async fn jobs(&self) -> Result<Vec<Value>, String> {
+        self.jobs_where("").await
+    }
+
+    /// The jobs of the workspace that a query (`&resource=eu&version=web:v1`) asks for, newest first.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that says so.
+    pub async fn jobs_where(&self, query: &str) -> Result<Vec<Value>, String> {
         let mut jobs = Vec::new();
         let mut cursor = String::new();
         loop {
-            let path = format!("/api/v1/workspaces/acme/jobs?limit=200{cursor}");
+            let path = format!("/api/v1/workspaces/acme/jobs?limit=200{query}{cursor}");
             let (status, mut answer) = self.get(&path).await?;
             let Some(Value::Array(items)) =
                 answer.get_mut("items").map(Value::take).filter(|_| status == 200)
             else {
                 return Err(format!("{status}: {answer}"));
             };
-            jobs.extend(items);
+            jobs.extend(items.into_iter().map(as_told));
             match answer["cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => return Ok(jobs),
@@ -106,4 +115,12 @@ impl Client {
         let text = answer.text().await.map_err(|error| error.to_string())?;
         Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
     }
+}
+
+/// The job with its status as everything but the API spells it.
+fn as_told(mut job: Value) -> Value {
+    if let Some(status) = job["status"].as_str().and_then(JobStatus::parse) {
+        job["status"] = Value::from(status.as_str());
+    }
+    job
 }

@@ -192,7 +192,8 @@ async fn attempt(system: &System, step: &Step, pushed: &mut Option<String>) -> R
         }
         Step::Silence => {
             system.github.set_webhook(None);
-            Ok(())
+            // What was told before may still be worked on, and leads to a look of its own.
+            system.has_heard().await
         }
         Step::Approve { tag, environment } => {
             let version = VersionId::of(deployment(), tag);

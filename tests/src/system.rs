@@ -239,6 +239,25 @@ impl System {
         of_service.nth(replica).expect("a process of the system")
     }
 
+    /// Whether everything that was taken in so far has been worked on.
+    ///
+    /// # Errors
+    /// Who still works on it, or that the bus did not say.
+    pub async fn has_heard(&self) -> Result<(), String> {
+        let bus = admin(self.servers.nats.url(), bus::Provision::Verify).await;
+        for (service, consumer) in bus::topology::consumers() {
+            if consumer.stream.name != bus::topology::TRIGGERS.name {
+                continue;
+            }
+            let state = bus.consumer_state(&consumer).await.map_err(|error| error.to_string())?;
+            if let Some(state) = state.filter(|state| (state.pending, state.in_hand) != (0, 0)) {
+                return Err(format!("{} of {}: {state:?}", consumer.name, service.name()));
+            }
+        }
+        bus.drain().await;
+        Ok(())
+    }
+
     /// What every service has logged, for a failed test to show.
     pub fn logs(&self) -> String {
         self.processes
@@ -253,17 +272,22 @@ impl System {
     }
 }
 
-/// Creates everything as the admin, so that the services need not and may not.
-async fn provision(url: String) {
+/// The bus, as the admin has it.
+async fn admin(url: String, provision: bus::Provision) -> bus::Bus {
     let options = bus::ConnectOptions {
         url,
         name: "admin".to_owned(),
         user: Some("admin".to_owned()),
         password: Some(password_of("admin")),
         credentials_file: None,
-        provision: bus::Provision::Create,
+        provision,
     };
-    let bus = bus::Bus::connect(&options).await.expect("the admin may connect");
+    bus::Bus::connect(&options).await.expect("the admin may connect")
+}
+
+/// Creates everything as the admin, so that the services need not and may not.
+async fn provision(url: String) {
+    let bus = admin(url, bus::Provision::Create).await;
     bus.set_ack_wait(ACK_WAIT);
     bus.ensure(&bus::topology::needs_of(bus::topology::Service::Admin)).await.expect("the admin may create");
     bus.drain().await;
@@ -272,11 +296,11 @@ async fn provision(url: String) {
 /// The configuration of the users, with the passwords that production takes from the environment put in.
 fn with_passwords(users: &str) -> String {
     let services = bus::topology::Service::ALL.map(bus::topology::Service::name);
-    let passwords = services.map(|service| {
-        let name = service.to_uppercase().replace('-', "_");
-        format!("NATS_{name}_PASSWORD: \"{}\"\n", password_of(service))
+    let passwords = services.into_iter().chain([bus::topology::SUBSCRIBER]).map(|user| {
+        let name = user.to_uppercase().replace('-', "_");
+        format!("NATS_{name}_PASSWORD: \"{}\"\n", password_of(user))
     });
-    passwords.concat() + users
+    passwords.collect::<String>() + users
 }
 
 /// The password of a service's user in the tests.

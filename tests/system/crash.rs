@@ -86,8 +86,10 @@ const API: [Step; 4] = [
 ];
 
 /// Steps beside the way from a webhook to a finished job, at which nothing dies here: two of them come only after minutes
-/// or hours of a platform's silence, one is an operator's.
-const BESIDE_THE_WAY: [&str; 3] = ["status-syncer.force-cancel", "status-syncer.over", "api.redrive"];
+/// or hours of a platform's silence, one is an operator's, and two are about who may call: each of these is one write to one
+/// bucket, and who saw no answer makes another.
+const BESIDE_THE_WAY: [&str; 5] =
+    ["status-syncer.force-cancel", "status-syncer.over", "api.redrive", "api.key", "api.session"];
 
 /// Steps of measuring: the agent dies at each in its own tests, with a measured server and a clock that need no platform.
 const MEASURING: [&str; 3] = ["verification.claimed", "verification.measured", "verification.told"];

@@ -44,6 +44,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("fake-github", BTreeSet::from(["misbehaviour"])),
         ("fake-gitlab", BTreeSet::from(["misbehaviour"])),
         ("fake-kubernetes", BTreeSet::from(["misbehaviour"])),
+        ("fake-oidc", BTreeSet::new()),
         ("kubelab", BTreeSet::from(["servers"])),
         ("bus", BTreeSet::from(["domain", "telemetry"])),
         ("projections", BTreeSet::from(["domain", "telemetry"])),

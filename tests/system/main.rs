@@ -8,6 +8,7 @@ mod gitlab;
 mod kubernetes;
 mod layers;
 mod ledger;
+mod live;
 mod missed;
 mod permissions;
 mod pulling;

@@ -51,7 +51,7 @@ async fn a_verification_is_dispatched_measured_and_shown() {
     };
     let (verified, skipped) = (verification("verified", 0), verification("verified", 7));
     for job in [&verified, &skipped] {
-        let requested = JobFact::Requested { catalog_revision: deployed.catalog_revision };
+        let requested = JobFact::Requested { catalog_revision: deployed.catalog_revision, grounds: None };
         let recorded = bus.jobs().record(job, requested, Base::New, None).await;
         assert!(matches!(recorded, Ok(Recorded::Appended { .. })), "{recorded:?}");
     }

@@ -62,6 +62,17 @@ impl Doorkeeper {
         Err(if is_known { Refusal::NotFound(format!("job agent {agent}")) } else { Refusal::Unauthenticated })
     }
 
+    /// The agent's puller, where somebody else settled that it may ask.
+    pub(crate) fn known(&self, workspace: &Slug, agent: JobAgentId) -> Result<Puller, Refusal> {
+        let catalog = self.catalog.read();
+        let found =
+            catalog.workspace(workspace).and_then(|workspace| pull_agent(workspace, &agent.to_string()));
+        match found {
+            Some(_) => Ok(Puller { workspace: workspace.clone(), agent }),
+            None => Err(Refusal::NotFound(format!("job agent {agent} whose jobs are pulled"))),
+        }
+    }
+
     fn opens(&self, workspace: &Slug, agent: &Record<JobAgent>, hash: &[u8; 32]) -> bool {
         let Some(name) = agent.spec.config.get(KEY_SECRET).and_then(|name| name.as_str()) else {
             return false;

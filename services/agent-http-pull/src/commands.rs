@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use bus::topology::HTTP_PULL;
 use bus::{Base, Delivery, Failure, Handler, Json, Known};
 use chrono::TimeDelta;
+use domain::Timestamp;
 use domain::command::{AgentCommand, Verb};
-use domain::job::{JobFact, Phase, Reason, TerminalStatus};
+use domain::job::{JobFact, JobState, Phase, Reason, TerminalStatus};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -90,12 +91,7 @@ impl Desk {
             self.tell(&place, &stored, cause).await?;
             return Ok(());
         }
-        let is_under_way = match &known.state.phase {
-            Phase::Triggering { .. } | Phase::Unknown { .. } | Phase::Running { .. } => true,
-            Phase::Cancelling(cancelling) => cancelling.fence.is_some(),
-            Phase::Requested | Phase::Held { .. } | Phase::Dispatched | Phase::Finished { .. } => false,
-        };
-        if is_under_way && self.clock.now() >= known.state.updated_at + WITHOUT_RECORD {
+        if has_lost_its_record(&known.state, self.clock.now()) {
             let why = "the queue of its agent has no record of it: whoever claimed it cannot report any more";
             let fact = JobFact::ended(TerminalStatus::ExternalRunNotFound, Some(Reason::Lost), why);
             self.end(known, fact, cause).await?;
@@ -135,10 +131,83 @@ impl Desk {
     }
 }
 
+/// Whether a job that is under way has been without a record for so long that none will come.
+fn has_lost_its_record(state: &JobState, now: Timestamp) -> bool {
+    let is_under_way = match &state.phase {
+        Phase::Triggering { .. } | Phase::Unknown { .. } | Phase::Running { .. } => true,
+        Phase::Cancelling(cancelling) => cancelling.fence.is_some(),
+        Phase::Requested | Phase::Held { .. } | Phase::Dispatched | Phase::Finished { .. } => false,
+    };
+    is_under_way && now >= state.updated_at + WITHOUT_RECORD
+}
+
 /// Whether a job that is under way is so by this record.
 fn is_ours(record: &Record) -> bool {
     match &record.stage {
         Stage::Waiting { .. } | Stage::Claimed(_) | Stage::Over { .. } => true,
         Stage::Withdrawn => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::id::{
+        DeploymentId, EnvironmentId, JobAgentId, JobId, ReleaseId, ResourceId, VersionId, derive,
+    };
+    use domain::job::{CancelReason, Dispatch, JobEvent, JobRef, evolve};
+    use domain::target::TargetKey;
+    use serde_json::{Map, Value};
+
+    /// A job after these facts, each of them told at `at`.
+    fn job(facts: impl IntoIterator<Item = JobFact>, at: Timestamp) -> JobState {
+        let id = derive(&["pull"]);
+        let (deployment, environment) = (DeploymentId(id), EnvironmentId(id));
+        let job = JobRef {
+            workspace: "acme".parse().unwrap(),
+            id: JobId(id),
+            target: TargetKey { deployment, environment, resource: ResourceId(id) },
+            version: VersionId(id),
+            tag: "v1".to_owned(),
+            release: ReleaseId(id),
+            attempt: 1,
+            deployment: "web".parse().unwrap(),
+            environment: "production".parse().unwrap(),
+            purpose: Default::default(),
+        };
+        let dispatch = Dispatch {
+            agent: JobAgentId(id),
+            agent_name: "runner".to_owned(),
+            platform: HTTP_PULL.parse().unwrap(),
+            config: Map::new(),
+            context: Value::Null,
+            deadlines: Default::default(),
+            secrets: Default::default(),
+        };
+        let first =
+            [JobFact::Requested { catalog_revision: 1, grounds: None }, JobFact::Dispatched(dispatch)];
+        let event = |fact| JobEvent { job: job.clone(), at, cause: None, traceparent: None, fact };
+        let all = first.into_iter().chain(facts).map(event);
+        all.fold(None, |state, event| Some(evolve(state, &event))).unwrap()
+    }
+
+    #[test]
+    fn a_missing_record_is_believed_only_after_a_while_and_only_of_a_job_that_is_under_way() {
+        let at = Timestamp::from_timestamp(1_800_000_000, 0).unwrap();
+        let (soon, late) = (at + WITHOUT_RECORD - TimeDelta::seconds(1), at + WITHOUT_RECORD);
+        let started = || JobFact::TriggerStarted { fence: 1 };
+        let wish = || JobFact::CancelRequested { by: "ada".to_owned(), reason: CancelReason::User };
+        let over = || JobFact::ended(TerminalStatus::Successful, None, "well");
+        for (facts, is_lost) in [
+            (vec![], false),
+            (vec![started()], true),
+            (vec![started(), wish()], true),
+            (vec![wish()], false),
+            (vec![started(), over()], false),
+        ] {
+            let state = job(facts, at);
+            assert!(!has_lost_its_record(&state, soon), "{state:?}");
+            assert_eq!(has_lost_its_record(&state, late), is_lost, "{state:?}");
+        }
     }
 }

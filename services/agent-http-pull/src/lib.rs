@@ -104,6 +104,7 @@ impl Service for AgentHttpPull {
         // Mounted only now: who is not known yet would be refused.
         boot.routes.mount(http::router(app.clone()))?;
         serving.set(true, "answering");
+        let for_api = nats::ForApi(app.clone());
         let platform: Slug = HTTP_PULL.parse().context("the platform is a slug")?;
         let commands = Arc::new(Commands(Arc::clone(&desk)));
         let limits = boot.settings.commands();
@@ -117,6 +118,18 @@ impl Service for AgentHttpPull {
                 let served =
                     serve(&bus, nats::REQUESTS, nats::QUEUE_GROUP, Arc::new(app), requests, drain.clone());
                 served.await.context("answering pullers on the bus")
+            },
+            async {
+                let requests = boot.settings.requests;
+                let served = serve(
+                    &bus,
+                    nats::DESK_REQUESTS,
+                    nats::QUEUE_GROUP,
+                    Arc::new(for_api),
+                    requests,
+                    drain.clone(),
+                );
+                served.await.context("answering the api on the bus")
             },
             Arc::clone(&desk).keep(bus.clone(), thaws, drain.clone()),
         )?;

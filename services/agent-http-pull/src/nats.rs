@@ -17,6 +17,10 @@ use serde_json::{Map, Value};
 pub(crate) const REQUESTS: &str = "ctrlplane.pull.*.*.*";
 /// Shared by all replicas.
 pub(crate) const QUEUE_GROUP: &str = "agent-http-pull";
+/// What the api asks for those it has let in.
+pub(crate) const DESK_REQUESTS: &str = "ctrlplane.desk.*.*.*";
+/// Where the api hears answers.
+const API_INBOX: &str = "_INBOX_api.";
 /// The headers in which services of NATS tell an error.
 const ERROR: &str = "Nats-Service-Error";
 const ERROR_CODE: &str = "Nats-Service-Error-Code";
@@ -37,6 +41,46 @@ impl Responder for App {
             let inbox = subject::pull_inbox(&workspace, agent);
             reply.strip_prefix(&inbox).is_some_and(|rest| rest.starts_with('.') && rest.len() > 1)
         })
+    }
+}
+
+/// Answers the api, which has settled who asks. The permissions of the bus let nobody else ask here.
+pub(crate) struct ForApi(pub(crate) App);
+
+#[async_trait]
+impl Responder for ForApi {
+    async fn respond(&self, request: Request) -> Answer {
+        match self.work(&request).await {
+            Ok(payload) => Answer { headers: HeaderMap::new(), payload: payload.into() },
+            Err(refusal) => refused(&refusal),
+        }
+    }
+
+    fn may_answer(&self, _asked: &str, reply: &str) -> bool {
+        reply.strip_prefix(API_INBOX).is_some_and(|rest| !rest.is_empty())
+    }
+}
+
+impl ForApi {
+    async fn work(&self, request: &Request) -> Result<Vec<u8>, Refusal> {
+        let (workspace, agent, verb) = subject::parse_desk(&request.subject)
+            .ok_or_else(|| Refusal::NotFound(format!("subject {}", request.subject)))?;
+        let puller = self.0.door.known(&workspace, agent)?;
+        let mut body: Map<String, Value> = read(&request.payload)?;
+        body.retain(|_field, value| !value.is_null());
+        let job = body.get("job").cloned();
+        // Clients that know no fences mean the claim that there is.
+        if matches!(verb, "report" | "heartbeat" | "release") && !body.contains_key("fence") {
+            let job = job.and_then(|job| serde_json::from_value(job).ok());
+            let fence = self.0.desk.get(&puller, named(job)?).await?.fence();
+            body.insert("fence".to_owned(), fence.into());
+        }
+        // Nor do they give signs of life.
+        if verb == "claim" && !body.contains_key("leaseSeconds") {
+            body.insert("leaseSeconds".to_owned(), self.0.desk.settings.lease_seconds_max.into());
+        }
+        let payload = Value::Object(body).to_string();
+        self.0.verb(&puller, verb, payload.as_bytes()).await
     }
 }
 

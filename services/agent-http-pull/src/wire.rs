@@ -142,6 +142,10 @@ pub(crate) struct Item {
 }
 
 impl Item {
+    pub(crate) fn fence(&self) -> u32 {
+        self.fence
+    }
+
     pub(crate) fn of(record: &Record) -> Self {
         let job = &record.command.job;
         let (message, claim) = match &record.stage {

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use axum::http::StatusCode;
 use bus::clock;
 use domain::entity::{CatalogKey, Entity, Kind};
+use domain::id::{DeploymentId, VersionId};
+use domain::manifest::Names;
 use domain::token::Slug;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,7 @@ use crate::changes;
 use crate::context::App;
 use crate::diff::diff;
 use crate::documents::{self, File, Located};
+use crate::lookup::Lookup;
 use crate::problem::{Fault, Problem};
 use crate::references::{names_no_rule, references};
 use crate::said;
@@ -61,7 +64,7 @@ pub(crate) async fn apply(
     request: Request,
     mode: Mode,
 ) -> Result<Applied, Problem> {
-    let default = request.workspace.or_else(|| caller.workspace.clone());
+    let default = request.workspace.or_else(|| caller.grants.only().cloned());
     let by = caller.name.clone();
     let reading = tokio::task::spawn_blocking(move || documents::read(&request.files, default.as_ref(), &by));
     let read = reading.await.map_err(|panicked| Problem::internal(&panicked))?;
@@ -88,6 +91,7 @@ pub(crate) async fn apply(
 async fn write(app: &App, caller: &Caller, declared: Vec<Located>, mode: Mode) -> Result<Applied, Problem> {
     let (mut results, mut revision) = (Vec::with_capacity(declared.len()), 0);
     let total = declared.len();
+    let names = Declared::of(&app.catalog, &declared);
     for located in declared {
         let (entity, says_when) = (&located.entity, located.says("spec.at"));
         let written = app
@@ -117,12 +121,49 @@ async fn write(app: &App, caller: &Caller, declared: Vec<Located>, mode: Mode) -
             workspace: meta.workspace.clone(),
             id: meta.id,
             action: written.action,
-            diff: diff(written.before.as_ref(), Some(&written.after)),
+            diff: diff(written.before.as_ref(), Some(&written.after), &names),
             revision: written.revision,
         });
     }
     app.store.seen(revision).await;
     Ok(Applied { results, dry_run: mode == Mode::DryRun })
+}
+
+/// What ids are called, once everything declared is there.
+struct Declared<'a> {
+    catalog: &'a Lookup,
+    names: HashMap<(Slug, Kind, uuid::Uuid), String>,
+    versions: HashMap<VersionId, (DeploymentId, String)>,
+}
+
+impl<'a> Declared<'a> {
+    fn of(catalog: &'a Lookup, declared: &[Located]) -> Self {
+        let (mut names, mut versions) = (HashMap::new(), HashMap::new());
+        for Located { entity, .. } in declared {
+            let meta = entity.meta();
+            let name = if let Entity::Resource(resource) = entity {
+                resource.spec.identifier.clone()
+            } else {
+                meta.name.clone()
+            };
+            names.insert((meta.workspace.clone(), entity.kind(), meta.id), name);
+            if let Entity::Version(version) = entity {
+                versions.insert(VersionId(meta.id), (version.spec.deployment, version.spec.tag.clone()));
+            }
+        }
+        Self { catalog, names, versions }
+    }
+}
+
+impl Names for Declared<'_> {
+    fn name(&self, workspace: &Slug, kind: Kind, id: uuid::Uuid) -> Option<String> {
+        let declared = self.names.get(&(workspace.clone(), kind, id)).cloned();
+        declared.or_else(|| Names::name(self.catalog, workspace, kind, id))
+    }
+
+    fn version(&self, workspace: &Slug, id: VersionId) -> Option<(DeploymentId, String)> {
+        self.versions.get(&id).cloned().or_else(|| Names::version(self.catalog, workspace, id))
+    }
 }
 
 /// A workspace the caller does not see does not exist for it.
@@ -138,14 +179,19 @@ fn check_tenant(caller: &Caller, declared: &[Located]) -> Result<(), Problem> {
 }
 
 fn check_role(caller: &Caller, declared: &[Located]) -> Result<(), Problem> {
-    let needed = declared.iter().map(|located| role_for(located.entity.kind())).max();
-    caller.needs(needed.unwrap_or(Role::Viewer))
+    let mut needed: BTreeMap<&Slug, Role> = BTreeMap::new();
+    for located in declared {
+        let role = role_for(located.entity.kind());
+        let known = needed.entry(&located.entity.meta().workspace).or_insert(role);
+        *known = role.max(*known);
+    }
+    needed.into_iter().try_for_each(|(workspace, role)| caller.needs_in(workspace, role))
 }
 
 /// What it takes to declare an entity of this kind.
-fn role_for(kind: Kind) -> Role {
+pub(crate) fn role_for(kind: Kind) -> Role {
     match kind {
-        Kind::Version | Kind::Resource => Role::Operator,
+        Kind::Version | Kind::Resource | Kind::ResourceProvider => Role::Operator,
         Kind::Approval => Role::Approver,
         Kind::Skip => Role::Approver,
         Kind::Freeze | Kind::Pin | Kind::Redeploy | Kind::RolloutControl => Role::Operator,
@@ -221,7 +267,7 @@ async fn no_rule(
 }
 
 /// Another deployment of the catalog with the slug of this one: their statuses could not be told apart.
-fn same_slug(app: &App, entity: &Entity) -> Option<String> {
+pub(crate) fn same_slug(app: &App, entity: &Entity) -> Option<String> {
     let Entity::Deployment(deployment) = entity else { return None };
     let others = app.catalog.entities(&deployment.meta.workspace, Kind::Deployment);
     others.into_iter().find_map(|other| {

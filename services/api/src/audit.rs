@@ -1,7 +1,7 @@
 //! Who did what: one event per write, published before the write is answered.
 
 use bus::{Bus, clock, crash_point};
-use domain::audit::{Actor, AuditEvent, Object};
+use domain::audit::{Actor, AuditEvent, Documents, Object};
 use domain::subject;
 use domain::token::Slug;
 
@@ -15,20 +15,32 @@ pub(crate) struct Deed<'a> {
     pub(crate) object: Object,
     pub(crate) before: Option<u64>,
     pub(crate) after: Option<u64>,
+    pub(crate) documents: Documents,
+}
+
+/// Stands for all tenants in the audit of what belongs to none.
+pub(crate) const EVERYWHERE: &str = "all";
+
+/// Of what belongs to all tenants.
+pub(crate) fn everywhere() -> Slug {
+    Slug::of_name(EVERYWHERE)
 }
 
 /// Publishes what the caller did. When that fails the deed is done and the log has it; the caller is told to try
 /// again, which changes nothing further.
 pub(crate) async fn note(bus: &Bus, caller: &Caller, deed: Deed<'_>) -> Result<(), Problem> {
-    let Deed { action, workspace, object, before, after } = deed;
+    let Deed { action, workspace, object, before, after, documents } = deed;
+    let role = caller.grants.role_in(workspace).unwrap_or(caller.role);
+    let means = &caller.means;
     let event = AuditEvent {
         at: clock::now(),
-        actor: Actor { key: caller.name.clone(), role: caller.role },
+        actor: Actor { key: caller.name.clone(), role, key_id: means.key_id, session: means.session },
         action: action.to_owned(),
         workspace: workspace.clone(),
         object,
         before,
         after,
+        documents,
     };
     let subject = subject::audit(workspace, &Slug::of_name(&event.object.kind));
     crash_point("api.audit.before");

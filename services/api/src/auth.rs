@@ -1,7 +1,9 @@
-//! API keys: read from files, kept as hashes, compared in constant time. Knows no HTTP.
+//! API keys of files: kept as hashes, compared in constant time, read again when the files change. Knows no HTTP.
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use anyhow::Context as _;
 pub use domain::audit::Role;
@@ -10,7 +12,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
-use crate::caller::Caller;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
 use crate::settings::AuthSettings;
 
 /// Who the bootstrap key is.
@@ -25,7 +29,7 @@ pub fn hash_of_key(key: &str) -> String {
     hex::encode(digest(key))
 }
 
-fn digest(key: &str) -> [u8; 32] {
+pub(crate) fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
@@ -63,45 +67,96 @@ impl FromStr for KeyLine {
     }
 }
 
-/// All keys.
-#[derive(Debug, Default)]
-pub(crate) struct Keys(Vec<KeyLine>);
+/// The keys of the files of the settings, as they are now.
+#[derive(Debug)]
+pub(crate) struct FileKeys {
+    settings: AuthSettings,
+    lines: RwLock<Arc<Vec<KeyLine>>>,
+}
 
-impl Keys {
-    /// From the files of the settings.
+impl FileKeys {
+    /// Reads them for the first time.
     pub(crate) fn read(settings: &AuthSettings) -> anyhow::Result<Self> {
-        let mut keys = Vec::new();
-        if let Some(path) = &settings.keys_file {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("auth.keys_file {}", path.display()))?;
-            keys = parse(&text).with_context(|| format!("auth.keys_file {}", path.display()))?;
+        let lines = RwLock::new(Arc::new(lines_of(settings)?));
+        Ok(Self { settings: settings.clone(), lines })
+    }
+
+    /// Reads them again whenever that is due, until the drain. A file that cannot be read changes nothing.
+    pub(crate) async fn follow(&self, every: Duration, drain: CancellationToken) {
+        let mut due = tokio::time::interval(every);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = false;
+        loop {
+            tokio::select! {
+                () = drain.cancelled() => return,
+                _at = due.tick() => {}
+            }
+            match self.read_again() {
+                Ok(()) => told = false,
+                Err(error) if !told => {
+                    told = true;
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "the API keys cannot be read; those read before count"
+                    );
+                }
+                Err(_as_told) => {}
+            }
         }
-        if let Some(path) = &settings.bootstrap_key_file {
-            let key =
-                bootstrap(path).with_context(|| format!("auth.bootstrap_key_file {}", path.display()))?;
-            let sha256 = digest(key.expose_secret());
-            keys.push(KeyLine { name: BOOTSTRAP.to_owned(), role: Role::Admin, sha256, workspace: None });
+    }
+
+    fn read_again(&self) -> anyhow::Result<()> {
+        let read = lines_of(&self.settings)?;
+        if *self.lines() != read {
+            tracing::info!(keys = read.len(), "the API keys were read again");
+            *self.lines.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
         }
-        Ok(Self(keys))
+        Ok(())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.lines().is_empty()
     }
 
-    /// Whose key this is. Every key is compared, so that the time says nothing.
-    pub(crate) fn caller(&self, key: &str) -> Option<Caller> {
-        if key.is_empty() || key.len() > KEY_BYTES_MAX {
-            return None;
-        }
-        let presented = digest(key);
+    /// Whose key it is that has this hash. Every key is compared, so that the time says nothing.
+    pub(crate) fn find(&self, sha256: &[u8; 32]) -> Option<KeyLine> {
+        let lines = self.lines();
         let mut found = u64::MAX;
-        for (index, line) in (0_u64..).zip(&self.0) {
-            found.conditional_assign(&index, line.sha256.ct_eq(&presented));
+        for (index, line) in (0_u64..).zip(lines.iter()) {
+            found.conditional_assign(&index, line.sha256.ct_eq(sha256));
         }
-        let line = self.0.get(usize::try_from(found).ok()?)?;
-        Some(Caller { name: line.name.clone(), role: line.role, workspace: line.workspace.clone() })
+        lines.get(usize::try_from(found).ok()?).cloned()
     }
+
+    fn lines(&self) -> Arc<Vec<KeyLine>> {
+        Arc::clone(&self.lines.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn lines_of(settings: &AuthSettings) -> anyhow::Result<Vec<KeyLine>> {
+    let mut keys = Vec::new();
+    if let Some(path) = &settings.keys_file {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("auth.keys_file {}", path.display()))?;
+        keys = parse(&text).with_context(|| format!("auth.keys_file {}", path.display()))?;
+    }
+    if let Some(path) = &settings.bootstrap_key_file {
+        let key = bootstrap(path).with_context(|| format!("auth.bootstrap_key_file {}", path.display()))?;
+        let sha256 = digest(key.expose_secret());
+        keys.push(KeyLine { name: BOOTSTRAP.to_owned(), role: Role::Admin, sha256, workspace: None });
+    }
+    Ok(keys)
+}
+
+/// Whether a text can be a key at all.
+pub(crate) fn can_be_key(text: &str) -> bool {
+    !text.is_empty() && text.len() <= KEY_BYTES_MAX
+}
+
+/// A new secret that nobody can guess: 244 random bits of the system, with a beginning by which it is known.
+pub(crate) fn fresh(beginning: &str) -> SecretString {
+    let (one, other) = (uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    SecretString::from(format!("{beginning}{one}{other}"))
 }
 
 fn parse(text: &str) -> anyhow::Result<Vec<KeyLine>> {
@@ -134,8 +189,9 @@ fn bootstrap(path: &Path) -> anyhow::Result<SecretString> {
 mod tests {
     use super::*;
 
-    fn keys(text: &str) -> Keys {
-        Keys(parse(text).unwrap())
+    fn keys(text: &str) -> FileKeys {
+        let lines = RwLock::new(Arc::new(parse(text).unwrap()));
+        FileKeys { settings: AuthSettings::default(), lines }
     }
 
     #[test]
@@ -146,14 +202,14 @@ mod tests {
             hash_of_key("ci's key").to_uppercase()
         );
         let keys = keys(&text);
-        let ann = keys.caller("ann's key").unwrap();
+        let ann = keys.find(&digest("ann's key")).unwrap();
         assert_eq!((ann.name.as_str(), ann.role, ann.workspace), ("ann", Role::Approver, None));
-        let ci = keys.caller("ci's key").unwrap();
+        let ci = keys.find(&digest("ci's key")).unwrap();
         assert_eq!(ci.workspace, Some("acme".parse().unwrap()));
         for wrong in ["", "ann", "ann's key ", &hash_of_key("ann's key"), &"x".repeat(600)] {
-            assert_eq!(keys.caller(wrong), None, "{wrong:?}");
+            assert_eq!(keys.find(&digest(wrong)), None, "{wrong:?}");
         }
-        assert_eq!(Keys::default().caller("ann's key"), None);
+        assert!(!can_be_key("") && !can_be_key(&"x".repeat(600)) && can_be_key("ann's key"));
     }
 
     #[test]
@@ -171,6 +227,51 @@ mod tests {
             assert!(error.contains(why) && error.contains("line "), "{error}");
             assert!(!error.contains(&hash), "{error}");
         }
+    }
+
+    /// The keys of a file in which Ann's stands.
+    fn of_ann(dir: &tempfile::TempDir) -> (std::path::PathBuf, FileKeys) {
+        let path = dir.path().join("keys");
+        std::fs::write(&path, line("ann")).unwrap();
+        let settings = AuthSettings { keys_file: Some(path.clone()), ..AuthSettings::default() };
+        (path, FileKeys::read(&settings).unwrap())
+    }
+
+    fn line(name: &str) -> String {
+        format!("{name}:admin:{}\n", hash_of_key(name))
+    }
+
+    #[test]
+    fn a_broken_file_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, keys) = of_ann(&dir);
+        std::fs::write(&path, line("bob") + "no key at all\n").unwrap();
+        let error = format!("{:#}", keys.read_again().unwrap_err());
+        assert!(error.contains("line 2"), "{error}");
+        assert!(keys.find(&digest("ann")).is_some(), "what was read before counts");
+        assert!(keys.find(&digest("bob")).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changes_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, keys) = of_ann(&dir);
+        let keys = Arc::new(keys);
+        let (drain, followed) = (CancellationToken::new(), Arc::clone(&keys));
+        let following = followed.follow(Duration::from_millis(5), drain.clone());
+        let changing = async {
+            let until = async |name: &str, there: bool| {
+                while keys.find(&digest(name)).is_some() != there {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            };
+            std::fs::write(&path, line("bob")).unwrap();
+            until("bob", true).await;
+            assert!(keys.find(&digest("ann")).is_none());
+            drain.cancel();
+        };
+        let both = futures::future::join(following, changing);
+        tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
     }
 
     #[test]

@@ -71,6 +71,11 @@ pub(crate) fn declared(
         Entity::RolloutControl(control) => {
             control.meta.id = RolloutControlId::of(control.spec.version, control.spec.environment).0;
             control.spec.by.clone_from(&caller.name);
+            let before = match before {
+                Some(Entity::RolloutControl(before)) => Some(&before.spec),
+                _ => None,
+            };
+            control.spec = control.spec.clone().following(before);
         }
         Entity::Workspace(_)
         | Entity::System(_)
@@ -83,7 +88,8 @@ pub(crate) fn declared(
         | Entity::Trigger(_)
         | Entity::Freeze(_)
         | Entity::VariableSet(_)
-        | Entity::RelationshipRule(_) => {}
+        | Entity::RelationshipRule(_)
+        | Entity::ResourceProvider(_) => {}
     }
     after
 }
@@ -113,7 +119,8 @@ pub(crate) fn same_wish(before: Option<&Entity>, mut after: Entity) -> Entity {
         }
     }
     if let (Some(Entity::RolloutControl(before)), Entity::RolloutControl(after)) = (before, &mut after) {
-        let again = RolloutControl { at: before.spec.at, by: before.spec.by.clone(), ..after.spec.clone() };
+        let (at, by, pauses) = (before.spec.at, before.spec.by.clone(), before.spec.pauses.clone());
+        let again = RolloutControl { at, by, pauses, ..after.spec.clone() };
         if again == before.spec {
             after.spec = again;
         }
@@ -160,7 +167,7 @@ mod tests {
     use uuid::Uuid;
 
     fn caller(name: &str) -> Caller {
-        Caller { name: name.into(), role: Role::Admin, workspace: None }
+        crate::caller::test_caller(name, Role::Admin)
     }
 
     fn now() -> Timestamp {
@@ -275,6 +282,7 @@ mod tests {
             at: at.parse().unwrap(),
             reason: None,
             by: by.into(),
+            pauses: Vec::new(),
         };
         Entity::RolloutControl(Record { meta: meta(&[]), spec })
     }

@@ -9,13 +9,14 @@ use projections::Projections;
 use service::Supervisor;
 use tokio::sync::Semaphore;
 
-use crate::auth::Keys;
+use crate::access::Access;
 use crate::caller::Caller;
 use crate::decisions::Decisions;
 use crate::doctor::Known;
 use crate::lookup::Lookup;
 use crate::problem::Problem;
 use crate::settings::EventSettings;
+use crate::sse::{Events, Recent};
 use crate::store::Store;
 
 /// The API's state; clones are the same.
@@ -30,10 +31,12 @@ pub(crate) struct Parts {
     pub(crate) views: Projections,
     /// What agents keep about their platforms.
     pub(crate) known: Arc<Known>,
-    pub(crate) keys: Keys,
+    pub(crate) access: Access,
     /// Owns the tasks that feed live events.
     pub(crate) supervisor: Supervisor,
     pub(crate) events: EventSettings,
+    /// What clients of live events share.
+    pub(crate) live: Events,
     /// One permit per client of live events.
     pub(crate) listeners: Arc<Semaphore>,
     /// One permit: a back-test holds the whole history in memory.
@@ -56,9 +59,10 @@ impl App {
         decisions: Arc<Decisions>,
         views: Projections,
         known: Arc<Known>,
-        keys: Keys,
+        access: Access,
         supervisor: Supervisor,
         events: EventSettings,
+        recent: Arc<Recent>,
     ) -> Self {
         let store = Store::new(bus.clone(), Arc::clone(&catalog));
         let catalog = Lookup::new(catalog);
@@ -71,9 +75,10 @@ impl App {
             decisions,
             views,
             known,
-            keys,
+            access,
             supervisor,
             events,
+            live: Events::new(recent),
             listeners,
             backtests,
         }))

@@ -16,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Decisions {
     known: RwLock<HashMap<Slug, BTreeMap<TargetKey, Arc<TargetDecision>>>>,
     caught_up: watch::Sender<bool>,
+    changed: watch::Sender<()>,
 }
 
 impl Default for Decisions {
     fn default() -> Self {
-        Self { known: RwLock::default(), caught_up: watch::channel(false).0 }
+        Self { known: RwLock::default(), caught_up: watch::channel(false).0, changed: watch::channel(()).0 }
     }
 }
 
@@ -35,6 +36,11 @@ impl Decisions {
     pub(crate) async fn caught_up(&self) {
         // The sender lives in `self`, so waiting cannot fail.
         let _there = self.caught_up.subscribe().wait_for(|there| *there).await.is_ok();
+    }
+
+    /// Tells of every change from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// The decision on a target.
@@ -75,5 +81,7 @@ impl Decisions {
             // The last one we could read stays: better old than nothing, and the log says so.
             Err(error) => tracing::warn!(key, %error, "a decision cannot be read"),
         }
+        drop(known);
+        self.changed.send_replace(());
     }
 }

@@ -1,15 +1,17 @@
 //! What a write changes, as a text people can read. Times are left out: they are ours, not theirs.
 
 use domain::entity::Entity;
+use domain::manifest::{Names, to_manifest};
 use serde_json::Value;
 use similar::TextDiff;
 
 /// Lines of context around a change.
 const CONTEXT: usize = 3;
 
-/// The unified difference of two states of an entity; `None` when there is none.
-pub(crate) fn diff(before: Option<&Entity>, after: Option<&Entity>) -> Option<String> {
-    let (before, after) = (text(before), text(after));
+/// The unified difference of two states of an entity, as documents of a file would have them: with names instead of
+/// ids. `None` when there is none.
+pub(crate) fn diff(before: Option<&Entity>, after: Option<&Entity>, names: &dyn Names) -> Option<String> {
+    let (before, after) = (text(before, names), text(after, names));
     if before == after {
         return None;
     }
@@ -17,15 +19,10 @@ pub(crate) fn diff(before: Option<&Entity>, after: Option<&Entity>) -> Option<St
     Some(difference.unified_diff().context_radius(CONTEXT).header("catalog", "declared").to_string())
 }
 
-fn text(entity: Option<&Entity>) -> String {
+fn text(entity: Option<&Entity>, names: &dyn Names) -> String {
     let Some(entity) = entity else { return String::new() };
-    let mut value = serde_json::to_value(entity).expect("an entity is JSON");
-    if let Some(Value::Object(meta)) = value.get_mut("meta") {
-        meta.remove("createdAt");
-        meta.remove("updatedAt");
-    }
     let mut lines = String::new();
-    write_block(&mut lines, &value, 0);
+    write_block(&mut lines, &to_manifest(entity, names), 0);
     lines
 }
 
@@ -81,8 +78,22 @@ fn is_plain(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::entity::{Environment, Meta, Record};
-    use domain::id::SystemId;
+    use domain::entity::{Environment, Kind, Meta, Record};
+    use domain::id::{DeploymentId, SystemId, VersionId};
+    use domain::token::Slug;
+
+    /// Knows one system, and no other.
+    struct Shop;
+
+    impl Names for Shop {
+        fn name(&self, workspace: &Slug, _: Kind, id: uuid::Uuid) -> Option<String> {
+            (id == SystemId::of(workspace, "shop").0).then(|| "shop".to_owned())
+        }
+
+        fn version(&self, _: &Slug, _: VersionId) -> Option<(DeploymentId, String)> {
+            None
+        }
+    }
 
     fn environment(selector: &str, at: &str) -> Entity {
         let at = at.parse().unwrap();
@@ -95,7 +106,7 @@ mod tests {
             updated_at: at,
         };
         let spec = Environment {
-            systems: vec![SystemId(uuid::Uuid::nil())],
+            systems: vec![SystemId::of(&"acme".parse().unwrap(), "shop")],
             description: None,
             resource_selector: selector.into(),
         };
@@ -106,9 +117,9 @@ mod tests {
     fn only_what_people_declared_makes_a_difference() {
         let one = environment("resource.name == 'a'", "2026-01-01T00:00:00Z");
         let later = environment("resource.name == 'a'", "2026-01-02T00:00:00Z");
-        assert_eq!(diff(Some(&one), Some(&later)), None);
+        assert_eq!(diff(Some(&one), Some(&later), &Shop), None);
         let other = environment("resource.name == 'b'", "2026-01-02T00:00:00Z");
-        let text = diff(Some(&one), Some(&other)).unwrap();
+        let text = diff(Some(&one), Some(&other), &Shop).unwrap();
         assert!(text.contains("-  resourceSelector: resource.name == 'a'\n"), "{text}");
         assert!(text.contains("+  resourceSelector: resource.name == 'b'\n"), "{text}");
         assert!(!text.contains("2026"), "{text}");
@@ -116,7 +127,8 @@ mod tests {
 
     #[test]
     fn something_new_is_all_plus() {
-        let text = diff(None, Some(&environment("true", "2026-01-01T00:00:00Z"))).unwrap();
+        let text = diff(None, Some(&environment("true", "2026-01-01T00:00:00Z")), &Shop).unwrap();
+        assert!(text.contains("- shop\n"), "names, not ids: {text}");
         assert!(
             text.contains("+    team: web\n") && text.contains("+  resourceSelector: \"true\"\n"),
             "{text}"

@@ -61,25 +61,30 @@ pub(crate) async fn chain(
     Ok(chain)
 }
 
-/// The decision that asked for the job: when, because of what, on which revision of the catalog. Its summary and what the
-/// rules said to the version are known as long as the target was not decided on anew.
+/// The decision that asked for the job, as the job's first fact tells it: when, because of what, on which revision of the
+/// catalog, and what every rule said of the version then.
 fn request(decision: &TargetDecision, job: &JobOnTarget, first: Option<&JobEvent>) -> Value {
-    let is_this = job.at == decision.decided_at && decision.active.as_ref() == Some(job);
     let mut request = json!({ "step": "decision", "job": job.job });
-    if is_this {
-        request["at"] = json!(decision.decided_at);
-        request["cause"] = json!(decision.cause);
-        request["catalogRevision"] = json!(decision.catalog_revision);
-        request["summary"] = json!(decision.summary);
-        request["rules"] = json!(rules(decision, job.version));
-    }
     if let Some(event) = first
-        && let JobFact::Requested { catalog_revision } = event.fact
+        && let JobFact::Requested { catalog_revision, grounds } = &event.fact
     {
         request["at"] = json!(event.at);
         request["cause"] = json!(event.cause);
         request["catalogRevision"] = json!(catalog_revision);
         request["traceparent"] = json!(event.traceparent);
+        if let Some(grounds) = grounds {
+            request["summary"] = json!(grounds.summary);
+            request["rules"] = json!(grounds.rules);
+        }
+        return request;
+    }
+    // The job is decided on, and its first fact is on its way, or forgotten.
+    if job.at == decision.decided_at && decision.active.as_ref() == Some(job) {
+        request["at"] = json!(decision.decided_at);
+        request["cause"] = json!(decision.cause);
+        request["catalogRevision"] = json!(decision.catalog_revision);
+        request["summary"] = json!(decision.summary);
+        request["rules"] = json!(rules(decision, job.version));
     }
     request
 }

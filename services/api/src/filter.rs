@@ -3,6 +3,8 @@
 use domain::entity::{Entity, Kind};
 use domain::selector::{Scope, Selector, value_of};
 
+use serde_json::Value;
+
 use crate::problem::Problem;
 use crate::shape::flat;
 
@@ -16,6 +18,21 @@ pub(crate) fn matching(kind: Kind, mut entities: Vec<Entity>, cel: &str) -> Resu
         value.and_then(|value| selector.matches(&Scope::default().with(variable, value))).unwrap_or(false)
     });
     Ok(entities)
+}
+
+/// Those the expression is true of, where a list is not one of entities.
+pub(crate) fn matching_values(
+    variable: &'static str,
+    all: Vec<Value>,
+    cel: &str,
+) -> Result<Vec<Value>, Problem> {
+    let selector = Selector::compile(cel, &[variable])
+        .map_err(|error| Problem::invalid_field("cel", error.to_string()))?;
+    let fits = |value: &Value| {
+        let value = value_of(value);
+        value.and_then(|value| selector.matches(&Scope::default().with(variable, value))).unwrap_or(false)
+    };
+    Ok(all.into_iter().filter(fits).collect())
 }
 
 fn variable(kind: Kind) -> &'static str {
@@ -38,6 +55,7 @@ fn variable(kind: Kind) -> &'static str {
         Kind::RolloutControl => "rolloutControl",
         Kind::VariableSet => "variableSet",
         Kind::RelationshipRule => "relationshipRule",
+        Kind::ResourceProvider => "resourceProvider",
     }
 }
 

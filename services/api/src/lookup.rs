@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bus::catalog::CatalogFold;
 use domain::catalog::WorkspaceCatalog;
 use domain::entity::{Entity, Kind, Policy, Record};
-use domain::id::WorkspaceId;
-use domain::target::TargetKey;
+use domain::id::{DeploymentId, WorkspaceId};
+use domain::target::{TargetKey, Variables};
 use domain::token::Slug;
 use uuid::Uuid;
 
@@ -80,6 +80,16 @@ impl Lookup {
     /// The release targets in those places.
     pub(crate) fn targets(&self, workspace: &Slug, places: Places) -> Vec<TargetKey> {
         self.within(workspace, |workspace| applicable::targets(workspace, places)).unwrap_or_default()
+    }
+
+    /// The release targets of a deployment.
+    pub(crate) fn targets_of(&self, workspace: &Slug, deployment: DeploymentId) -> Vec<TargetKey> {
+        self.within(workspace, |workspace| workspace.targets_of(deployment)).unwrap_or_default()
+    }
+
+    /// The variables of a release target, where each has a value.
+    pub(crate) fn variables(&self, workspace: &Slug, target: &TargetKey) -> Option<Variables> {
+        self.within(workspace, |workspace| domain::variables::resolve(workspace, target).ok())?
     }
 
     /// The policies that are about a release target in those places.

@@ -12,20 +12,22 @@ use serde::{Serialize, Serializer};
 const RETRY_AFTER_SECONDS: &str = "2";
 
 /// A refusal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
+    #[schema(value_type = u16)]
     #[serde(serialize_with = "number")]
     status: StatusCode,
     detail: String,
+    #[schema(required = false)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Fault>,
 }
 
 /// One thing that is wrong with what was sent, and where.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Fault {
     /// The file's name, as it was sent.
@@ -101,6 +103,25 @@ impl Problem {
             StatusCode::INTERNAL_SERVER_ERROR,
             "something is wrong on our side; the log of the api says what",
         )
+    }
+
+    /// The same, of another field.
+    pub(crate) fn of_field(self, field: &str) -> Self {
+        let message = self.into_faults().into_iter().next().map(|fault| fault.message).unwrap_or_default();
+        Self::invalid_field(field, message)
+    }
+
+    /// What is wrong, field by field; the whole of it where no field is named.
+    pub(crate) fn into_faults(self) -> Vec<Fault> {
+        if self.errors.is_empty() {
+            return vec![Fault { message: self.detail, ..Fault::default() }];
+        }
+        self.errors
+    }
+
+    /// Whether something behind us was away.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
     }
 
     pub(crate) fn with(mut self, errors: Vec<Fault>) -> Self {

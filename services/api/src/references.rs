@@ -27,7 +27,7 @@ pub(crate) fn references(entity: &Entity) -> Vec<Reference> {
     match entity {
         Entity::Workspace(_)
         | Entity::System(_)
-        | Entity::Resource(_)
+        | Entity::ResourceProvider(_)
         | Entity::JobAgent(_)
         | Entity::Policy(_)
         | Entity::TriggerSource(_)
@@ -35,6 +35,11 @@ pub(crate) fn references(entity: &Entity) -> Vec<Reference> {
         | Entity::VariableSet(_)
         | Entity::RelationshipRule(_) => Vec::new(),
         Entity::Environment(record) => systems(&record.spec.systems),
+        Entity::Resource(record) => {
+            let provider = record.spec.provider;
+            let named = provider.map(|id| one("spec.provider".to_owned(), Kind::ResourceProvider, id.0));
+            named.into_iter().collect()
+        }
         Entity::Deployment(record) => {
             let mut all = systems(&record.spec.systems);
             for (index, agent) in record.spec.job_agents.iter().enumerate() {
@@ -147,6 +152,7 @@ pub(crate) fn is_owned(kind: Kind) -> bool {
         Kind::Freeze
         | Kind::VariableSet
         | Kind::RelationshipRule
+        | Kind::ResourceProvider
         | Kind::Workspace
         | Kind::System
         | Kind::Environment

@@ -58,9 +58,14 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Prob
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let field = Some(error.path().to_string()).filter(|path| path != ".");
         let line = Some(error.inner().line()).filter(|line| *line > 0);
         let message = error.inner().to_string();
+        let path = Some(error.path().to_string()).filter(|path| path != ".");
+        let field = match (path, missing(&message)) {
+            (Some(path), Some(field)) => Some(format!("{path}.{field}")),
+            (None, Some(field)) => Some(field.to_owned()),
+            (path, None) => path,
+        };
         let detail = format!("the body does not fit: {message}");
         Problem::invalid(detail).with(vec![Fault { field, line, message, ..Fault::default() }])
     })?;
@@ -68,6 +73,11 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         .end()
         .map_err(|error| Problem::invalid(format!("the body is more than one JSON value: {error}")))?;
     Ok(value)
+}
+
+/// The field that is not there, by the words of the deserializer: its path ends at what should have it.
+fn missing(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.split('`').next()
 }
 
 /// The query.
@@ -94,14 +104,34 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segment
     }
 }
 
+/// Which of a list, in CEL: the variable is the kind in lower-camel, its value an item of the list.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Cel {
+    cel: Option<String>,
+}
+
+impl Cel {
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.cel.as_deref().filter(|cel| !cel.trim().is_empty())
+    }
+}
+
 /// Which part of a list.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Page {
+    /// At most so many, up to 1000; 100 where it is not said.
     limit: Option<usize>,
+    /// How many to leave out first.
     offset: Option<usize>,
 }
 
 impl Page {
+    pub(crate) fn new(limit: Option<usize>, offset: Option<usize>) -> Self {
+        Self { limit, offset }
+    }
+
     pub(crate) fn limit(self) -> usize {
         self.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)
     }
@@ -121,6 +151,21 @@ impl Page {
             }
             total += 1;
         }
+        self.shown(items, total)
+    }
+
+    /// The page of `all`; only what is on it is made ready to show.
+    pub(crate) fn show<T>(
+        self,
+        all: &[T],
+        mut show: impl FnMut(&T) -> serde_json::Value,
+    ) -> serde_json::Value {
+        let part = all.iter().skip(self.offset()).take(self.limit());
+        let items: Vec<_> = part.map(&mut show).collect();
+        self.shown(items, all.len())
+    }
+
+    fn shown<T: serde::Serialize>(self, items: Vec<T>, total: usize) -> serde_json::Value {
         serde_json::json!({ "items": items, "total": total, "limit": self.limit(), "offset": self.offset() })
     }
 }
@@ -144,6 +189,8 @@ mod tests {
             (json["errors"][0]["field"].as_str(), json["errors"][0]["line"].as_u64()),
             (Some("dryRun"), Some(2))
         );
+        let missing = serde_json::to_value(parse::<Example>(b"{}").unwrap_err()).unwrap();
+        assert_eq!(missing["errors"][0]["field"], "dryRun");
         assert!(parse::<Example>(b"{\"dryRun\": true} {}").is_err());
         assert!(parse::<Example>(b"").is_err());
     }

@@ -2,7 +2,38 @@
 
 use domain::entity::Entity;
 use domain::id::WorkspaceId;
+use domain::token::Slug;
 use serde_json::{Map, Value, json};
+
+/// The selector of an environment that selects nothing.
+pub(crate) const NOTHING: &str = "false";
+
+type Otherwise = fn() -> Value;
+
+/// Fields that clients of the field expect to be there, empty where nothing was declared.
+fn always(entity: &Entity) -> &'static [(&'static str, Otherwise)] {
+    match entity {
+        Entity::Resource(_) => &[("config", || json!({})), ("version", || json!(""))],
+        Entity::JobAgent(_) => &[("config", || json!({}))],
+        Entity::Deployment(_) => &[("jobAgentConfig", || json!({}))],
+        Entity::Version(_) => &[("config", || json!({})), ("jobAgentConfig", || json!({}))],
+        Entity::VariableSet(_) => &[("description", || json!(""))],
+        Entity::Workspace(_)
+        | Entity::System(_)
+        | Entity::Environment(_)
+        | Entity::Policy(_)
+        | Entity::TriggerSource(_)
+        | Entity::Trigger(_)
+        | Entity::Approval(_)
+        | Entity::Skip(_)
+        | Entity::Freeze(_)
+        | Entity::Pin(_)
+        | Entity::Redeploy(_)
+        | Entity::RolloutControl(_)
+        | Entity::RelationshipRule(_)
+        | Entity::ResourceProvider(_) => &[],
+    }
+}
 
 /// The entity as one flat object.
 pub(crate) fn flat(entity: &Entity) -> Value {
@@ -19,6 +50,18 @@ pub(crate) fn flat(entity: &Entity) -> Value {
     }
     if let Entity::Resource(resource) = entity {
         object.insert("kind".to_owned(), json!(resource.spec.resource_type));
+    }
+    if let Entity::System(system) = entity {
+        object.insert("slug".to_owned(), json!(Slug::of_name(&system.meta.name)));
+    }
+    // In an environment that has no selector yet there is nothing: clients of the field say so by silence.
+    if let Entity::Environment(environment) = entity
+        && environment.spec.resource_selector == NOTHING
+    {
+        object.remove("resourceSelector");
+    }
+    for (field, value) in always(entity) {
+        object.entry(*field).or_insert_with(value);
     }
     object.insert("id".to_owned(), json!(meta.id));
     object.insert("name".to_owned(), json!(meta.name));
@@ -48,12 +91,13 @@ fn renames(entity: &Entity) -> &'static [(&'static str, &'static str)] {
         ],
         Entity::RolloutControl(_) => &[("version", "versionId"), ("environment", "environmentId")],
         Entity::Redeploy(_) => &[("version", "versionId")],
+        Entity::Resource(_) => &[("provider", "providerId")],
         Entity::Freeze(_)
         | Entity::VariableSet(_)
         | Entity::RelationshipRule(_)
         | Entity::Workspace(_)
         | Entity::System(_)
-        | Entity::Resource(_)
+        | Entity::ResourceProvider(_)
         | Entity::JobAgent(_)
         | Entity::Policy(_)
         | Entity::TriggerSource(_)

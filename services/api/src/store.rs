@@ -8,13 +8,14 @@ use bus::catalog::CatalogFold;
 use bus::topology::CATALOG;
 use bus::{Bucket, Bus, CasError, Freezes, clock, crash_point};
 use domain::Timestamp;
-use domain::audit::Object;
+use domain::audit::{Documents, Object};
 use domain::entity::{CatalogKey, Entity, Kind};
 use serde::Serialize;
 
 use crate::audit::{self, Deed};
 use crate::caller::Caller;
 use crate::problem::Problem;
+use crate::rest::etag::Precondition;
 
 /// How often a write is tried against other writers.
 const TRIES: u32 = 8;
@@ -77,10 +78,23 @@ impl Store {
         caller: &Caller,
         key: &CatalogKey,
         mode: Mode,
+        desire: impl FnMut(Option<&Entity>) -> Result<Entity, Problem> + Send,
+    ) -> Result<Written, Problem> {
+        self.write_if(caller, key, mode, &Precondition::default(), desire).await
+    }
+
+    /// As [`Store::write`], as long as what is there is what the client expects.
+    pub(crate) async fn write_if(
+        &self,
+        caller: &Caller,
+        key: &CatalogKey,
+        mode: Mode,
+        precondition: &Precondition,
         mut desire: impl FnMut(Option<&Entity>) -> Result<Entity, Problem> + Send,
     ) -> Result<Written, Problem> {
         for _ in 0..TRIES {
             let (before, revision) = self.read(key).await?.unzip();
+            precondition.check(revision)?;
             let now = clock::now();
             let mut after = desire(before.as_ref())?;
             let action = settle_times(before.as_ref(), &mut after, now);
@@ -100,7 +114,8 @@ impl Store {
             match written {
                 Ok(new) => {
                     self.note_freeze(&after, new).await?;
-                    self.audit(caller, action.verb(), &after, revision, Some(new)).await?;
+                    let documents = changed(before.as_ref(), Some(&after));
+                    self.audit(caller, action.verb(), &after, (revision, Some(new)), documents).await?;
                     return Ok(Written { action, before, after, revision: new });
                 }
                 Err(CasError::Conflict) => tracing::debug!(%key, "somebody else was first: looking again"),
@@ -122,7 +137,8 @@ impl Store {
         crash_point("api.catalog.after");
         let after = deleted?;
         self.note_freeze(entity, after).await?;
-        self.audit(caller, "delete", entity, Some(revision), Some(after)).await?;
+        let documents = changed(Some(entity), None);
+        self.audit(caller, "delete", entity, (Some(revision), Some(after)), documents).await?;
         Ok(after)
     }
 
@@ -149,8 +165,8 @@ impl Store {
         caller: &Caller,
         action: &str,
         entity: &Entity,
-        before: Option<u64>,
-        after: Option<u64>,
+        (before, after): (Option<u64>, Option<u64>),
+        documents: Documents,
     ) -> Result<(), Problem> {
         let meta = entity.meta();
         let object = Object {
@@ -158,9 +174,22 @@ impl Store {
             id: meta.id.to_string(),
             name: meta.name.clone(),
         };
-        audit::note(&self.bus, caller, Deed { action, workspace: &meta.workspace, object, before, after })
-            .await
+        let deed = Deed { action, workspace: &meta.workspace, object, before, after, documents };
+        audit::note(&self.bus, caller, deed).await
     }
+}
+
+/// What is different between the two states, but for times, which are ours.
+fn changed(before: Option<&Entity>, after: Option<&Entity>) -> Documents {
+    let state = |entity: &Entity| {
+        let mut state = serde_json::to_value(entity).unwrap_or_default();
+        if let Some(serde_json::Value::Object(meta)) = state.get_mut("meta") {
+            meta.remove("createdAt");
+            meta.remove("updatedAt");
+        }
+        state
+    };
+    Documents::between(before.map(state), after.map(state))
 }
 
 impl Action {

@@ -143,7 +143,7 @@ pub(crate) fn end(
     }
 }
 
-async fn check_references(app: &App, entity: &Entity) -> Result<(), Problem> {
+pub(crate) async fn check_references(app: &App, entity: &Entity) -> Result<(), Problem> {
     let mut faults = Vec::new();
     for reference in references(entity) {
         let key = &reference.to;

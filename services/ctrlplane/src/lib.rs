@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Cli, Command};
+use crate::args::{BenchArgs, BenchCommand, Cli, Command};
 use crate::process::Purpose;
 
 /// Does what the command line asks for.
@@ -31,6 +31,16 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => {
             let purpose = if args.once { Purpose::Finish } else { Purpose::Serve };
             process::run("demo", &args.log, purpose, |supervisor, stage| demo::run(&args, supervisor, stage))
+        }
+        Command::Bench(BenchArgs { other: Some(BenchCommand::Sse(args)), .. }) => {
+            process::run("bench sse", &args.log, Purpose::Finish, |supervisor, stage| {
+                bench::sse::run(&args, supervisor, stage)
+            })
+        }
+        Command::Bench(BenchArgs { other: Some(BenchCommand::Lists(args)), .. }) => {
+            process::run("bench lists", &args.log, Purpose::Finish, |supervisor, stage| {
+                bench::lists::run(&args, supervisor, stage)
+            })
         }
         Command::Bench(args) => process::run("bench", &args.log, Purpose::Finish, |supervisor, stage| {
             bench::run(&args, supervisor, stage)

@@ -38,6 +38,7 @@ where
     F: Future<Output = anyhow::Result<()>>,
 {
     service::install_crypto();
+    service::raise_file_limit();
     let guard = match telemetry::init("ctrlplane", log.format.into(), &log.filter) {
         Ok(guard) => guard,
         Err(error) => {

@@ -116,7 +116,7 @@ impl World {
             purpose: Default::default(),
         };
         let jobs = self.bus.jobs();
-        jobs.record(&job, JobFact::Requested { catalog_revision: 1 }, Base::Look, None)
+        jobs.record(&job, JobFact::Requested { catalog_revision: 1, grounds: None }, Base::Look, None)
             .await
             .expect("recorded");
         if let Some(fact) = fact {
@@ -146,7 +146,7 @@ fn write(dir: &Path, name: &str, text: &str) -> String {
 async fn a_catalog_is_applied_looked_at_and_deleted() {
     let world = World::start().await;
     let (dry, _) = world.run(&format!("apply -f {EXAMPLE} --dry-run"), 0).await;
-    assert!(dry.contains("deployment/web created (dry run)") && dry.contains("+  slug: web"), "{dry}");
+    assert!(dry.contains("deployment/web created (dry run)") && dry.contains("+kind: Deployment"), "{dry}");
     let (applied, _) = world.run(&format!("apply -f {EXAMPLE}"), 0).await;
     assert!(applied.lines().all(|line| line.ends_with(" created")), "{applied}");
     assert!(applied.contains("job-agent/github created\n"), "{applied}");
@@ -381,5 +381,54 @@ async fn the_doctor_says_what_is_broken_and_what_to_do() {
     // Nobody listens on the discard port of this machine.
     let (nobody, _) = world.run("doctor --url http://127.0.0.1:9", 5).await;
     assert!(nobody.contains("does not answer") && nobody.contains("→ see whether the api runs"), "{nobody}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_made_used_and_revoked_and_the_audit_tells_of_it() {
+    let world = World::start().await;
+    world.run(&format!("apply -f {EXAMPLE}"), 0).await;
+    let (none, said) = world.run("keys list", 0).await;
+    assert!(none.is_empty() && said.contains("no keys were made"), "{none}{said}");
+
+    let (key, said) = world.run("keys create deploys --user ci --role operator@acme --for 90d", 0).await;
+    assert!(key.starts_with("cpk_") && key.lines().count() == 1, "{key}");
+    assert!(said.contains("of ci (operator@acme), until 2") && !said.contains("cpk_"), "{said}");
+    let key = key.trim();
+    let (table, _) = world.run("keys list", 0).await;
+    assert!(
+        table.contains("deploys") && table.contains("operator@acme") && !table.contains("cpk_"),
+        "{table}"
+    );
+    let (id, _) = world.run("keys list -o name", 0).await;
+    let id = id.trim();
+
+    world.run(&format!("version create web v1 --key {key}"), 0).await;
+    let (_, said) = world.run(&format!("delete system shop --key {key}"), 1).await;
+    assert!(said.contains("needs the role admin"), "{said}");
+    world.run("keys create x --role king", 2).await;
+    world.run("keys create x", 2).await;
+    let (_, said) = world.run("keys create x --role viewer@moon", 1).await;
+    assert!(said.contains("there is no workspace moon"), "{said}");
+
+    let (audit, _) = world.run("audit --actor ci", 0).await;
+    let lines: Vec<&str> = audit.lines().collect();
+    assert_eq!(lines.len(), 2, "{audit}");
+    for word in ["ci", "operator", "create", "Version", "v1", "spec.deployment: "] {
+        assert!(lines[1].contains(word), "{word}: {audit}");
+    }
+    let (json, _) = world.run("audit --object deploys --since 1h -o json", 0).await;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&json["total"], &json["items"][0]["object"]["id"]), (&1.into(), &id.into()));
+    assert!(!json.to_string().contains(key), "{json}");
+    let (page, more) = world.run("audit --limit 2", 0).await;
+    assert!(page.lines().count() == 3 && more.contains("older: --offset 2"), "{page}{more}");
+    let (all, _) = world.run("audit --all --kind Key", 0).await;
+    assert_eq!(all.lines().count(), 2, "{all}");
+
+    let (said, _) = world.run(&format!("keys revoke {id}"), 0).await;
+    assert_eq!(said, format!("{id} revoked\n"));
+    world.run(&format!("audit --key {key}"), 1).await;
+    world.run(&format!("keys revoke {id}"), 1).await;
     world.end().await;
 }

@@ -3,7 +3,6 @@
 use crate::freeze::{Look, Seen, look};
 use crate::frozen::FrozenJobs;
 use crate::queue::Queue;
-use crate::slots::Asked;
 use crate::thaw::Changed;
 use bus::catalog::CatalogFold;
 use bus::{Base, Bus, Delivery, Failure, Freezes, Handler, Json, Known, Recorded, clock, crash_point};
@@ -15,6 +14,7 @@ use domain::id::{JobAgentId, JobId};
 use domain::job::{
     Dispatch, ExternalRef, HeldWhy, JobEvent, JobFact, JobRef, Phase, Purpose, TerminalStatus,
 };
+use domain::slots::Asked;
 use domain::subject;
 use domain::token::Slug;
 use std::collections::{BTreeSet, VecDeque};
@@ -46,7 +46,7 @@ impl Handler for Dispatcher {
     async fn handle(&self, Json(event): Json<JobEvent>, delivery: &Delivery) -> Result<(), Failure> {
         let job = &event.job;
         match &event.fact {
-            JobFact::Requested { catalog_revision } => {
+            JobFact::Requested { catalog_revision, .. } => {
                 self.see_catalog(*catalog_revision).await?;
                 // The hot path does not read. A repeated delivery does: the job may be long past this.
                 if delivery.attempt > 1 {

@@ -6,7 +6,6 @@ mod frozen;
 mod handler;
 mod queue;
 mod settings;
-mod slots;
 mod sweep;
 mod thaw;
 

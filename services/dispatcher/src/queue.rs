@@ -1,9 +1,9 @@
 //! The agents' slots in their bucket: every change is a compare-and-set, so replicas need no lock.
 
-use crate::slots::{Asked, Slots};
 use bus::{Bucket, BusError, CasError, Failure, clock, crash_point};
 use domain::Timestamp;
 use domain::id::{JobAgentId, JobId};
+use domain::slots::{self, Asked, Slots};
 use domain::token::Slug;
 
 /// How often a change is tried against other replicas before the message is tried again later.
@@ -55,7 +55,7 @@ impl Queue {
         now: Timestamp,
     ) -> Result<Asked, QueueError> {
         let mut answer = Asked::Granted;
-        let key = slots_key(workspace, agent);
+        let key = slots::key(workspace, agent);
         self.change(&key, |slots| answer = slots.ask(job, limit, now)).await?;
         Ok(answer)
     }
@@ -70,7 +70,7 @@ impl Queue {
     ) -> Result<Vec<JobId>, QueueError> {
         let now = clock::now();
         let mut promoted = Vec::new();
-        self.change(&slots_key(workspace, agent), |slots| {
+        self.change(&slots::key(workspace, agent), |slots| {
             for job in jobs {
                 slots.release(*job);
             }
@@ -82,7 +82,7 @@ impl Queue {
 
     /// The slots as they are.
     pub(crate) async fn read(&self, workspace: &Slug, agent: JobAgentId) -> Result<Slots, QueueError> {
-        Ok(self.load(&slots_key(workspace, agent)).await?.0)
+        Ok(self.load(&slots::key(workspace, agent)).await?.0)
     }
 
     async fn load(&self, key: &str) -> Result<(Slots, Option<u64>), QueueError> {
@@ -116,8 +116,4 @@ impl Queue {
         }
         Err(QueueError::Contended(key.to_owned()))
     }
-}
-
-fn slots_key(workspace: &Slug, agent: JobAgentId) -> String {
-    format!("{workspace}.{agent}")
 }

@@ -3,7 +3,7 @@
 
 use crate::memory::Memory;
 use bus::{Base, Bucket, Bus, BusError, CasError, Recorded, clock, crash_point};
-use domain::decision::TargetDecision;
+use domain::decision::{Grounds, TargetDecision};
 use domain::evaluate::Outcome;
 use domain::job::{CancelReason, JobEvent, JobFact, JobRef};
 use domain::subject;
@@ -43,6 +43,7 @@ pub(crate) async fn commit(
     let Outcome { decision, request, supersede, verifications } = outcome;
     let (cause, target) = (decision.cause.clone(), decision.target);
     let asks_again = request.is_some() && !decision_changed;
+    let grounds = request.as_ref().and_then(|job| decision.grounds(job.version));
     if decision_changed && !store(targets, memory, decision, revision).await? {
         return Ok(Committed::LookAgain);
     }
@@ -51,10 +52,10 @@ pub(crate) async fn commit(
         if memory.facts().jobs_of(&target).any(|other| !other.is_over() && other.job.id != job.id) {
             return Ok(Committed::LookAgain);
         }
-        ask_for(bus, memory, job, write.catalog_revision, cause.clone()).await?;
+        ask_for(bus, memory, job, write.catalog_revision, grounds, cause.clone()).await?;
     }
     for job in &verifications {
-        ask_for(bus, memory, job, write.catalog_revision, cause.clone()).await?;
+        ask_for(bus, memory, job, write.catalog_revision, None, cause.clone()).await?;
     }
     if let Some(job) = &supersede {
         let fact = JobFact::CancelRequested { by: SERVICE.to_owned(), reason: CancelReason::Superseded };
@@ -133,9 +134,10 @@ async fn ask_for(
     memory: &Memory,
     job: &JobRef,
     catalog_revision: u64,
+    grounds: Option<Grounds>,
     cause: Option<String>,
 ) -> Result<(), BusError> {
-    let fact = JobFact::Requested { catalog_revision };
+    let fact = JobFact::Requested { catalog_revision, grounds: grounds.map(Box::new) };
     crash_point("policy-evaluator.requested.before");
     let recorded = bus.jobs().record(job, fact.clone(), Base::New, cause.clone()).await?;
     crash_point("policy-evaluator.requested.after");

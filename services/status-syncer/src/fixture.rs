@@ -46,7 +46,7 @@ pub(crate) fn event(job: &JobRef, at: Timestamp, fact: JobFact) -> JobEvent {
 }
 
 pub(crate) fn requested() -> JobFact {
-    JobFact::Requested { catalog_revision: 7 }
+    JobFact::Requested { catalog_revision: 7, grounds: None }
 }
 
 pub(crate) fn dispatched() -> JobFact {

@@ -6,7 +6,7 @@ use bus::topology::STATUS;
 use bus::{Bus, BusError, HeaderMap, PublishError, crash_point};
 use chrono::SecondsFormat;
 use domain::job::JobView;
-use domain::subject;
+use domain::subject::{self, MOVED_TO};
 use serde::Deserialize;
 
 /// Several replicas may tell of one job at the same moment; each look lets one of them go first.
@@ -106,9 +106,6 @@ async fn put(
 fn subject_of(view: &JobView, place: &Place) -> String {
     subject::status(&view.workspace, place.as_ref(), &view.deployment, &view.environment, view.id)
 }
-
-/// The header that says where a job's status stands now, on its last message where it stood before.
-const MOVED_TO: &str = "Ctrlplane-Moved-To";
 
 /// CloudEvents in binary mode, so that anybody can route it.
 fn headers(view: &JobView, after: u64, moved_to: Option<&str>) -> HeaderMap {

@@ -2,8 +2,9 @@
 //! It does not know who sent it or how that was proved.
 
 use crate::claims::{Claimed, Claims};
-use crate::envelope::{Incoming, event_token};
+use crate::envelope::Incoming;
 use bus::{Bus, BusError, PublishError, TriggerEvent, clock, crash_point};
+use domain::event_token::event_token;
 use domain::subject;
 use domain::token::Slug;
 use domain::trigger::TriggerAttributes;
@@ -69,7 +70,8 @@ impl Intake {
         traceparent: Option<String>,
     ) -> Result<Stored, NotStored> {
         let id = delivery_key(door, &incoming.delivery_id);
-        let event_subject = subject::trigger(&door.workspace, &door.source, &token_of(&incoming.event_type));
+        let event_subject =
+            subject::trigger(&door.workspace, &door.source, &event_token(&incoming.event_type));
         crash_point("trigger-ingester.claim.before");
         match self.claims.claim(&id, &event_subject).await? {
             Claimed::Stored => return Ok(Stored::Before),
@@ -104,10 +106,6 @@ impl Intake {
         };
         TriggerEvent::new(attributes, data)
     }
-}
-
-fn token_of(event_type: &str) -> Slug {
-    event_token(event_type).parse().expect("an event token is one to 64 token characters")
 }
 
 /// The key of a claim and the message id of its event: the door, and a hash of the delivery id.

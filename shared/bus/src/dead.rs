@@ -82,7 +82,7 @@ pub enum RedriveError {
 /// When the bus does not answer.
 pub async fn list(bus: &Bus, after: u64, limit: usize) -> Result<Vec<DeadLetter>, BusError> {
     let mut page = Vec::new();
-    let mut from = after + 1;
+    let mut from = after.saturating_add(1);
     while page.len() < limit.min(PAGE_MAX) {
         let Some(stored) = direct::next(bus, DEAD.name, DEAD.subjects[0], from).await? else { break };
         from = stored.sequence + 1;

@@ -51,6 +51,10 @@ pub(crate) async fn next(
 
 /// The message of that sequence.
 pub(crate) async fn at(bus: &Bus, stream: &str, sequence: u64) -> Result<Option<Stored>, BusError> {
+    // Sequences begin with 1, and the server takes 0 for none asked for.
+    if sequence == 0 {
+        return Ok(None);
+    }
     get(bus, &format!("$JS.API.DIRECT.GET.{stream}"), json!({ "seq": sequence }).to_string().into()).await
 }
 

@@ -18,7 +18,25 @@ pub struct ConsumerState {
     pub asking: u64,
 }
 
+/// What a stream keeps, by sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamEnds {
+    /// The oldest message it keeps; one more than `last` when it keeps none.
+    pub first: u64,
+    /// The newest it ever had; 0 if it never had one.
+    pub last: u64,
+}
+
 impl Bus {
+    /// Where the stream begins and ends.
+    ///
+    /// # Errors
+    /// When the bus does not answer, or there is no such stream.
+    pub async fn ends_of(&self, stream: &StreamSpec) -> Result<StreamEnds, BusError> {
+        let state = self.stream_info(stream.name).await?.state;
+        Ok(StreamEnds { first: state.first_sequence, last: state.last_sequence })
+    }
+
     /// How far the consumer is; `None`: there is none of that name.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! dead letters. It knows the shape of jobs and subjects, and nothing of what services do with them.
 #![warn(missing_docs)]
 
+mod back;
 mod backoff;
 mod bucket;
 pub mod catalog;
@@ -21,12 +22,14 @@ mod messages;
 mod objects;
 mod publish;
 mod pull;
+mod recent;
 mod replay;
 mod serve;
 pub mod topology;
 mod trigger;
 
 pub use async_nats::HeaderMap;
+pub use back::{ReadBack, read_back};
 pub use bucket::{Bucket, Entry};
 pub use connect::{Bus, ConnectOptions, Provision};
 pub use consume::{
@@ -36,11 +39,12 @@ pub use crash::crash_point;
 pub use error::{BusError, CasError, PublishError};
 pub use follow::{Change, FollowSource, From, follow};
 pub use freezes::Freezes;
-pub use inspect::ConsumerState;
+pub use inspect::{ConsumerState, StreamEnds};
 pub use job_log::{Base, JobLog, Known, Recorded};
 pub use messages::StoredMessage;
 pub use objects::Objects;
 pub use publish::Published;
+pub use recent::{Headed, Recent};
 pub use replay::replay;
 pub use serve::{Answer, Request, Responder, serve};
 pub use trigger::{PAYLOAD_BYTES_MAX, TriggerEvent};

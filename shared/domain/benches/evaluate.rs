@@ -21,6 +21,10 @@ use std::hint::black_box;
 use std::time::Duration;
 use uuid::Uuid;
 
+/// As every service has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ENVIRONMENTS: [&str; 4] = ["dev", "staging", "canary", "production"];
 
 fn acme() -> Slug {
@@ -48,13 +52,13 @@ fn put(catalog: &mut Catalog, kind: Kind, id: Uuid, name: &str, metadata: Value,
     assert_eq!(applied.broken, None, "{name}");
 }
 
-/// A deployment on so many targets in four environments, under five rules of three policies.
-fn catalog(targets: usize) -> Catalog {
+/// A deployment on so many targets in four environments under five rules of three policies each. Each environment comes
+/// after the one before; or, for a version to go to all at once, after `qa`, where nothing is.
+fn catalog(targets: usize, after: Option<&str>) -> Catalog {
     let mut catalog = Catalog::default();
     let c = &mut catalog;
     let system = SystemId::of(&acme(), "shop").0;
     put(c, Kind::System, system, "shop", json!({}), json!({}), 0);
-    // Nothing is in `qa`, so that nothing waits for it, and its progress is asked all the same.
     for name in ["qa"].into_iter().chain(ENVIRONMENTS) {
         let selector = format!("resource.metadata.env == '{name}'");
         let spec = json!({ "systems": [system], "resourceSelector": selector });
@@ -67,30 +71,40 @@ fn catalog(targets: usize) -> Catalog {
         put(c, Kind::Resource, ResourceId::of(&acme(), &name).0, &name, metadata, spec, 0);
     }
     put(c, Kind::Deployment, web().0, "web", json!({}), json!({ "slug": "web", "systems": [system] }), 0);
-    let gate = json!([
-        { "anyApproval": { "minApprovals": 1 } },
-        { "environmentProgression": { "dependsOnEnvironmentSelector": "environment.name == 'qa'" } },
-        { "versionSelector": { "selector": "version.tag.startsWith('v') && resource.metadata.region == 'eu'" } },
-    ]);
     let window = json!([
         { "deploymentWindow": { "rrule": "FREQ=DAILY;BYHOUR=0;BYMINUTE=2;BYSECOND=0", "durationMinutes": 1439 } },
     ]);
     let rest = json!([{ "versionCooldown": { "intervalSeconds": 60 } }]);
-    for (name, selector, rules) in [
-        ("gate", "environment.name != ''", gate),
-        ("window", "resource.metadata.tier == 'large'", window),
-        ("rest", "true", rest),
-    ] {
-        let spec = json!({ "selector": selector, "rules": rules });
-        put(c, Kind::Policy, PolicyId::of(&acme(), name).0, name, json!({}), spec, 1);
+    policy(c, "window", "resource.metadata.tier == 'large'", window);
+    policy(c, "rest", "true", rest);
+    for (before, name) in ["qa"].into_iter().chain(ENVIRONMENTS).zip(ENVIRONMENTS) {
+        let before = after.unwrap_or(before);
+        let gate = json!([
+            { "anyApproval": { "minApprovals": 1 } },
+            { "environmentProgression": { "dependsOnEnvironmentSelector": format!("environment.name == '{before}'") } },
+            { "versionSelector": { "selector": "version.tag.startsWith('v') && resource.metadata.region == 'eu'" } },
+        ]);
+        policy(c, name, &format!("environment.name == '{name}'"), gate);
     }
-    version(c, "v1", 0);
+    version(c, "v1", 2);
     catalog
+}
+
+fn policy(catalog: &mut Catalog, name: &str, selector: &str, rules: Value) {
+    let spec = json!({ "selector": selector, "rules": rules });
+    put(catalog, Kind::Policy, PolicyId::of(&acme(), name).0, name, json!({}), spec, 1);
 }
 
 fn version(catalog: &mut Catalog, tag: &str, minute: i64) {
     let spec = json!({ "deployment": web(), "tag": tag });
     put(catalog, Kind::Version, VersionId::of(web(), tag).0, tag, json!({}), spec, minute);
+    for name in ENVIRONMENTS {
+        let (environment, version) = (EnvironmentId::of(&acme(), name), VersionId::of(web(), tag));
+        let id = ApprovalId::of(version, environment, "ann").0;
+        let spec = json!({ "version": version, "environment": environment, "user": "ann",
+                           "status": "approved", "at": at(minute + 1) });
+        put(catalog, Kind::Approval, id, "a yes", json!({}), spec, minute + 1);
+    }
 }
 
 /// Everything decided once, and every job that was asked for ended well.
@@ -139,7 +153,7 @@ fn evaluate(criterion: &mut Criterion) {
     const MANY: usize = 100_000;
     const FAN_OUT: usize = 10_000;
     let before = resident_bytes();
-    let many = catalog(MANY);
+    let many = catalog(MANY, None);
     let with_catalog = resident_bytes();
     let (facts, decided) = settled(&many);
     let with_all = resident_bytes();
@@ -156,18 +170,16 @@ fn evaluate(criterion: &mut Criterion) {
     group.bench_function("100,000 targets x 5 rules again, aim 1 s", |bench| {
         bench.iter(|| assert_eq!(black_box(look(&many, &facts, &decided, 30)), 0));
     });
-    let mut few = catalog(FAN_OUT);
+    let mut few = catalog(FAN_OUT, Some("qa"));
     let (facts, decided) = settled(&few);
     version(&mut few, "v2", 20);
-    for name in ENVIRONMENTS {
-        let (environment, version) = (EnvironmentId::of(&acme(), name), VersionId::of(web(), "v2"));
-        let id = ApprovalId::of(version, environment, "ann").0;
-        let spec = json!({ "version": version, "environment": environment, "user": "ann",
-                           "status": "approved", "at": at(21) });
-        put(&mut few, Kind::Approval, id, "a yes", json!({}), spec, 21);
-    }
     group.bench_function("one version fanned out to 10,000 targets, aim 300 ms", |bench| {
         bench.iter(|| assert_eq!(black_box(look(&few, &facts, &decided, 30)), FAN_OUT));
+    });
+    let slow = json!([{ "gradualRollout": { "timeScaleInterval": 3600, "maxFailures": 50 } }]);
+    policy(&mut few, "slow", "true", slow);
+    group.bench_function("the same in a rollout, each environment from one target to the next", |bench| {
+        bench.iter(|| assert_eq!(black_box(look(&few, &facts, &decided, 30)), ENVIRONMENTS.len()));
     });
     group.finish();
 }

@@ -94,6 +94,8 @@ typed_id! {
     VariableSetId,
     /// How resources are related.
     RelationshipRuleId,
+    /// Who tells of resources.
+    ResourceProviderId,
 }
 
 impl WorkspaceId {
@@ -126,6 +128,7 @@ named_in_workspace! {
     FreezeId = "freeze",
     VariableSetId = "variable-set",
     RelationshipRuleId = "relationship-rule",
+    ResourceProviderId = "resource-provider",
 }
 
 impl VersionId {

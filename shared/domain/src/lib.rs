@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows NATS, Redis, HTTP, a runtime or a clock: time is an argument, randomness is none.
 
+pub mod access;
 pub mod audit;
 pub mod backtest;
 pub mod budget;
@@ -11,6 +12,7 @@ pub mod decision;
 pub mod dispatch;
 pub mod entity;
 pub mod evaluate;
+pub mod event_token;
 pub mod freeze;
 pub mod hint;
 pub mod id;
@@ -18,8 +20,10 @@ pub mod job;
 pub mod manifest;
 pub mod merge;
 mod near;
+pub mod rollout;
 pub mod schema;
 pub mod selector;
+pub mod slots;
 pub mod subject;
 pub mod target;
 pub mod template;

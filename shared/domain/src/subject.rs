@@ -48,6 +48,9 @@ pub fn status(
     format!("ctrlplane.status.{workspace}.{platform}.{deployment}.{environment}.{job}")
 }
 
+/// The header that says where a job's status stands now, on its last message where it stood before.
+pub const MOVED_TO: &str = "Ctrlplane-Moved-To";
+
 /// Which statuses a subscriber wants: absent parts match anything.
 pub fn status_filter(
     workspace: &Slug,
@@ -64,6 +67,16 @@ pub fn pull(workspace: &Slug, agent: JobAgentId, verb: &Slug) -> String {
     format!("ctrlplane.pull.{workspace}.{agent}.{verb}")
 }
 
+/// `ctrlplane.desk.<workspace>.<agent>.<verb>`: the same, asked by the api for whom it has let in.
+pub fn desk(workspace: &Slug, agent: JobAgentId, verb: &Slug) -> String {
+    format!("ctrlplane.desk.{workspace}.{agent}.{verb}")
+}
+
+/// The workspace, the agent and the verb of a request of the api.
+pub fn parse_desk(subject: &str) -> Option<(Slug, JobAgentId, &str)> {
+    parts_of(subject.strip_prefix("ctrlplane.desk.")?)
+}
+
 /// Everything that pullers of one agent may ask.
 pub fn pulls_of(workspace: &Slug, agent: JobAgentId) -> String {
     format!("ctrlplane.pull.{workspace}.{agent}.>")
@@ -76,7 +89,11 @@ pub fn pull_inbox(workspace: &Slug, agent: JobAgentId) -> String {
 
 /// The workspace, the agent and the verb of a puller's request.
 pub fn parse_pull(subject: &str) -> Option<(Slug, JobAgentId, &str)> {
-    let mut parts = subject.strip_prefix("ctrlplane.pull.")?.split('.');
+    parts_of(subject.strip_prefix("ctrlplane.pull.")?)
+}
+
+fn parts_of(asked: &str) -> Option<(Slug, JobAgentId, &str)> {
+    let mut parts = asked.split('.');
     let parsed = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?);
     parts.next().is_none().then_some(parsed)
 }

@@ -13,7 +13,7 @@ use jobs::{active, at, cancelled, dispatch, event, external, finished, history, 
 /// The facts of the table's columns, in order.
 fn facts() -> Vec<(&'static str, JobFact)> {
     vec![
-        ("requested", JobFact::Requested { catalog_revision: 9 }),
+        ("requested", JobFact::Requested { catalog_revision: 9, grounds: None }),
         ("held", jobs::held()),
         ("dispatched", dispatch()),
         ("started 1", JobFact::TriggerStarted { fence: 1 }),

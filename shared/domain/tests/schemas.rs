@@ -121,7 +121,7 @@ fn examples_decode_for_ever_and_fit_their_schema() {
 #[test]
 fn every_kind_of_job_message_has_an_example() {
     let facts: Vec<JobFact> = vec![
-        JobFact::Requested { catalog_revision: 17 },
+        JobFact::Requested { catalog_revision: 17, grounds: None },
         jobs::held(),
         jobs::dispatch(),
         JobFact::TriggerStarted { fence: 1 },

@@ -181,7 +181,8 @@ async fn dispatched(bus: &Bus, platform: &Scripted) -> AgentCommand {
     };
     let agent = JobAgentId(Uuid::new_v4());
     let jobs = bus.jobs();
-    let requested = jobs.record(&job, JobFact::Requested { catalog_revision: 1 }, Base::New, None).await;
+    let requested =
+        jobs.record(&job, JobFact::Requested { catalog_revision: 1, grounds: None }, Base::New, None).await;
     let Ok(Recorded::Appended { sequence }) = requested else { panic!("{requested:?}") };
     let dispatch = Dispatch {
         agent,

@@ -11,6 +11,7 @@ use clap::{Args, FromArgMatches as _};
 
 use crate::boot::{Plan, Service, start};
 use crate::common::CommonSettings;
+use crate::files::raise_file_limit;
 use crate::load::{Loaded, Sources, load};
 use crate::secrets::Secrets;
 use crate::setting::help;
@@ -62,6 +63,7 @@ pub fn main_with<S: Service>(line: impl IntoIterator<Item = OsString>) -> ExitCo
         Ok(guard) => guard,
         Err(error) => return misused::<S>(&error),
     };
+    raise_file_limit();
     let code = match supervise::<S>(loaded, sources.environment) {
         Ok(code) => code,
         Err(error) => {

@@ -59,7 +59,10 @@ pub(crate) async fn listen(
     let app = app(Health { readiness, supervisor: supervisor.clone(), routes });
     let drain = supervisor.token();
     supervisor.spawn("http", async move {
-        axum::serve(listener, app).with_graceful_shutdown(drain.cancelled_owned()).await.context("http")
+        axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(drain.cancelled_owned())
+            .await
+            .context("http")
     });
     tracing::info!(%address, "listening");
     Ok(address)

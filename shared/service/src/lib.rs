@@ -8,6 +8,7 @@ mod boot;
 mod bus;
 mod common;
 mod entry;
+mod files;
 pub mod hidden;
 mod http;
 mod load;
@@ -22,6 +23,7 @@ pub use crate::bus::{connect, connect_bus, connect_options};
 pub use boot::{Boot, Plan, Service, Started, start};
 pub use common::{CommonSettings, Http, Log, LogFormat, Nats, Provision, Redis, Secrets as SecretsSettings};
 pub use entry::{CommonArgs, install_crypto, main, main_with};
+pub use files::raise_file_limit;
 pub use http::{Routes, RoutesTaken};
 pub use load::{Loaded, SettingsError, Sources, load};
 pub use metrics::render as render_metrics;
@@ -30,3 +32,7 @@ pub use secrets::{SecretError, Secrets};
 pub use setting::{Documented, Invalid, NoSettings, Setting, assert_documented, help};
 pub use signals::{Ended, Signal, Signals, run_until_signal};
 pub use supervisor::{Failure, Supervisor};
+
+/// The allocator of every service.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -47,7 +47,7 @@ fn facts() -> Vec<(u64, JobEvent)> {
         secrets: Default::default(),
     };
     let facts = [
-        JobFact::Requested { catalog_revision: 1 },
+        JobFact::Requested { catalog_revision: 1, grounds: None },
         JobFact::Dispatched(dispatch),
         JobFact::TriggerStarted { fence: 1 },
         JobFact::Triggered { external, links: Links::new() },

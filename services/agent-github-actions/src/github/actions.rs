@@ -5,9 +5,10 @@ use super::auth::Minter;
 use super::budgets::Budgets;
 use super::clocks::Clocks;
 use super::config::GithubConfig;
+use super::find::Finder;
 use super::run::Run;
 use super::status::{self, Meaning, Plain};
-use super::{events, find, links};
+use super::{events, links};
 use bus::topology::{GITHUB_ACTIONS, GITHUB_EVENTS};
 use domain::Timestamp;
 use domain::job::{ExternalRef, Snapshot, SnapshotStatus, Source};
@@ -47,8 +48,9 @@ pub struct Parts {
 /// GitHub Actions.
 pub struct GithubActions {
     pub(super) name: Slug,
-    pub(super) api: Api,
+    pub(super) api: Arc<Api>,
     pub(super) hosts: AllowedHosts,
+    finder: Finder,
     search_lag: Duration,
 }
 
@@ -63,7 +65,8 @@ impl GithubActions {
         let http = HttpClient::new(&http)?;
         let minter = Minter::new(http.clone(), secrets, Clocks::new(clock.clone()));
         let budgets = Budgets::new(budgets, name.clone(), writes_per_minute);
-        Ok(Self { name, api: Api::new(http, minter, budgets, Clocks::new(clock)), hosts, search_lag })
+        let api = Arc::new(Api::new(http, minter, budgets, Clocks::new(clock)));
+        Ok(Self { name, api, hosts, finder: Finder::new(), search_lag })
     }
 
     fn config(&self, config: &Map<String, Value>) -> Result<GithubConfig, CallError> {
@@ -135,7 +138,7 @@ impl Platform for GithubActions {
 
     async fn find(&self, key: &CorrelationKey<'_>, since: Timestamp) -> Result<Found, CallError> {
         let config = self.config(key.config)?;
-        let runs = find::runs_of(&self.api, &config, key.job, since).await?;
+        let runs = self.finder.runs_of(&self.api, &config, key.job, since).await?;
         let count = runs.len();
         let Some(run) = runs.into_iter().next() else { return Ok(Found::None) };
         let plain = match status::meaning(&run, config.neutral_is) {

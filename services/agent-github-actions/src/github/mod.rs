@@ -13,6 +13,7 @@ mod headers;
 mod links;
 mod refusal;
 mod run;
+mod searches;
 mod status;
 mod wire;
 mod words;

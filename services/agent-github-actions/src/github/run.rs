@@ -57,16 +57,16 @@ impl Run {
         }
     }
 
-    /// Whether `run-name` shows this job's id.
-    pub(super) fn carries(&self, job: JobId) -> bool {
-        self.display_title.as_deref().is_some_and(|title| uuids(title).any(|uuid| uuid == job.0))
+    /// The ids that `run-name` shows, of jobs or of anything else.
+    pub(super) fn carried(&self) -> impl Iterator<Item = JobId> {
+        uuids(self.display_title.as_deref().unwrap_or_default()).map(JobId)
     }
 
     /// The job id that `run-name` shows; `None` where it shows none or several.
     pub(super) fn job(&self) -> Option<JobId> {
-        let mut found = uuids(self.display_title.as_deref()?);
+        let mut found = self.carried();
         let first = found.next()?;
-        found.all(|other| other == first).then_some(JobId(first))
+        found.all(|other| other == first).then_some(first)
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
             (OTHER.to_owned(), false),
             (String::new(), false),
         ] {
-            assert_eq!(titled(&title).carries(job), carries, "{title:?}");
+            assert_eq!(titled(&title).carried().any(|carried| carried == job), carries, "{title:?}");
         }
     }
 

@@ -124,6 +124,26 @@ async fn a_run_is_found_behind_many_others() {
 }
 
 #[tokio::test]
+async fn all_who_look_at_once_share_a_listing() {
+    let rig = Rig::of(Script::hold()).await;
+    let jobs: Vec<_> = (0..30).map(|_| new_job()).collect();
+    let (started, others) = jobs.split_at(20);
+    let mut runs = Vec::new();
+    for job in started {
+        runs.push(rig.run(*job).await.id);
+    }
+    let mut found = futures::future::join_all(jobs.iter().map(|job| rig.find(*job))).await;
+    assert_eq!(found.split_off(started.len()), vec![Ok(Found::None); others.len()]);
+    let found = found.into_iter().map(|found| match found {
+        Ok(Found::Run { external, .. }) => external.id,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(found.collect::<Vec<_>>(), runs);
+    // The first began at once; all others share the next.
+    assert_eq!(rig.count("GET", "/workflows/deploy.yml/runs"), 2);
+}
+
+#[tokio::test]
 async fn a_run_is_not_found_before_it_shows() {
     let options = Options { search_visible_after: Duration::from_millis(400), ..options(Script::hold()) };
     let rig = Rig::start(options).await;

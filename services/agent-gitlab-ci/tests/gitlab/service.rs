@@ -58,7 +58,7 @@ async fn dispatch(bus: &Bus, config: &Map<String, Value>) -> JobRef {
         secrets: Default::default(),
     });
     let mut after = 0;
-    for fact in [JobFact::Requested { catalog_revision: 1 }, dispatched] {
+    for fact in [JobFact::Requested { catalog_revision: 1, grounds: None }, dispatched] {
         match bus.jobs().record(&job, fact, Base::Look, None).await {
             Ok(Recorded::Appended { sequence }) => after = sequence,
             other => panic!("not recorded: {other:?}"),

@@ -2,7 +2,7 @@
 
 use crate::rig::{KEY, OTHER_KEY, Rig, SECRET, acme, runner};
 use agent_http_pull::Settings;
-use bus::topology::{Service, puller_permissions, users_conf};
+use bus::topology::{SUBSCRIBER, Service, puller_permissions, users_conf};
 use domain::subject;
 use serde_json::{Value, json};
 use service::{CommonSettings, Nats};
@@ -124,9 +124,9 @@ async fn an_answer_goes_to_no_inbox_but_the_agent_s_own() {
 /// The users of production, and one puller.
 fn users() -> String {
     let mut conf = users_conf();
-    for service in Service::ALL {
-        let variable = format!("$NATS_{}_PASSWORD", service.name().to_ascii_uppercase().replace('-', "_"));
-        conf = conf.replace(&variable, &format!("\"{}\"", service.name()));
+    for user in Service::ALL.map(Service::name).into_iter().chain([SUBSCRIBER]) {
+        let variable = format!("$NATS_{}_PASSWORD", user.to_ascii_uppercase().replace('-', "_"));
+        conf = conf.replace(&variable, &format!("\"{user}\""));
     }
     let puller = bus::topology::puller_conf("puller", &acme(), runner())
         .replace("$NATS_PULLER_PASSWORD", "\"puller\"");

@@ -7,7 +7,9 @@
 
 mod access;
 mod cancelling;
+mod conformance;
 mod crash;
+mod desk;
 mod examples;
 mod freezes;
 mod leases;

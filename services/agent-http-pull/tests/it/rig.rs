@@ -114,6 +114,12 @@ impl Rig {
         self.put(&ws, Kind::Deployment, "web", DeploymentId::of(&ws, "web").0, spec).await;
     }
 
+    /// Changes where the agent `runner` of acme finds the hashes of its keys.
+    pub(crate) async fn key_secret(&self, name: &str) {
+        let spec = json!({ "type": "http-pull", "config": { "keySecret": name } });
+        self.put(&acme(), Kind::JobAgent, "runner", runner().0, spec).await;
+    }
+
     async fn put(&self, ws: &Slug, kind: Kind, name: &str, id: Uuid, spec: Value) -> u64 {
         let now = bus::clock::now();
         let meta = json!({ "id": id, "workspace": ws, "name": name, "createdAt": now, "updatedAt": now });
@@ -185,7 +191,7 @@ impl Rig {
             environment: Slug::of_name("production"),
             purpose: Default::default(),
         };
-        self.record(&job, JobFact::Requested { catalog_revision: 1 }).await;
+        self.record(&job, JobFact::Requested { catalog_revision: 1, grounds: None }).await;
         self.send(&job, config, secrets, deadlines).await;
         job
     }

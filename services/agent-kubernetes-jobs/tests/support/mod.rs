@@ -141,7 +141,8 @@ pub(crate) async fn dispatched(bus: &Bus, config: &Map<String, Value>) -> AgentC
     };
     let (agent, platform) = (JobAgentId(Uuid::new_v4()), Slug::of_name(KUBERNETES_JOBS));
     let jobs = bus.jobs();
-    let requested = jobs.record(&job, JobFact::Requested { catalog_revision: 1 }, Base::New, None).await;
+    let requested =
+        jobs.record(&job, JobFact::Requested { catalog_revision: 1, grounds: None }, Base::New, None).await;
     let Ok(Recorded::Appended { sequence }) = requested else { panic!("{requested:?}") };
     let dispatch = Dispatch {
         agent,

@@ -138,7 +138,7 @@ impl Rig {
             environment: Slug::of_name("production"),
             purpose,
         };
-        self.record(&job, JobFact::Requested { catalog_revision: 1 }).await;
+        self.record(&job, JobFact::Requested { catalog_revision: 1, grounds: None }).await;
         self.send(&job, &config).await;
         job
     }

@@ -1,8 +1,10 @@
 //! `POST /apply`: the catalog from files.
 
+use crate::openapi::shapes::Thing;
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::apply::{self, Applied, Request};
 use crate::caller::Caller;
@@ -11,7 +13,8 @@ use crate::problem::Problem;
 use crate::request::{Body, Params};
 use crate::store::Mode;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Query {
     #[serde(default)]
@@ -19,6 +22,7 @@ pub(super) struct Query {
 }
 
 /// `POST /apply?dryRun=`
+#[utoipa::path(post, path = "/apply", params(Query), request_body = Thing, responses((status = 200, description = "What became of each document", body = Thing)))]
 pub(super) async fn apply(
     State(app): State<App>,
     caller: Caller,

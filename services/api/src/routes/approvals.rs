@@ -1,5 +1,6 @@
 //! What people say of a version for environments. The person is the one whose key it is.
 
+use crate::openapi::shapes::Accepted;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,6 +10,7 @@ use domain::id::{ApprovalId, EnvironmentId, VersionId};
 use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::auth::Role;
 use crate::caller::Caller;
@@ -23,9 +25,10 @@ use crate::store::Mode;
 const ENVIRONMENTS_MAX: usize = 200;
 const REASON_BYTES_MAX: usize = 2_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Word {
+    #[schema(value_type = String)]
     status: ApprovalStatus,
     environment_ids: Vec<String>,
     reason: Option<String>,
@@ -33,6 +36,7 @@ pub(super) struct Word {
 
 /// `PUT /deployment-versions/{v}/user-approval-records`: for the named environments only. A yes that has expired may be
 /// said again.
+#[utoipa::path(put, path = "/deployment-versions/{v}/user-approval-records", request_body = Word, responses((status = 202, description = "The word is recorded", body = Accepted)))]
 pub(super) async fn record(
     State(app): State<App>,
     caller: Caller,

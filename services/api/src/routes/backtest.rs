@@ -1,5 +1,6 @@
 //! `POST /policies/backtest`: proposed policies, tried on what happened.
 
+use crate::openapi::shapes::Thing;
 use axum::Json;
 use axum::extract::State;
 use domain::backtest::Report;
@@ -11,6 +12,7 @@ use crate::problem::Problem;
 use crate::request::{Body, Segments};
 
 /// `POST /policies/backtest`
+#[utoipa::path(post, path = "/policies/backtest", request_body = Thing, responses((status = 200, description = "What the policies would have done", body = Thing)))]
 pub(super) async fn run(
     State(app): State<App>,
     caller: Caller,

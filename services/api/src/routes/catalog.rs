@@ -1,28 +1,28 @@
-//! Reading and deleting entities of any kind; and the same under the paths existing clients use.
+//! Reading and deleting entities of any kind, as they stand in the catalog.
 
+use crate::openapi::shapes::{Accepted, Thing};
+use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get as on_get;
-use axum::{Json, Router};
 use domain::entity::{Entity, Kind};
 use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::context::App;
-use crate::problem::{Fault, Problem};
-use crate::references::{is_owned, references};
+use crate::problem::Problem;
 use crate::request::{Page, Params, Segments};
-use crate::shape::flat;
+use crate::rest::etag::{Precondition, Tagged};
+use crate::rest::{self, remove};
 use crate::{documents, filter};
 
-/// How many of those that still name an entity are told.
-const REFERRERS_SHOWN: usize = 20;
-
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub(super) struct Query {
     cel: Option<String>,
     /// `manifest`: as it would stand in a file.
@@ -30,6 +30,7 @@ pub(super) struct Query {
 }
 
 /// `GET /catalog/{kind}?cel=&limit=&offset=`
+#[utoipa::path(get, path = "/catalog/{kind}", params(Page, Query), responses((status = 200, description = "A page of them, or a file of manifests", content((Thing = "application/json"), (String = "application/yaml")))))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -43,29 +44,27 @@ pub(super) async fn list(
         let part = entities.iter().skip(page.offset()).take(page.limit());
         return manifest(&app, part);
     }
-    Ok(Json(page.of(&entities)).into_response())
-}
-
-fn get_one(app: &App, caller: &Caller, w: &str, kind: Kind, name: &str) -> Result<Entity, Problem> {
-    let workspace = app.workspace(caller, w)?;
-    find(app, &workspace, kind, name)
+    Ok(Json(page.show(&entities, |entity| json!(entity))).into_response())
 }
 
 /// `GET /catalog/{kind}/{name-or-id}?format=manifest`
+#[utoipa::path(get, path = "/catalog/{kind}/{name}", params(Query), responses((status = 200, description = "The entity, or a file with its manifest", content((Thing = "application/json"), (String = "application/yaml")))))]
 pub(super) async fn get(
     State(app): State<App>,
     caller: Caller,
     Segments((w, kind, name)): Segments<(String, String, String)>,
     Params(query): Params<Query>,
 ) -> Result<Response, Problem> {
-    let entity = get_one(&app, &caller, &w, parse_kind(&kind)?, &name)?;
+    let workspace = app.workspace(&caller, &w)?;
+    let (entity, revision) = rest::read(&app, &workspace, parse_kind(&kind)?, &name).await?;
     if query.is_manifest()? {
         return manifest(&app, [&entity]);
     }
-    Ok(Json(entity).into_response())
+    Ok(Tagged::new(StatusCode::OK, revision, json!(entity)).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub(super) struct Cascade {
     /// Whether what belongs to it goes with it: a deployment's versions, a version's approvals.
     #[serde(default)]
@@ -73,138 +72,30 @@ pub(super) struct Cascade {
 }
 
 /// `DELETE /catalog/{kind}/{name-or-id}?cascade=`
+#[utoipa::path(delete, path = "/catalog/{kind}/{name}", params(Cascade), responses((status = 200, description = "It is gone", body = Accepted)))]
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,
     Segments((w, kind, name)): Segments<(String, String, String)>,
     Params(Cascade { cascade }): Params<Cascade>,
+    precondition: Precondition,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     caller.needs(Role::Admin)?;
     let entity = find(&app, &workspace, parse_kind(&kind)?, &name)?;
-    let (owned, referrers) = dependents(&app, &workspace, &entity, cascade);
-    if !referrers.is_empty() {
-        return Err(still_named(&entity, &referrers));
-    }
-    let mut revision = 0;
-    // What belongs to another goes before it, so that nothing is ever left without its owner.
-    for gone in owned.iter().rev().chain([&entity]) {
-        // Gone meanwhile is as good.
-        if let Some((stored, at)) = app.store.read(&gone.key()).await? {
-            revision = revision.max(app.store.delete(&caller, &stored, at).await?);
-        }
-    }
-    app.store.seen(revision).await;
+    let deleted = remove::remove(&app, &caller, &entity, cascade, &precondition).await?;
     Ok(Json(json!({
         "id": entity.meta().id, "kind": entity.kind().name(), "name": entity.meta().name,
-        "deleted": owned.len() + 1, "message": "deleted",
+        "deleted": deleted, "message": "deleted",
     })))
 }
 
-/// What belongs to the entity (owners before what they own), and what else names it.
-fn dependents(app: &App, workspace: &Slug, entity: &Entity, cascade: bool) -> (Vec<Entity>, Vec<Entity>) {
-    let others = app.catalog.all(workspace);
-    if entity.kind() == Kind::Workspace {
-        return (Vec::new(), others.into_iter().filter(|other| other.kind() != Kind::Workspace).collect());
-    }
-    let (mut owned, mut referrers): (Vec<Entity>, Vec<Entity>) = (Vec::new(), Vec::new());
-    let mut next = 0;
-    let mut of = entity.key();
-    loop {
-        for other in &others {
-            let names_it = references(other).iter().any(|reference| reference.to == of);
-            if !names_it || owned.contains(other) || referrers.contains(other) {
-                continue;
-            }
-            if cascade && is_owned(other.kind()) {
-                owned.push(other.clone());
-            } else {
-                referrers.push(other.clone());
-            }
-        }
-        let Some(following) = owned.get(next) else { return (owned, referrers) };
-        of = following.key();
-        next += 1;
-    }
-}
-
-fn still_named(entity: &Entity, referrers: &[Entity]) -> Problem {
-    let count = referrers.len();
-    let faults = referrers.iter().take(REFERRERS_SHOWN).map(|other| Fault {
-        message: format!("{} {} ({})", other.kind().name(), other.meta().name, other.meta().id),
-        ..Fault::default()
-    });
-    let (kind, name) = (entity.kind().name(), &entity.meta().name);
-    let hint = if referrers.iter().all(|other| is_owned(other.kind())) {
-        "; ?cascade=true deletes them too"
-    } else {
-        ""
-    };
-    Problem::conflict(format!("{kind} {name} is still named by {count}{hint}")).with(faults.collect())
-}
-
-/// The read paths existing clients use.
-pub(super) fn aliases() -> Router<App> {
-    let mut router = Router::new();
-    for (path, kind) in [
-        ("/systems", Kind::System),
-        ("/deployments", Kind::Deployment),
-        ("/environments", Kind::Environment),
-        ("/resources", Kind::Resource),
-        ("/job-agents", Kind::JobAgent),
-        ("/policies", Kind::Policy),
-    ] {
-        let list = async move |State(app): State<App>,
-                               caller: Caller,
-                               Segments(w): Segments<String>,
-                               Params(page): Params<Page>,
-                               Params(query): Params<Query>| {
-            let workspace = app.workspace(&caller, &w)?;
-            let entities = selected(&app, &workspace, kind, query.cel.as_deref())?;
-            Ok::<_, Problem>(Json(page.of(entities.iter().map(flat))))
-        };
-        let one = async move |State(app): State<App>,
-                              caller: Caller,
-                              Segments((w, d)): Segments<(String, String)>| {
-            let entity = get_one(&app, &caller, &w, kind, &d)?;
-            Ok::<_, Problem>(Json(flat(&entity)))
-        };
-        router = router.route(path, on_get(list)).route(&format!("{path}/{{d}}"), on_get(one));
-    }
-    router
-}
-
-/// `GET /deployments/name/{name}`
-pub(super) async fn deployment_by_name(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, name)): Segments<(String, String)>,
-) -> Result<Json<Value>, Problem> {
-    let entity = get_one(&app, &caller, &w, Kind::Deployment, &name)?;
-    Ok(Json(flat(&entity)))
-}
-
-/// `GET /environments/name/{name}`
-pub(super) async fn environment_by_name(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, name)): Segments<(String, String)>,
-) -> Result<Json<Value>, Problem> {
-    let entity = get_one(&app, &caller, &w, Kind::Environment, &name)?;
-    Ok(Json(flat(&entity)))
-}
-
-/// `GET /resources/identifier/{identifier}`
-pub(super) async fn resource_by_identifier(
-    State(app): State<App>,
-    caller: Caller,
-    Segments((w, identifier)): Segments<(String, String)>,
-) -> Result<Json<Value>, Problem> {
-    let entity = get_one(&app, &caller, &w, Kind::Resource, &identifier)?;
-    Ok(Json(flat(&entity)))
-}
-
-fn selected(app: &App, workspace: &Slug, kind: Kind, cel: Option<&str>) -> Result<Vec<Entity>, Problem> {
+pub(super) fn selected(
+    app: &App,
+    workspace: &Slug,
+    kind: Kind,
+    cel: Option<&str>,
+) -> Result<Vec<Entity>, Problem> {
     let entities = app.catalog.entities(workspace, kind);
     match cel.filter(|cel| !cel.trim().is_empty()) {
         None => Ok(entities),
@@ -221,7 +112,7 @@ fn parse_kind(text: &str) -> Result<Kind, Problem> {
     Kind::parse(text).ok_or_else(|| {
         let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
         Problem::new(
-            axum::http::StatusCode::NOT_FOUND,
+            StatusCode::NOT_FOUND,
             format!("{text:?} is no kind of entity; there are {}", kinds.join(", ")),
         )
     })

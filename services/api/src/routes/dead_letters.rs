@@ -1,14 +1,15 @@
 //! Dead letters: messages no handler could work. They belong to all tenants, so only a key of all tenants sees them.
 
+use crate::openapi::shapes::Thing;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use bus::crash_point;
 use bus::dead::{self, RedriveError};
-use domain::audit::Object;
-use domain::token::Slug;
+use domain::audit::{Documents, Object};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use crate::audit::{self, Deed};
 use crate::auth::Role;
@@ -18,10 +19,9 @@ use crate::problem::Problem;
 use crate::request::{Params, Segments};
 
 const PAGE: usize = 50;
-/// Stands for all tenants in the audit of what belongs to none.
-const EVERYWHERE: &str = "all";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub(super) struct After {
     #[serde(default)]
     after: u64,
@@ -29,6 +29,7 @@ pub(super) struct After {
 }
 
 /// `GET /dead-letters?after=&limit=`
+#[utoipa::path(get, path = "/dead-letters", params(After), responses((status = 200, description = "A page of them", body = Thing)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -42,6 +43,7 @@ pub(super) async fn list(
 }
 
 /// `POST /dead-letters/{sequence}/redrive`
+#[utoipa::path(post, path = "/dead-letters/{sequence}/redrive", responses((status = 202, description = "It was sent back", body = Thing)))]
 pub(super) async fn redrive(
     State(app): State<App>,
     caller: Caller,
@@ -56,10 +58,17 @@ pub(super) async fn redrive(
         RedriveError::MovedOn | RedriveError::Gone => Problem::conflict(error.to_string()),
         RedriveError::Bus(error) => error.into(),
     })?;
-    let everywhere = Slug::of_name(EVERYWHERE);
+    let everywhere = audit::everywhere();
+    let documents = Documents::between(None, Some(json!({ "sequence": new })));
     let object = Object { kind: "DeadLetter".to_owned(), id: sequence.to_string(), name: String::new() };
-    let deed =
-        Deed { action: "redrive", workspace: &everywhere, object, before: Some(sequence), after: Some(new) };
+    let deed = Deed {
+        action: "redrive",
+        workspace: &everywhere,
+        object,
+        before: Some(sequence),
+        after: Some(new),
+        documents,
+    };
     audit::note(&app.bus, &caller, deed).await?;
     Ok((
         StatusCode::ACCEPTED,
@@ -68,7 +77,7 @@ pub(super) async fn redrive(
 }
 
 fn of_all_tenants(caller: &Caller) -> Result<(), Problem> {
-    if caller.workspace.is_some() {
+    if !caller.sees_all() {
         return Err(Problem::not_found("path for this key"));
     }
     caller.needs(Role::Admin)

@@ -1,5 +1,9 @@
 //! What must run on a resource before a version may go there: given with the version, or one by one.
 
+use crate::openapi::shapes::{Flat, Listed};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -24,6 +28,35 @@ use crate::store::Mode;
 
 /// A version waits for at most so many others.
 const DEPENDENCIES_MAX: usize = 100;
+
+/// Those of a version, as they are sent with it: a list, or a map by deployment.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Dependencies {
+    List(Vec<NewDependency>),
+    ByDeployment(BTreeMap<String, Needed>),
+}
+
+impl Default for Dependencies {
+    fn default() -> Self {
+        Self::List(Vec::new())
+    }
+}
+
+impl Dependencies {
+    pub(super) fn into_list(self) -> Vec<NewDependency> {
+        match self {
+            Self::List(list) => list,
+            Self::ByDeployment(map) => map
+                .into_iter()
+                .map(|(deployment, needed)| NewDependency {
+                    deployment,
+                    version_selector: needed.version_selector,
+                })
+                .collect(),
+        }
+    }
+}
 
 /// One, as it is sent with a version.
 #[derive(Deserialize)]
@@ -65,6 +98,7 @@ pub(super) fn resolved(
 }
 
 /// `GET /deployment-versions/{v}/dependencies`
+#[utoipa::path(get, path = "/deployment-versions/{v}/dependencies", params(Page), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -78,13 +112,15 @@ pub(super) async fn list(
     Ok(Json(page.of(version.spec.dependencies.iter().map(|dependency| {
         json!({
             "deploymentId": dependency.deployment,
+            "dependencyDeploymentId": dependency.deployment,
+            "deploymentVersionId": version.meta.id,
             "deployment": app.catalog.name(&workspace, Kind::Deployment, dependency.deployment.0),
             "versionSelector": dependency.version_selector,
         })
     }))))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Needed {
     #[serde(default)]
@@ -92,6 +128,7 @@ pub(super) struct Needed {
 }
 
 /// `PUT /deployment-versions/{v}/dependencies/{d}`
+#[utoipa::path(put, path = "/deployment-versions/{v}/dependencies/{d}", request_body = Needed, responses((status = 202, description = "The version", body = Flat)))]
 pub(super) async fn put(
     State(app): State<App>,
     caller: Caller,
@@ -120,6 +157,7 @@ pub(super) async fn put(
 }
 
 /// `DELETE /deployment-versions/{v}/dependencies/{d}`
+#[utoipa::path(delete, path = "/deployment-versions/{v}/dependencies/{d}", responses((status = 202, description = "The version", body = Flat)))]
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,

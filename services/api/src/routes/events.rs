@@ -3,30 +3,34 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use utoipa::IntoParams;
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use bus::topology::STATUS;
+use bytes::Bytes;
 use domain::entity::{Entity, Kind};
-use domain::subject::status_filter;
 use domain::token::Slug;
-use futures::{Stream, StreamExt as _};
+use futures::Stream;
 use serde::Deserialize;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 use super::jobs::{slug, statuses};
 use crate::caller::Caller;
 use crate::context::App;
 use crate::problem::Problem;
 use crate::request::{Params, Segments};
-use crate::sse::{BUFFER_EVENTS, Listening};
+use crate::sse::{BUFFER_CHUNKS, Client, Wanted};
 
 /// How often a silent stream says that it lives, so that nothing on the way closes it.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+const ALIVE: Bytes = Bytes::from_static(b": alive\n\n");
 const LAST_EVENT_ID: &str = "last-event-id";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Query {
     platform: Option<String>,
@@ -34,42 +38,59 @@ pub(super) struct Query {
     environment: Option<String>,
     status: Option<String>,
     last_event_id: Option<String>,
+    /// Whether what is true now is told first; a client that has just read it elsewhere says no.
+    snapshot: Option<bool>,
 }
 
-/// `GET /events?platform=&deployment=&environment=&status=&lastEventId=`: `job` events whose id is the sequence of
+/// `GET /events?platform=&deployment=&environment=&status=&lastEventId=&snapshot=`: `job` events whose id is the sequence of
 /// `STATUS`; `live` once what was true at the start has been told; `reset` when the last id is too old to go on from.
+#[utoipa::path(get, path = "/events", params(Query), responses((status = 200, description = "Events, as they come", content_type = "text/event-stream", body = String)))]
 pub(super) async fn listen(
     State(app): State<App>,
     caller: Caller,
     Segments(w): Segments<String>,
     Params(query): Params<Query>,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>, Problem> {
+) -> Result<Response, Problem> {
     let workspace = app.workspace(&caller, &w)?;
-    let platform = slug("platform", query.platform.as_deref())?;
-    let deployment = token(&app, &workspace, Kind::Deployment, query.deployment.as_deref());
-    let environment = token(&app, &workspace, Kind::Environment, query.environment.as_deref());
-    let after = last_id(&headers, query.last_event_id.as_deref())?;
+    let wanted = Wanted {
+        platform: slug("platform", query.platform.as_deref())?,
+        deployment: token(&app, &workspace, Kind::Deployment, query.deployment.as_deref()),
+        environment: token(&app, &workspace, Kind::Environment, query.environment.as_deref()),
+        statuses: statuses(query.status.as_deref())?,
+        workspace,
+    };
+    let after = match last_id(&headers, query.last_event_id.as_deref())? {
+        None if query.snapshot == Some(false) => Some(app.bus.last_sequence(&STATUS).await?),
+        after => after,
+    };
     let permit = Arc::clone(&app.listeners).try_acquire_owned().map_err(|_| {
         Problem::unavailable(format!("{} clients listen already; try again", app.events.clients_max))
     })?;
-    let (events, received) = mpsc::channel(BUFFER_EVENTS);
-    let listening = Listening {
-        bus: app.bus.clone(),
-        filter: status_filter(&workspace, platform.as_ref(), deployment.as_ref(), environment.as_ref()),
-        statuses: statuses(query.status.as_deref())?,
-        after,
-        events,
-        slow: app.events.slow_client(),
-        drain: app.supervisor.token(),
-    };
+    let (chunks, received) = mpsc::channel(BUFFER_CHUNKS);
+    let client = Client::new(wanted, after, chunks, app.events.slow_client());
+    let (bus, drain, feeding) = (app.bus.clone(), app.supervisor.token(), app.clone());
     app.supervisor.spawn("events", async move {
-        listening.run().await;
+        feeding.live.feed(&bus, client, drain).await;
         drop(permit);
         Ok(())
     });
-    let stream = ReceiverStream::new(received).map(Ok);
-    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("alive")))
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::from_stream(with_heartbeat(received))).into_response())
+}
+
+fn with_heartbeat(chunks: mpsc::Receiver<Bytes>) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    futures::stream::unfold(chunks, |mut chunks| async move {
+        match tokio::time::timeout(HEARTBEAT, chunks.recv()).await {
+            Ok(Some(chunk)) => Some((Ok(chunk), chunks)),
+            Ok(None) => None,
+            Err(_silence) => Some((Ok(ALIVE), chunks)),
+        }
+    })
 }
 
 fn last_id(headers: &HeaderMap, query: Option<&str>) -> Result<Option<u64>, Problem> {

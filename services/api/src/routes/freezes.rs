@@ -1,5 +1,6 @@
 //! Freezes: people say that nothing new starts, and that it may again.
 
+use crate::openapi::shapes::{Accepted, Flat, Listed};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -11,17 +12,19 @@ use domain::id::FreezeId;
 use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::entities;
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::context::App;
 use crate::problem::Problem;
-use crate::request::{Body, Page, Params, Segments};
+use crate::request::{Body, Cel, Page, Params, Segments};
 use crate::shape::flat;
 use crate::wishes;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct NewFreeze {
     name: Option<String>,
@@ -29,12 +32,15 @@ pub(super) struct NewFreeze {
     environment: Option<String>,
     #[serde(default)]
     reason: String,
+    #[schema(value_type = Option<String>)]
     from: Option<Timestamp>,
+    #[schema(value_type = Option<String>)]
     until: Option<Timestamp>,
     for_seconds: Option<u64>,
 }
 
 /// `POST /freezes`: the freeze of that name becomes this one. Who says it answers for it.
+#[utoipa::path(post, path = "/freezes", request_body = NewFreeze, responses((status = 202, description = "It is frozen", body = Flat)))]
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -55,17 +61,19 @@ pub(super) async fn create(
 }
 
 /// `GET /freezes`, those that are over by themselves among them
+#[utoipa::path(get, path = "/freezes", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Segments(w): Segments<String>,
     Params(page): Params<Page>,
+    Params(cel): Params<Cel>,
 ) -> Result<Json<Value>, Problem> {
-    let workspace = app.workspace(&caller, &w)?;
-    Ok(Json(page.of(app.catalog.entities(&workspace, Kind::Freeze).iter().map(flat))))
+    entities::list(&app, &caller, &w, Kind::Freeze, page, &cel)
 }
 
 /// `DELETE /freezes/{name-or-id}`
+#[utoipa::path(delete, path = "/freezes/{name}", responses((status = 200, description = "It is gone", body = Accepted)))]
 pub(super) async fn thaw(
     State(app): State<App>,
     caller: Caller,

@@ -4,29 +4,34 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use bus::{Base, Known, Recorded, crash_point};
-use domain::audit::Object;
+use domain::audit::{Documents, Object};
 use domain::decision::{JobOnTarget, TargetDecision};
 use domain::entity::Kind;
 use domain::id::{DeploymentId, EnvironmentId, JobId, ResourceId, VersionId};
 use domain::job::{CancelReason, JobEvent, JobFact, JobState, JobStatus, JobView, Refusal, evolve};
-use domain::target::TargetKey;
+use domain::target::{TargetKey, Variables};
 use domain::token::Slug;
 use projections::{Cursor, HistoryEntry, JobFilter, LIMIT_MAX};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::releases::Release;
 use crate::audit::{self, Deed};
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::context::App;
+use crate::openapi::shapes::{Accepted, Listed, Thing};
 use crate::problem::Problem;
 use crate::request::{MaybeBody, Params, Segments};
+use crate::shape::flat;
 
 const PAGE: usize = 100;
 const REASON_BYTES_MAX: usize = 500;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub(super) struct Query {
     status: Option<String>,
     deployment: Option<String>,
@@ -42,6 +47,7 @@ pub(super) struct Query {
 }
 
 /// `GET /jobs?…`, newest first
+#[utoipa::path(get, path = "/jobs", params(Query), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -55,13 +61,15 @@ pub(super) async fn list(
     let filter = filter(&app, &workspace, &query)?;
     let page = projections::Page { limit, offset: query.offset.min(projections::OFFSET_MAX), after };
     let jobs = app.views.jobs(&workspace, &filter, page).await?;
+    let items: Vec<Value> = jobs.items.iter().map(shown).collect();
     Ok(Json(json!({
-        "items": jobs.items, "total": jobs.total, "totalIsFloor": jobs.total_is_floor,
+        "items": items, "total": jobs.total, "totalIsFloor": jobs.total_is_floor,
         "limit": limit, "offset": page.offset, "cursor": jobs.next.map(|next| next.to_string()),
     })))
 }
 
 /// `GET /jobs/counts`
+#[utoipa::path(get, path = "/jobs/counts", responses((status = 200, description = "How many there are in each status", body = Thing)))]
 pub(super) async fn counts(
     State(app): State<App>,
     caller: Caller,
@@ -72,6 +80,7 @@ pub(super) async fn counts(
 }
 
 /// `GET /jobs/{j}`: from the facts, so that it is true while the views are away.
+#[utoipa::path(get, path = "/jobs/{j}", responses((status = 200, description = "A job and its history", body = Thing)))]
 pub(super) async fn get(
     State(app): State<App>,
     caller: Caller,
@@ -79,32 +88,18 @@ pub(super) async fn get(
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     let job = parse_id(&j)?;
-    let events = app.bus.jobs().events(&workspace, job).await?;
-    let told = tell(events).ok_or_else(|| missing(job))?;
-    let mut view = JobView::of(&told.state, told.sequence);
-    // A look that found nothing new stands in the views only; without them the facts say when there was news last.
-    match app.views.confirmed_at(&workspace, job).await {
-        Ok(confirmed) => view.confirmed_at = view.confirmed_at.max(confirmed),
-        Err(error) => tracing::debug!(%error, "when the status was last confirmed is not known"),
-    }
-    let Value::Object(mut shown) = json!(view) else {
-        return Err(Problem::internal(&"a view is an object"));
-    };
-    let dispatch = told.state.assigned.as_ref().map(|assigned| &assigned.dispatch);
-    shown.insert("phase".to_owned(), json!(told.state.phase));
-    shown.insert("history".to_owned(), json!(told.history));
-    shown.insert("jobAgentConfig".to_owned(), json!(dispatch.map(|dispatch| &dispatch.config)));
-    shown.insert("dispatchContext".to_owned(), json!(told.context));
-    Ok(Json(Value::Object(shown)))
+    let told = told(&app, &workspace, job).await?.ok_or_else(|| missing(job))?;
+    Ok(Json(told.whole(&app, &workspace).await))
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 pub(super) struct Wish {
     #[serde(default)]
     reason: Option<String>,
 }
 
 /// `POST /jobs/{j}/cancel`
+#[utoipa::path(post, path = "/jobs/{j}/cancel", request_body = Option<Wish>, responses((status = 202, description = "The wish is recorded", body = Accepted)))]
 pub(super) async fn cancel(
     State(app): State<App>,
     caller: Caller,
@@ -117,6 +112,7 @@ pub(super) async fn cancel(
 }
 
 /// `POST /jobs/{j}/retry`
+#[utoipa::path(post, path = "/jobs/{j}/retry", request_body = Option<Wish>, responses((status = 202, description = "The wish is recorded", body = Accepted)))]
 pub(super) async fn retry(
     State(app): State<App>,
     caller: Caller,
@@ -154,14 +150,24 @@ async fn wished(
     {
         return Err(problem);
     }
+    let documents = Documents::between(
+        Some(json!({ "status": known.state.status() })),
+        Some(json!({ "requested": action, "reason": reason })),
+    );
     crash_point("api.wish.before");
     let recorded = app.bus.jobs().record(&job, fact, Base::Known(Box::new(known)), Some(cause)).await;
     crash_point("api.wish.after");
     let (sequence, message) = match recorded? {
         Recorded::Appended { sequence } => {
             let object = Object { kind: "Job".to_owned(), id: id.to_string(), name: job.tag.clone() };
-            let deed =
-                Deed { action, workspace: &workspace, object, before: Some(before), after: Some(sequence) };
+            let deed = Deed {
+                action,
+                workspace: &workspace,
+                object,
+                before: Some(before),
+                after: Some(sequence),
+                documents,
+            };
             audit::note(&app.bus, &caller, deed).await?;
             (sequence, format!("{action} requested"))
         }
@@ -256,11 +262,112 @@ pub(super) fn slug(field: &str, text: Option<&str>) -> Result<Option<Slug>, Prob
     parsed.map_err(|error| Problem::invalid_field(field, error.to_string()))
 }
 
-struct Told {
-    state: JobState,
-    sequence: u64,
+/// A job as its facts tell it.
+pub(super) struct Told {
+    pub(super) state: JobState,
+    pub(super) sequence: u64,
     history: Vec<HistoryEntry>,
     context: Option<Value>,
+}
+
+impl Told {
+    pub(super) fn view(&self) -> JobView {
+        JobView::of(&self.state, self.sequence)
+    }
+
+    /// As clients of the field read a job.
+    pub(super) fn field(&self) -> Value {
+        field_job(&self.view(), Some(self))
+    }
+
+    /// The variables its release has.
+    pub(super) fn variables(&self) -> Variables {
+        let variables =
+            self.context.as_ref().and_then(|context| context.get("variables")).and_then(Value::as_object);
+        variables.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// Everything that is known of it.
+    async fn whole(&self, app: &App, workspace: &Slug) -> Value {
+        let mut view = self.view();
+        // A look that found nothing new stands in the views only; without them the facts say when there was news last.
+        match app.views.confirmed_at(workspace, view.id).await {
+            Ok(confirmed) => view.confirmed_at = view.confirmed_at.max(confirmed),
+            Err(error) => tracing::debug!(%error, "when the status was last confirmed is not known"),
+        }
+        let mut whole = shown(&view);
+        whole["phase"] = json!(self.state.phase);
+        whole["history"] = json!(self.history);
+        let dispatch = self.state.assigned.as_ref().map(|assigned| &assigned.dispatch);
+        whole["jobAgentConfig"] = json!(dispatch.map(|dispatch| &dispatch.config));
+        whole["dispatchContext"] = json!(self.context);
+        whole
+    }
+}
+
+/// A job as it stands in a list.
+pub(super) fn shown(view: &JobView) -> Value {
+    let mut shown = json!(view);
+    shown["status"] = json!(view.status.as_camel());
+    shown["metadata"] = json!({});
+    if let Some(external) = &view.external {
+        shown["externalId"] = json!(external.id);
+    }
+    shown
+}
+
+/// A job as clients of the field read it: with what was told of it, with its config and what templates saw.
+pub(super) fn field_job(view: &JobView, told: Option<&Told>) -> Value {
+    let dispatch = told.and_then(|told| told.state.assigned.as_ref()).map(|assigned| &assigned.dispatch);
+    let config = dispatch.map_or_else(|| json!({}), |dispatch| json!(dispatch.config));
+    let mut job = json!({
+        "id": view.id, "status": view.status.as_camel(), "jobAgentId": view.job_agent_id, "jobAgentConfig": config,
+        "releaseId": view.release_id, "metadata": {}, "createdAt": view.created_at, "startedAt": view.started_at,
+        "completedAt": view.completed_at, "updatedAt": view.updated_at, "message": view.message, "reason": view.reason,
+        "links": view.links, "attempt": view.attempt, "externalId": view.external.as_ref().map(|external| &external.id),
+        "dispatchContext": told.and_then(|told| told.context.as_ref()),
+    });
+    if let Value::Object(job) = &mut job {
+        job.retain(|_field, value| !value.is_null());
+    }
+    job
+}
+
+/// The job of that id, as its facts tell it now.
+pub(super) async fn told(app: &App, workspace: &Slug, job: JobId) -> Result<Option<Told>, Problem> {
+    Ok(tell(app.bus.jobs().events(workspace, job).await?))
+}
+
+/// The part of a list of jobs.
+pub(super) fn page_of(page: crate::request::Page) -> projections::Page {
+    let offset = u64::try_from(page.offset()).unwrap_or(u64::MAX).min(projections::OFFSET_MAX);
+    projections::Page { limit: page.limit().min(LIMIT_MAX), offset, after: None }
+}
+
+/// `GET /jobs/{j}/with-release`
+#[utoipa::path(get, path = "/jobs/{j}/with-release", responses((status = 200, description = "A job, its release, and where it brings it", body = Thing)))]
+pub(super) async fn with_release(
+    State(app): State<App>,
+    caller: Caller,
+    Segments((w, j)): Segments<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let workspace = app.workspace(&caller, &w)?;
+    let job = parse_id(&j)?;
+    let told = told(&app, &workspace, job).await?.ok_or_else(|| missing(job))?;
+    let view = told.view();
+    let release =
+        Release { id: view.release_id, version: view.version_id, target: view.target, at: view.created_at };
+    let named = |kind: Kind, id: Uuid| app.catalog.get(&workspace, kind, id).as_ref().map(flat);
+    let mut answer = json!({
+        "job": told.field(), "release": release.with(&app, &workspace, &told.variables()),
+        "deployment": named(Kind::Deployment, view.target.deployment.0),
+        "environment": named(Kind::Environment, view.target.environment.0),
+        "resource": named(Kind::Resource, view.target.resource.0),
+    });
+    if let Value::Object(answer) = &mut answer {
+        answer.retain(|_field, value| !value.is_null());
+    }
+    Ok(Json(answer))
 }
 
 fn tell(events: Vec<(u64, JobEvent)>) -> Option<Told> {
@@ -280,11 +387,11 @@ fn tell(events: Vec<(u64, JobEvent)>) -> Option<Told> {
     told
 }
 
-fn parse_id(text: &str) -> Result<JobId, Problem> {
+pub(super) fn parse_id(text: &str) -> Result<JobId, Problem> {
     text.parse().map_err(|_| Problem::not_found(format_args!("job {text}")))
 }
 
-fn missing(job: JobId) -> Problem {
+pub(super) fn missing(job: JobId) -> Problem {
     Problem::not_found(format_args!("job {job}"))
 }
 

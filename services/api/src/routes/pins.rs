@@ -1,5 +1,6 @@
 //! Pins: people say that one version and no other may go somewhere.
 
+use crate::openapi::shapes::{Accepted, Flat, Listed};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,18 +10,20 @@ use domain::target::TargetKey;
 use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
+use super::entities;
 use super::targets::{known_target, parse_target};
 use crate::applicable::Places;
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::context::App;
 use crate::problem::Problem;
-use crate::request::{Body, Page, Params, Segments};
+use crate::request::{Body, Cel, Page, Params, Segments};
 use crate::shape::flat;
 use crate::wishes;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct NewPin {
     #[serde(default)]
@@ -34,6 +37,7 @@ pub(super) struct NewPin {
 }
 
 /// `POST /pins`: the pin of the same place becomes this one.
+#[utoipa::path(post, path = "/pins", request_body = NewPin, responses((status = 202, description = "It is pinned", body = Flat)))]
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -56,7 +60,7 @@ pub(super) async fn create(
     declare(&app, &caller, &workspace, places, &new.version, new.reason).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct NewPinHere {
     #[serde(default)]
@@ -66,6 +70,7 @@ pub(super) struct NewPinHere {
 }
 
 /// `POST /release-targets/{key}/pin`
+#[utoipa::path(post, path = "/release-targets/{key}/pin", request_body = NewPinHere, responses((status = 202, description = "It is pinned", body = Flat)))]
 pub(super) async fn pin_target(
     State(app): State<App>,
     caller: Caller,
@@ -79,6 +84,7 @@ pub(super) async fn pin_target(
 }
 
 /// `DELETE /release-targets/{key}/pin`: the pin of this very target, and no wider one
+#[utoipa::path(delete, path = "/release-targets/{key}/pin", responses((status = 200, description = "It is gone", body = Accepted)))]
 pub(super) async fn unpin_target(
     State(app): State<App>,
     caller: Caller,
@@ -93,17 +99,19 @@ pub(super) async fn unpin_target(
 }
 
 /// `GET /pins`
+#[utoipa::path(get, path = "/pins", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Segments(w): Segments<String>,
     Params(page): Params<Page>,
+    Params(cel): Params<Cel>,
 ) -> Result<Json<Value>, Problem> {
-    let workspace = app.workspace(&caller, &w)?;
-    Ok(Json(page.of(app.catalog.entities(&workspace, Kind::Pin).iter().map(flat))))
+    entities::list(&app, &caller, &w, Kind::Pin, page, &cel)
 }
 
 /// `DELETE /pins/{id}`
+#[utoipa::path(delete, path = "/pins/{id}", responses((status = 200, description = "It is gone", body = Accepted)))]
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,

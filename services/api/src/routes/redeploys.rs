@@ -1,5 +1,6 @@
 //! Redeployments: people wish that what is desired is brought to a release target once more.
 
+use crate::openapi::shapes::Thing;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,6 +11,7 @@ use domain::target::TargetKey;
 use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::targets::known_target;
 use crate::applicable::Places;
@@ -24,7 +26,7 @@ use crate::wishes;
 /// One request redeploys at most so many targets.
 const TARGETS_MAX: usize = 1_000;
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Wish {
     version: Option<String>,
@@ -32,6 +34,7 @@ pub(super) struct Wish {
 }
 
 /// `POST /release-targets/{key}/redeploy`
+#[utoipa::path(post, path = "/release-targets/{key}/redeploy", request_body = Option<Wish>, responses((status = 202, description = "The wish is recorded", body = Thing)))]
 pub(super) async fn of_target(
     State(app): State<App>,
     caller: Caller,
@@ -44,7 +47,7 @@ pub(super) async fn of_target(
     declare(&app, &caller, &workspace, &[target], wish).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct WishByNames {
     #[serde(default)]
@@ -57,6 +60,7 @@ pub(super) struct WishByNames {
 }
 
 /// `POST /release-targets/redeploy`: without a resource every target of the deployment in the environment
+#[utoipa::path(post, path = "/release-targets/redeploy", request_body = WishByNames, responses((status = 202, description = "The wishes are recorded", body = Thing)))]
 pub(super) async fn by_names(
     State(app): State<App>,
     caller: Caller,

@@ -1,5 +1,6 @@
 //! What people say of a version on its way: its rollout pauses or goes on, or it goes nowhere any more.
 
+use crate::openapi::shapes::Flat;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,6 +9,7 @@ use domain::entity::{Entity, Kind, Record, RolloutAction, RolloutControl, Versio
 use domain::id::{EnvironmentId, RolloutControlId, VersionId};
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::auth::Role;
 use crate::caller::Caller;
@@ -23,16 +25,18 @@ use crate::wishes;
 /// As long as reasons of other wishes.
 const REASON_CHARS_MAX: usize = 2_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Word {
     #[serde(default)]
     environment: String,
+    #[schema(value_type = String)]
     action: RolloutAction,
     reason: Option<String>,
 }
 
 /// `POST /deployment-versions/{v}/rollout`
+#[utoipa::path(post, path = "/deployment-versions/{v}/rollout", request_body = Word, responses((status = 202, description = "The word is recorded", body = Flat)))]
 pub(super) async fn control(
     State(app): State<App>,
     caller: Caller,
@@ -51,6 +55,7 @@ pub(super) async fn control(
         at: clock::now(),
         reason: word.reason.filter(|reason| !reason.trim().is_empty()),
         by: caller.name.clone(),
+        pauses: Vec::new(),
     };
     let id = RolloutControlId::of(spec.version, spec.environment).0;
     let meta = wishes::meta(&workspace, id, "rollout control".to_owned());
@@ -58,7 +63,7 @@ pub(super) async fn control(
     Ok((StatusCode::ACCEPTED, Json(flat(&written.after))))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Veto {
     #[serde(default)]
@@ -66,6 +71,7 @@ pub(super) struct Veto {
 }
 
 /// `POST /deployment-versions/{v}/reject`: everywhere; what runs it goes back. Why stands in its metadata.
+#[utoipa::path(post, path = "/deployment-versions/{v}/reject", request_body = Veto, responses((status = 202, description = "The version is rejected", body = Flat)))]
 pub(super) async fn reject(
     State(app): State<App>,
     caller: Caller,

@@ -1,5 +1,6 @@
 //! Skips: people say that one rule does not count for one version.
 
+use crate::openapi::shapes::{Accepted, Flat, Listed};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,17 +10,19 @@ use domain::id::{DeploymentId, EnvironmentId, PolicyId, ResourceId, SkipId, Vers
 use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
+use super::entities;
 use crate::applicable::Places;
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::context::App;
 use crate::problem::Problem;
-use crate::request::{Body, Page, Params, Segments};
+use crate::request::{Body, Cel, Page, Params, Segments};
 use crate::shape::flat;
 use crate::wishes;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct NewSkip {
     policy: Option<String>,
@@ -32,6 +35,7 @@ pub(super) struct NewSkip {
     version: String,
     environment: Option<String>,
     resource: Option<String>,
+    #[schema(value_type = Option<String>)]
     expires_at: Option<Timestamp>,
     for_seconds: Option<u64>,
     #[serde(default)]
@@ -39,6 +43,7 @@ pub(super) struct NewSkip {
 }
 
 /// `POST /skips`: the skip of the same rule, version and place becomes this one.
+#[utoipa::path(post, path = "/skips", request_body = NewSkip, responses((status = 202, description = "It is skipped", body = Flat)))]
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -83,17 +88,19 @@ pub(super) async fn create(
 }
 
 /// `GET /skips`, those that have expired among them
+#[utoipa::path(get, path = "/skips", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Segments(w): Segments<String>,
     Params(page): Params<Page>,
+    Params(cel): Params<Cel>,
 ) -> Result<Json<Value>, Problem> {
-    let workspace = app.workspace(&caller, &w)?;
-    Ok(Json(page.of(app.catalog.entities(&workspace, Kind::Skip).iter().map(flat))))
+    entities::list(&app, &caller, &w, Kind::Skip, page, &cel)
 }
 
 /// `DELETE /skips/{id}`
+#[utoipa::path(delete, path = "/skips/{id}", responses((status = 200, description = "It is gone", body = Accepted)))]
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,

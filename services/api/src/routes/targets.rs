@@ -1,5 +1,6 @@
 //! Release targets: how each stands, and why.
 
+use crate::openapi::shapes::{Listed, Thing};
 use axum::Json;
 use axum::extract::State;
 use domain::decision::TargetDecision;
@@ -9,16 +10,19 @@ use domain::target::TargetKey;
 use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::applicable::Places;
 use crate::caller::Caller;
 use crate::context::App;
 use crate::explain;
+use crate::filter;
 use crate::problem::Problem;
-use crate::request::{Page, Params, Segments};
+use crate::request::{Cel, Page, Params, Segments};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub(super) struct Names {
     deployment: Option<String>,
     environment: Option<String>,
@@ -26,12 +30,14 @@ pub(super) struct Names {
 }
 
 /// `GET /release-targets?deployment=&environment=&resource=`
+#[utoipa::path(get, path = "/release-targets", params(Page, Names, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Segments(w): Segments<String>,
     Params(page): Params<Page>,
     Params(names): Params<Names>,
+    Params(cel): Params<Cel>,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     let deployment = wanted(&app, &workspace, Kind::Deployment, "deployment", names.deployment)?;
@@ -44,10 +50,15 @@ pub(super) async fn list(
             && environment.is_none_or(|id| target.environment.0 == id)
             && resource.is_none_or(|id| target.resource.0 == id)
     });
-    Ok(Json(page.of(decisions.iter().map(|decision| line(&app, &workspace, decision)))))
+    let Some(cel) = cel.text() else {
+        return Ok(Json(page.show(&decisions, |decision| line(&app, &workspace, decision))));
+    };
+    let lines = decisions.iter().map(|decision| line(&app, &workspace, decision)).collect();
+    Ok(Json(page.of(filter::matching_values("releaseTarget", lines, cel)?)))
 }
 
 /// `GET /release-targets/{key}/explain`
+#[utoipa::path(get, path = "/release-targets/{key}/explain", responses((status = 200, description = "Why it is as it is", body = Thing)))]
 pub(super) async fn explain(
     State(app): State<App>,
     caller: Caller,
@@ -58,6 +69,7 @@ pub(super) async fn explain(
 }
 
 /// `GET /release-targets/explain?deployment=&environment=&resource=`
+#[utoipa::path(get, path = "/release-targets/explain", params(Names), responses((status = 200, description = "Why it is as it is", body = Thing)))]
 pub(super) async fn explain_by_names(
     State(app): State<App>,
     caller: Caller,

@@ -1,5 +1,6 @@
 //! Versions of deployments: created by CI, and changed in status by people.
 
+use crate::openapi::shapes::{Flat, Listed, Thing};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,55 +11,80 @@ use domain::id::{DeploymentId, VersionId};
 use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
-use super::dependencies::{NewDependency, resolved};
+use super::dependencies::{Dependencies, resolved};
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::changes::{self, REASON};
 use crate::context::App;
 use crate::documents;
+use crate::filter;
 use crate::problem::Problem;
-use crate::request::{Body, Page, Params, Segments};
+use crate::request::{Body, Cel, Page, Params, Segments};
+use crate::rest;
+use crate::rest::etag::{Precondition, Tagged};
 use crate::shape::flat;
 use crate::store::Mode;
 
 /// A tag is shown everywhere; a longer one is a mistake.
 const TAG_BYTES_MAX: usize = 256;
 
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Sorted {
+    /// `desc`, the newest first, or `asc`.
+    order: Option<String>,
+}
+
 /// `GET /deployments/{d}/versions`, newest first
+#[utoipa::path(get, path = "/deployments/{d}/versions", params(Page, Cel, Sorted), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Segments((w, d)): Segments<(String, String)>,
     Params(page): Params<Page>,
+    Params(cel): Params<Cel>,
+    Params(sorted): Params<Sorted>,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     let deployment = deployment(&app, &workspace, &d)?;
     let mut versions = app.catalog.entities(&workspace, Kind::Version);
     versions.retain(|entity| version_of(entity).is_some_and(|version| version.spec.deployment == deployment));
+    if let Some(cel) = cel.text() {
+        versions = filter::matching(Kind::Version, versions, cel)?;
+    }
     versions.sort_by_key(|entity| std::cmp::Reverse((entity.meta().created_at, entity.meta().id)));
-    Ok(Json(page.of(versions.iter().map(flat))))
+    match sorted.order.as_deref() {
+        None | Some("desc") => {}
+        Some("asc") => versions.reverse(),
+        Some(other) => {
+            return Err(Problem::invalid_field("order", format!("{other:?} is neither asc nor desc")));
+        }
+    }
+    Ok(Json(page.show(&versions, flat)))
 }
 
 /// `GET /deployment-versions/{v}`
+#[utoipa::path(get, path = "/deployment-versions/{v}", responses((status = 200, description = "A version", body = Flat)))]
 pub(super) async fn get(
     State(app): State<App>,
     caller: Caller,
     Segments((w, v)): Segments<(String, String)>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Tagged, Problem> {
     let workspace = app.workspace(&caller, &w)?;
-    let version = app.catalog.find(&workspace, Kind::Version, &v);
-    let version = version.ok_or_else(|| Problem::not_found(format_args!("version {v}")))?;
-    Ok(Json(flat(&version)))
+    let (version, revision) = rest::read(&app, &workspace, Kind::Version, &v).await?;
+    Ok(Tagged::new(StatusCode::OK, revision, flat(&version)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct NewVersion {
     tag: String,
     #[serde(default)]
     name: String,
     #[serde(default)]
+    #[schema(value_type = String)]
     status: VersionStatus,
     #[serde(default)]
     config: Map<String, Value>,
@@ -66,29 +92,33 @@ pub(super) struct NewVersion {
     job_agent_config: Map<String, Value>,
     #[serde(default)]
     metadata: Metadata,
+    #[schema(value_type = Option<String>)]
     created_at: Option<Timestamp>,
-    dependencies: Option<Vec<NewDependency>>,
+    #[schema(value_type = Option<Vec<Thing>>)]
+    dependencies: Option<Dependencies>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub(super) struct Upsert {
     #[serde(default)]
     upsert: bool,
 }
 
 /// `POST /deployments/{d}/versions?upsert=`
+#[utoipa::path(post, path = "/deployments/{d}/versions", params(Upsert), request_body = NewVersion, responses((status = 202, description = "It is there", body = Flat)))]
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
     Segments((w, d)): Segments<(String, String)>,
     Params(Upsert { upsert }): Params<Upsert>,
     Body(new): Body<NewVersion>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Tagged, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     caller.needs(Role::Operator)?;
     let deployment = deployment(&app, &workspace, &d)?;
     check(&new)?;
-    let dependencies = resolved(&app, &workspace, new.dependencies.unwrap_or_default())?;
+    let dependencies = resolved(&app, &workspace, new.dependencies.unwrap_or_default().into_list())?;
     let now = clock::now();
     let id = VersionId::of(deployment, &new.tag);
     let name = if new.name.is_empty() { new.tag.clone() } else { new.name };
@@ -116,7 +146,7 @@ pub(super) async fn create(
         })
         .await?;
     app.store.seen(written.revision).await;
-    Ok((StatusCode::ACCEPTED, Json(flat(&written.after))))
+    Ok(Tagged::new(StatusCode::ACCEPTED, written.revision, flat(&written.after)))
 }
 
 fn check(new: &NewVersion) -> Result<(), Problem> {
@@ -129,32 +159,37 @@ fn check(new: &NewVersion) -> Result<(), Problem> {
     Ok(())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Change {
     name: Option<String>,
+    #[schema(value_type = Option<String>)]
     status: Option<VersionStatus>,
     config: Option<Map<String, Value>>,
     job_agent_config: Option<Map<String, Value>>,
     metadata: Option<Metadata>,
-    dependencies: Option<Vec<NewDependency>>,
+    #[schema(value_type = Option<Vec<Thing>>)]
+    dependencies: Option<Dependencies>,
 }
 
 /// `PATCH /deployment-versions/{v}`: what is given replaces what was there; metadata is laid over.
+#[utoipa::path(patch, path = "/deployment-versions/{v}", request_body = Change, responses((status = 202, description = "It is changed", body = Flat)))]
 pub(super) async fn change(
     State(app): State<App>,
     caller: Caller,
     Segments((w, v)): Segments<(String, String)>,
+    precondition: Precondition,
     Body(change): Body<Change>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Tagged, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     caller.needs(Role::Operator)?;
     let missing = || Problem::not_found(format_args!("version {v}"));
     let known = app.catalog.find(&workspace, Kind::Version, &v).ok_or_else(missing)?;
-    let dependencies = change.dependencies.map(|given| resolved(&app, &workspace, given)).transpose()?;
+    let dependencies =
+        change.dependencies.map(|given| resolved(&app, &workspace, given.into_list())).transpose()?;
     let written = app
         .store
-        .write(&caller, &known.key(), Mode::Write, |before| {
+        .write_if(&caller, &known.key(), Mode::Write, &precondition, |before| {
             let before = before.ok_or_else(missing)?;
             let mut version = version_of(before).ok_or_else(missing)?.clone();
             if let Some(name) = change.name.clone().filter(|name| !name.is_empty()) {
@@ -180,7 +215,19 @@ pub(super) async fn change(
         })
         .await?;
     app.store.seen(written.revision).await;
-    Ok((StatusCode::ACCEPTED, Json(flat(&written.after))))
+    Ok(Tagged::new(StatusCode::ACCEPTED, written.revision, flat(&written.after)))
+}
+
+/// `PATCH /deploymentversions/{v}`: the same, as older clients say it
+#[utoipa::path(patch, path = "/deploymentversions/{v}", request_body = Change, responses((status = 202, description = "It is changed", body = Flat)))]
+pub(super) async fn change_as_before(
+    app: State<App>,
+    caller: Caller,
+    path: Segments<(String, String)>,
+    precondition: Precondition,
+    body: Body<Change>,
+) -> Result<Tagged, Problem> {
+    change(app, caller, path, precondition, body).await
 }
 
 /// The deployment of a path, by id or name.

@@ -1,4 +1,4 @@
-//! What a client was told of each job, so that it is never told something older. Bounded.
+//! What was told of each job, so that nothing older, and nothing twice, is told after it. Bounded.
 
 use std::collections::HashMap;
 
@@ -13,9 +13,9 @@ const JOBS_MAX: usize = 65_536;
 pub(super) struct Newest(HashMap<JobId, u64>);
 
 impl Newest {
-    /// Whether this is not older than what was told, and notes it.
+    /// Whether this is newer than what was told, and notes it.
     pub(super) fn is_news(&mut self, job: JobId, sequence: u64) -> bool {
-        if self.0.get(&job).is_some_and(|told| *told > sequence) {
+        if self.0.get(&job).is_some_and(|told| *told >= sequence) {
             return false;
         }
         if self.0.len() >= JOBS_MAX && !self.0.contains_key(&job) {
@@ -44,12 +44,12 @@ mod tests {
     }
 
     #[test]
-    fn older_news_of_the_same_job_is_none() {
+    fn older_or_repeated_news_of_the_same_job_is_none() {
         let mut newest = Newest::default();
         assert!(newest.is_news(job(1), 5));
         assert!(!newest.is_news(job(1), 4));
-        assert!(newest.is_news(job(1), 5), "the same again is told: the client may have missed it");
-        assert!(newest.is_news(job(2), 4));
+        assert!(!newest.is_news(job(1), 5), "the same again");
+        assert!(newest.is_news(job(2), 4) && newest.is_news(job(1), 6));
     }
 
     #[test]

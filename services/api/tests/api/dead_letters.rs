@@ -49,6 +49,8 @@ async fn a_dead_letter_is_listed_and_sent_back_once() {
     let sent = world.post("adam", &redrive, json!({})).await;
     assert_eq!(sent.status, StatusCode::ACCEPTED, "{sent:?}");
     assert_eq!(json!(world.bus.last_sequence(&EVALUATE).await.unwrap()), sent.json["sequence"]);
+    let audit = world.get("adam", "/api/v1/audit?kind=DeadLetter").await;
+    assert_eq!((&audit.json["total"], &audit.json["items"][0]["action"]), (&json!(1), &json!("redrive")));
     assert_eq!(world.post("adam", &redrive, json!({})).await.status, StatusCode::NOT_FOUND);
     assert_eq!(world.get("adam", path).await.json["items"], json!([]));
     world.end().await;

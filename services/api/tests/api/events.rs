@@ -119,12 +119,12 @@ async fn a_client_is_told_what_is_true_then_what_changes_and_later_what_it_misse
     assert_eq!(too_old.job().await.0, at_over, "the last of each job");
     drop((listener, up_to_date, too_old));
 
-    // What followed is gone: the client begins again, and is told so.
+    // What the stream keeps no more, memory may still have: nothing is lost on who comes back soon.
     let stream = world.bus.jetstream().get_stream("STATUS").await.unwrap();
     stream.purge().sequence(at_failed + 1).await.unwrap();
     let at_four = world.tell(&world.view(&world.requested(4).await).await).await;
     let mut expired = Listener::start(&world, "", Some(at_three)).await;
-    expired.named("reset").await;
+    assert_eq!(expired.job().await.0, at_failed);
     assert_eq!(expired.job().await.0, at_four);
     expired.named("live").await;
     drop(expired);
@@ -170,5 +170,19 @@ async fn a_restart_of_the_bus_leaves_no_gap() {
         assert_eq!((heard_at, heard.id), (at, job.id), "nothing in between, nothing twice");
     }
     drop(listener);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_has_read_what_is_true_hears_only_what_changes() {
+    let world = World::with_shop().await;
+    let old = world.requested(1).await;
+    let last = world.tell(&world.view(&old).await).await;
+    let mut listener = Listener::start(&world, "?snapshot=false", None).await;
+    assert_eq!(listener.named("live").await.id, Some(last), "what was before is not told");
+    let new = world.requested(2).await;
+    let sequence = world.tell(&world.view(&new).await).await;
+    let (id, view) = listener.job().await;
+    assert_eq!((id, view.id), (sequence, new.id));
     world.end().await;
 }

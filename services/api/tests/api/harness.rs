@@ -42,6 +42,24 @@ pub(crate) struct World {
     pub(crate) servers: TestServers,
     http: reqwest::Client,
     supervisor: Supervisor,
+    settings: Settings,
+}
+
+/// Another replica of the API, on the same servers.
+pub(crate) struct Replica {
+    base: String,
+    http: reqwest::Client,
+}
+
+impl Replica {
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    pub(crate) async fn get(&self, key: &str, path: &str) -> Answer {
+        let request = self.request(Method::GET, path).header("x-api-key", key);
+        Answer::of(request.send().await.expect("answered")).await
+    }
 }
 
 /// An answer: status and JSON.
@@ -53,11 +71,20 @@ pub(crate) struct Answer {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::started(|_settings| {}).await
+    }
+
+    /// With settings that are not the usual ones.
+    pub(crate) async fn started(change: impl FnOnce(&mut Settings)) -> Self {
         let lines = KEYS.map(|(name, role, scope)| format!("{name}:{role}:{}{scope}", hash_of_key(name)));
-        Self::with_keys(Some(lines.join("\n"))).await
+        Self::begin(Some(lines.join("\n")), change).await
     }
 
     pub(crate) async fn with_keys(lines: Option<String>) -> Self {
+        Self::begin(lines, |_settings| {}).await
+    }
+
+    async fn begin(lines: Option<String>, change: impl FnOnce(&mut Settings)) -> Self {
         // The api may do on the bus what its permissions say, and nothing else.
         let servers = TestServers::with(|nats| nats.extra_config = users()).await;
         let mut settings = Settings::default();
@@ -66,21 +93,18 @@ impl World {
             std::fs::write(&path, lines).expect("written");
             settings.auth.keys_file = Some(path);
         }
-        let mut common = CommonSettings::listening_on(0);
-        common.nats.url = servers.nats.url();
-        common.nats.user = Some(API.to_owned());
-        common.nats.password = Some(PASSWORD.into());
-        common.nats.provision = service::Provision::Verify;
-        common.redis.url = servers.redis.url();
+        change(&mut settings);
         let bus = connect(&servers).await;
         bus.ensure(&needs_of(Who::Admin)).await.expect("everything is there");
         let supervisor = Supervisor::new("test");
-        let plan = Plan { settings, common, secrets: Arc::new(Secrets::new(None, [])) };
-        let started = start::<Api>(&supervisor, plan).await.expect("it starts");
-        until("the api is ready", || std::future::ready(started.readiness.is_ready().then_some(()))).await;
-        let address = started.address.expect("it listens");
-        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { base: format!("http://{address}"), bus, servers, http, supervisor }
+        let base = api(&supervisor, &servers, settings.clone()).await;
+        Self { base, bus, servers, http: client(), supervisor, settings }
+    }
+
+    /// Another replica, with the same settings.
+    pub(crate) async fn replica(&self) -> Replica {
+        let base = api(&self.supervisor, &self.servers, self.settings.clone()).await;
+        Replica { base, http: client() }
     }
 
     /// A world with the shop in it.
@@ -125,7 +149,7 @@ impl World {
     /// Records the first fact of a job of the shop, and tells its id.
     pub(crate) async fn requested(&self, number: u32) -> JobRef {
         let job = job(number);
-        let fact = JobFact::Requested { catalog_revision: 1 };
+        let fact = JobFact::Requested { catalog_revision: 1, grounds: None };
         let recorded =
             self.bus.jobs().record(&job, fact, Base::New, Some("test".into())).await.expect("recorded");
         assert!(matches!(recorded, Recorded::Appended { .. }), "{recorded:?}");
@@ -153,6 +177,26 @@ impl World {
         );
         self.bus.publish_json(subject, view, None).await.expect("published").sequence
     }
+}
+
+/// Starts an API and tells where it is, once it is ready.
+async fn api(supervisor: &Supervisor, servers: &TestServers, settings: Settings) -> String {
+    let mut common = CommonSettings::listening_on(0);
+    common.nats.url = servers.nats.url();
+    common.nats.user = Some(API.to_owned());
+    common.nats.password = Some(PASSWORD.into());
+    common.nats.provision = service::Provision::Verify;
+    common.redis.url = servers.redis.url();
+    let plan = Plan { settings, common, secrets: Arc::new(Secrets::new(None, [])) };
+    let started = start::<Api>(supervisor, plan).await.expect("it starts");
+    until("the api is ready", || std::future::ready(started.readiness.is_ready().then_some(()))).await;
+    format!("http://{}", started.address.expect("it listens"))
+}
+
+/// Follows nobody's redirects: they are what is looked at.
+fn client() -> reqwest::Client {
+    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    builder.build().expect("a client")
 }
 
 impl Answer {

@@ -76,3 +76,41 @@ async fn lists_come_from_the_views_and_single_jobs_survive_without_them() {
     assert_eq!((alone.status, &alone.json["status"]), (StatusCode::OK, &json!("pending")), "{alone:?}");
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_runs_a_job_tells_how_it_stands_and_a_finished_one_does_not_go_back() {
+    let world = World::with_shop().await;
+    let job = world.requested(1).await;
+    let path = |what: &str| format!("/api/v1/workspaces/acme/jobs/{}{what}", job.id);
+    let tell = |who: &'static str, status: &'static str| {
+        let body = json!({ "status": status, "message": "told", "externalId": "17", "links": { "run": "https://ci.example/17" } });
+        let (world, path) = (&world, path("/status"));
+        async move { world.put(who, &path, body).await }
+    };
+    assert_eq!(tell("vera", "inProgress").await.status, StatusCode::FORBIDDEN);
+    let early = tell("otto", "inProgress").await;
+    assert_eq!(early.status, StatusCode::CONFLICT, "nobody was asked to run it yet: {early:?}");
+    let wrong = tell("otto", "sleeping").await;
+    assert_eq!(
+        (wrong.status, &wrong.json["errors"][0]["field"]),
+        (StatusCode::BAD_REQUEST, &json!("status"))
+    );
+    for _twice in 0..2 {
+        let done = tell("otto", "invalidJobAgent").await;
+        assert_eq!((done.status, &done.json["id"]), (StatusCode::ACCEPTED, &json!(job.id)), "{done:?}");
+    }
+    for back in ["inProgress", "successful"] {
+        assert_eq!(tell("otto", back).await.status, StatusCode::CONFLICT, "{back}");
+    }
+    let shown = world.get("vera", &path("")).await;
+    assert_eq!((&shown.json["status"], &shown.json["message"]), (&json!("invalidJobAgent"), &json!("told")));
+    let with = world.get("vera", &path("/with-release")).await;
+    assert_eq!(
+        (&with.json["job"]["status"], &with.json["deployment"]["name"]),
+        (&json!("invalidJobAgent"), &json!("web")),
+        "{with:?}"
+    );
+    assert_eq!(with.json["release"]["id"], json!(job.release));
+    assert_eq!(with.json["resource"]["identifier"], "cluster-eu");
+    world.end().await;
+}

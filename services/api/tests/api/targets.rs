@@ -149,7 +149,8 @@ async fn the_last_job_leads_back_to_what_caused_it() {
     let version = Entity::Version(Record { meta, spec });
     world.bus.bucket(&CATALOG).create_json(&version.key().to_string(), &version).await.unwrap();
 
-    let requested = JobFact::Requested { catalog_revision: 7 };
+    let grounds = decision().grounds(job.version).expect("what the rules said then");
+    let requested = JobFact::Requested { catalog_revision: 7, grounds: Some(Box::new(grounds.clone())) };
     let cause = "approval 42 changed (revision 7)".to_owned();
     world.bus.jobs().record(&job, requested, Base::New, Some(cause.clone())).await.unwrap();
     let dispatch = json!({ "agent": job.release, "agentName": "github", "platform": "github-app", "config": {},
@@ -199,7 +200,12 @@ async fn the_last_job_leads_back_to_what_caused_it() {
         (&json!(job.id), &json!(cause), &json!(7), &json!(facts[0].1.at)),
         "the one that asked for the job, and not the newest"
     );
-    assert!(asked.get("rules").is_none() && asked.get("summary").is_none(), "what was said then is not kept");
+    assert_eq!(
+        (&asked["summary"], &asked["rules"]),
+        (&json!(grounds.summary), &json!(grounds.rules)),
+        "what was said then stays with the job"
+    );
+    assert!(!grounds.rules.is_empty());
     assert_eq!(
         (&ran["id"], &ran["status"], &ran["agent"]),
         (&json!(job.id), &json!("successful"), &json!("github"))

@@ -1,12 +1,15 @@
 //! `ctrlplane bench`: our path beside the bare bus, in one run on the same nats-server. It fails when the work was done
 //! wrongly, never because it was slow.
 
+mod api;
 mod catalog;
+pub(crate) mod lists;
 mod ours;
 mod pace;
 mod raw;
 mod report;
 mod sizes;
+pub(crate) mod sse;
 
 use std::time::Duration;
 
@@ -53,7 +56,7 @@ pub(crate) async fn run(args: &BenchArgs, supervisor: Supervisor, stage: Stage) 
     let tell = |what: &str| eprintln!("bench: {what}");
     tell("starting NATS, Redis, all services and a pretended GitHub");
     let world = build(args, &supervisor, &stage).await?;
-    let bus = connect(&world).await?;
+    let bus = connect(&world.dev.servers.nats_url).await?;
     let loaded = Load::at(args.rate, args.seconds);
     let lanes = catalog::lanes_for(loaded.samples);
     tell(&format!("applying a catalog of {lanes} lanes and {} targets", args.targets));
@@ -111,9 +114,9 @@ async fn build(args: &BenchArgs, supervisor: &Supervisor, stage: &Stage) -> anyh
     World::build(plan, supervisor, stage).await
 }
 
-async fn connect(world: &World) -> anyhow::Result<Bus> {
+async fn connect(nats_url: &str) -> anyhow::Result<Bus> {
     let options = ConnectOptions {
-        url: world.dev.servers.nats_url.clone(),
+        url: nats_url.to_owned(),
         name: "bench".to_owned(),
         user: None,
         password: None,

@@ -12,16 +12,8 @@ use super::session::Session;
 use super::words::{plain, text_at};
 
 pub(super) async fn run(session: &Session, args: &ApplyArgs) -> Result<(), Failure> {
-    let sources = files::collect(&args.files)?;
-    let files: Vec<Value> =
-        sources.iter().map(|source| json!({ "name": source.name, "content": source.text })).collect();
-    let body = json!({ "files": files, "workspace": session.given_workspace() });
-    let dry_run = if args.dry_run { "true" } else { "false" };
-    let answer = session.api.send_json(Method::POST, &["apply"], &[("dryRun", dry_run)], &body).await?;
+    let answer = send(session, args).await?;
     let results = answer["results"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if results.is_empty() {
-        return Err(Failure::Usage("the files declare nothing".to_owned()));
-    }
     match session.format {
         Format::Json => output::json(&answer),
         Format::Yaml => output::yaml(&answer),
@@ -32,14 +24,28 @@ pub(super) async fn run(session: &Session, args: &ApplyArgs) -> Result<(), Failu
     }
 }
 
+/// What became of each document, as the API says it.
+pub(super) async fn send(session: &Session, args: &ApplyArgs) -> Result<Value, Failure> {
+    let sources = files::collect(&args.files)?;
+    let files: Vec<Value> =
+        sources.iter().map(|source| json!({ "name": source.name, "content": source.text })).collect();
+    let body = json!({ "files": files, "workspace": session.given_workspace() });
+    let dry_run = if args.dry_run { "true" } else { "false" };
+    let answer = session.api.send_json(Method::POST, &["apply"], &[("dryRun", dry_run)], &body).await?;
+    if answer["results"].as_array().is_none_or(Vec::is_empty) {
+        return Err(Failure::Usage("the files declare nothing".to_owned()));
+    }
+    Ok(answer)
+}
+
 /// `kind/name`, as `delete` and `get` take them apart again.
-fn name(result: &Value) -> String {
+pub(super) fn name(result: &Value) -> String {
     let kind = text_at(result, "/kind");
     let kind = Kind::parse(&kind).map_or(kind, |known| known.token().to_owned());
     plain(&format!("{kind}/{}", text_at(result, "/name")))
 }
 
-fn told(result: &Value, args: &ApplyArgs) -> String {
+pub(super) fn told(result: &Value, args: &ApplyArgs) -> String {
     let suffix = if args.dry_run { " (dry run)" } else { "" };
     let mut text = format!("{} {}{suffix}\n", name(result), text_at(result, "/action"));
     if (args.dry_run || args.diff)

@@ -7,13 +7,20 @@ use clap::{Args, Subcommand};
 use domain::Timestamp;
 use domain::token::Slug;
 
+use super::access_args::{AuditArgs, KeysCommand};
+use super::agents::AgentsArgs;
+use super::completion::CompletionArgs;
+use super::config::ConfigCommand;
+use super::diff::DiffArgs;
 use super::duration;
+use super::open::OpenArgs;
 use super::output::Format;
+use super::watch::WatchArgs;
 
 /// What the exit codes of commands that call the API mean.
 pub(crate) const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 a rollout failed, 4 time is over and it is not done, \
-5 the API cannot be reached.";
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 a rollout failed, 4 a rollout is blocked, or time is over \
+and it is not done, 5 the API cannot be reached, 6 (diff) something would change.";
 
 /// What the exit codes of `ctrlplane doctor` mean.
 const DOCTOR_CODES: &str = "Exit codes: 0 nothing is broken (there may be warnings), 1 something is, 2 wrong usage, 5 the API cannot be reached.";
@@ -24,6 +31,9 @@ pub(crate) enum Command {
     /// Make the catalog what files say
     #[command(after_help = EXIT_CODES)]
     Apply(ApplyArgs),
+    /// Show what `apply` would change, line by line, with names instead of ids; writes nothing
+    #[command(after_help = EXIT_CODES)]
+    Diff(DiffArgs),
     /// Remove what files declare, or one thing by kind and name
     Delete(DeleteArgs),
     /// List things of a kind: deployments, environments, policies, versions, targets, jobs, …
@@ -32,14 +42,19 @@ pub(crate) enum Command {
     Describe(DescribeArgs),
     /// List jobs, or follow them live
     Jobs(JobsArgs),
+    /// Follow all jobs live, or one version until it is everywhere, failed, or blocked
+    #[command(after_help = EXIT_CODES)]
+    Watch(WatchArgs),
     /// Show one job with its history and links
     Job(JobArgs),
     /// Wish that a job ends
     Cancel(WishArgs),
     /// Wish that a job that ended badly runs again
     Retry(WishArgs),
-    /// Print where a job can be looked at on its platform
-    Open(JobArgs),
+    /// Open the page of a job on its platform in a browser; without a screen, print its address
+    Open(OpenArgs),
+    /// The same for the job's logs
+    Logs(OpenArgs),
     /// Say yes to a version in an environment
     Approve(ApproveArgs),
     /// Say no to a version: a veto in an environment, or everywhere
@@ -68,6 +83,8 @@ pub(crate) enum Command {
     /// Try policies before they count
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// List job agents: health, what they run, what waits, calls left, what webhooks missed
+    Agents(AgentsArgs),
     /// Look at everything a person would check when something does not move, and say what to do
     #[command(after_help = DOCTOR_CODES)]
     Doctor(DoctorArgs),
@@ -77,6 +94,16 @@ pub(crate) enum Command {
     /// Look after messages nobody could handle
     #[command(subcommand)]
     Dead(DeadCommand),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Tell who did what, the newest first
+    Audit(AuditArgs),
+    /// Look after the systems this command line knows: where each is, and where its key comes from
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print what a shell needs to complete this command line
+    Completion(CompletionArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -298,12 +325,8 @@ pub(crate) struct SkipArgs {
     /// Only on this resource
     #[arg(long)]
     pub(crate) resource: Option<String>,
-    /// Until when, as in 2026-01-02T08:00:00Z
-    #[arg(long, value_name = "TIME", conflicts_with = "length")]
-    pub(crate) until: Option<Timestamp>,
-    /// For how long, as in 30m, 2h or 3d
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
-    pub(crate) length: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) end: EndArgs,
     /// Why
     #[arg(long)]
     pub(crate) reason: String,
@@ -377,6 +400,24 @@ pub(crate) struct RolloutArgs {
     pub(crate) client: ClientArgs,
 }
 
+/// When something ends by itself.
+#[derive(Debug, Args)]
+pub(crate) struct EndArgs {
+    /// Until when, as in 2026-01-02T08:00:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "length")]
+    pub(crate) until: Option<Timestamp>,
+    /// For how long, as in 30m, 2h or 3d
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    length: Option<Duration>,
+}
+
+impl EndArgs {
+    /// For how long, as the API is told.
+    pub(crate) fn for_seconds(&self) -> Option<u64> {
+        self.length.map(|length| length.as_secs())
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct FreezeArgs {
     /// What it is called; a freeze of that name is replaced [default: who and when]
@@ -390,12 +431,8 @@ pub(crate) struct FreezeArgs {
     /// Only in this environment
     #[arg(long)]
     pub(crate) environment: Option<String>,
-    /// Until when, as in 2026-01-02T08:00:00Z
-    #[arg(long, value_name = "TIME", conflicts_with = "length")]
-    pub(crate) until: Option<Timestamp>,
-    /// For how long, as in 30m, 2h or 3d
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
-    pub(crate) length: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) end: EndArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -435,6 +472,9 @@ pub(crate) struct CreateArgs {
     /// How long to wait at most, as in 90s, 30m or 2h
     #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = duration::parse)]
     pub(crate) timeout: Duration,
+    /// How long it may be blocked by what only people can change, while waiting
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
+    pub(crate) patience: Duration,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

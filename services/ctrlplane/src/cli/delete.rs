@@ -118,7 +118,8 @@ impl Declared {
             | Entity::Redeploy(_)
             | Entity::RolloutControl(_)
             | Entity::VariableSet(_)
-            | Entity::RelationshipRule(_) => meta.name.clone(),
+            | Entity::RelationshipRule(_)
+            | Entity::ResourceProvider(_) => meta.name.clone(),
         };
         Self {
             kind: entity.kind(),

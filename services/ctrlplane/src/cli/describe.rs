@@ -49,7 +49,8 @@ pub(super) async fn run(session: &Session, args: &DescribeArgs) -> Result<(), Fa
         | Kind::Redeploy
         | Kind::RolloutControl
         | Kind::VariableSet
-        | Kind::RelationshipRule => Value::Null,
+        | Kind::RelationshipRule
+        | Kind::ResourceProvider => Value::Null,
     };
     match session.format {
         Format::Json => {
@@ -112,7 +113,8 @@ impl Around {
             | Kind::Redeploy
             | Kind::RolloutControl
             | Kind::VariableSet
-            | Kind::RelationshipRule => Self { targets: None, jobs: None },
+            | Kind::RelationshipRule
+            | Kind::ResourceProvider => Self { targets: None, jobs: None },
         }
     }
 }

@@ -15,6 +15,8 @@ pub(super) enum Failure {
     NotYet(String),
     /// Nobody answers: the same may work later.
     Unreachable(String),
+    /// What was compared is not the same.
+    Differs(String),
     /// Whoever read what we print has seen enough.
     Closed,
 }
@@ -28,6 +30,7 @@ impl Failure {
             Self::RolloutFailed(_) => 3,
             Self::NotYet(_) => 4,
             Self::Unreachable(_) => 5,
+            Self::Differs(_) => 6,
         }
     }
 
@@ -40,7 +43,8 @@ impl Failure {
             | Self::Usage(why)
             | Self::RolloutFailed(why)
             | Self::NotYet(why)
-            | Self::Unreachable(why) => eprintln!("{why}"),
+            | Self::Unreachable(why)
+            | Self::Differs(why) => eprintln!("{why}"),
         }
         code
     }

@@ -14,7 +14,7 @@ pub(super) async fn freeze(session: &Session, args: &FreezeArgs) -> Result<(), F
     let path = session.below(&["freezes"]).await?;
     let body = wishes::body(json!({
         "name": args.name, "selector": args.selector, "environment": args.environment, "reason": args.reason,
-        "until": args.until, "forSeconds": args.length.map(|length| length.as_secs()),
+        "until": args.end.until, "forSeconds": args.end.for_seconds(),
     }));
     let answer = session.api.send_json(Method::POST, &path, &[], &body).await?;
     let until = match text_at(&answer, "/until") {

@@ -96,6 +96,7 @@ async fn list(session: &Session, kind: Kind, args: &GetArgs) -> Result<(), Failu
         }
         Kind::VariableSet
         | Kind::RelationshipRule
+        | Kind::ResourceProvider
         | Kind::Workspace
         | Kind::System
         | Kind::Environment
@@ -197,7 +198,8 @@ impl Lookups {
             | Kind::TriggerSource
             | Kind::Freeze
             | Kind::VariableSet
-            | Kind::RelationshipRule => &[],
+            | Kind::RelationshipRule
+            | Kind::ResourceProvider => &[],
         };
         let mut names = HashMap::new();
         for kind in needed {
@@ -242,7 +244,8 @@ impl Lookups {
             | Kind::Trigger
             | Kind::Freeze
             | Kind::VariableSet
-            | Kind::RelationshipRule => text_at(entity, "/meta/name"),
+            | Kind::RelationshipRule
+            | Kind::ResourceProvider => text_at(entity, "/meta/name"),
         };
         plain(&format!("{}/{name}", kind.token()))
     }
@@ -269,6 +272,7 @@ fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::Redeploy => &["DEPLOYMENT", "ENVIRONMENT", "RESOURCE", "BY", "REASON", "AGE"],
         Kind::RolloutControl => &["VERSION", "ENVIRONMENT", "ACTION", "BY", "REASON", "AGE"],
         Kind::VariableSet => &["NAME", "PRIORITY", "SELECTOR", "VARIABLES", "AGE"],
+        Kind::ResourceProvider => &["NAME", "DESCRIPTION", "AGE"],
         Kind::RelationshipRule => &["NAME", "REFERENCE", "FROM", "TO", "MATCHER", "AGE"],
     }
 }
@@ -358,6 +362,7 @@ fn cells(kind: Kind, entity: &Value, names: &Lookups) -> Vec<String> {
             let keys = keys.map(|(key, _)| key.as_str()).collect::<Vec<_>>().join(",");
             vec![name, text("/priority"), sentence("/selector"), short(&keys, SENTENCE_CHARS)]
         }
+        Kind::ResourceProvider => vec![name, sentence("/description")],
         Kind::RelationshipRule => {
             vec![name, text("/reference"), sentence("/from"), sentence("/to"), sentence("/matcher")]
         }

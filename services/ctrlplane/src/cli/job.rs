@@ -1,4 +1,4 @@
-//! One job: how it is and was, where it can be looked at, and wishes.
+//! One job: how it is and was, and wishes.
 
 use domain::entity::Kind;
 use domain::job::JobView;
@@ -37,21 +37,10 @@ pub(super) async fn show(session: &Session, args: &JobArgs) -> Result<(), Failur
     }
 }
 
-/// `ctrlplane open`: where it can be looked at.
-pub(super) async fn open(session: &Session, args: &JobArgs) -> Result<(), Failure> {
-    let id = find(session, &args.job).await?;
-    let view = view(&session.get(&["jobs", &id], &[]).await?)?;
-    match (session.format, jobs::link(&view)) {
-        (Format::Json, Some(_)) => output::json(&view.links),
-        (Format::Yaml, Some(_)) => output::yaml(&view.links),
-        (Format::Table | Format::Name, Some(link)) => output::line(&plain(link)),
-        (_, None) => {
-            let status = view.status;
-            Err(Failure::Refused(format!(
-                "the job has nothing to look at on its platform yet; it is {status}"
-            )))
-        }
-    }
+/// A job by its id, or the first characters of one.
+pub(super) async fn load(session: &Session, text: &str) -> Result<JobView, Failure> {
+    let id = find(session, text).await?;
+    view(&session.get(&["jobs", &id], &[]).await?)
 }
 
 /// `ctrlplane cancel` and `ctrlplane retry`

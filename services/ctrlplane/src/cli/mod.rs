@@ -1,14 +1,20 @@
 //! The command line as a client of the HTTP API: intent in, views out, live jobs. It knows routes and how people like to
 //! read answers; it decides nothing.
 
+mod access_args;
+mod agents;
 mod api;
 mod apply;
 mod approve;
 mod args;
+mod audit;
 mod backtest;
+mod completion;
+mod config;
 mod dead;
 mod delete;
 mod describe;
+mod diff;
 mod doctor;
 mod duration;
 mod explain;
@@ -19,10 +25,13 @@ mod freeze;
 mod get;
 mod job;
 mod jobs;
+mod keys;
 mod names;
+mod open;
 mod output;
 mod pin;
 mod place;
+mod progress;
 mod projections;
 mod redeploy;
 mod rollout;
@@ -31,14 +40,17 @@ mod skip;
 mod table;
 mod told;
 mod version;
+mod watch;
 mod wishes;
 mod words;
 
 use std::process::ExitCode;
 
 use failure::Failure;
+use open::Page;
 use session::Session;
 
+use access_args::KeysCommand;
 pub(crate) use args::{Command, EXIT_CODES};
 use args::{DeadCommand, PolicyCommand, ProjectionsCommand, RolloutCommand, VersionCommand};
 
@@ -58,6 +70,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
 async fn perform(command: Command) -> Result<(), Failure> {
     match command {
         Command::Apply(args) => apply::run(&Session::open(&args.client)?, &args).await,
+        Command::Diff(args) => diff::run(&Session::open(&args.client)?, args).await,
         Command::Delete(args) => delete::run(&Session::open(&args.client)?, &args).await,
         Command::Get(args) => get::run(&Session::open(&args.client)?, &args).await,
         Command::Describe(args) => describe::run(&Session::open(&args.client)?, &args).await,
@@ -65,7 +78,12 @@ async fn perform(command: Command) -> Result<(), Failure> {
         Command::Job(args) => job::show(&Session::open(&args.client)?, &args).await,
         Command::Cancel(args) => job::wish(&Session::open(&args.client)?, &args, "cancel").await,
         Command::Retry(args) => job::wish(&Session::open(&args.client)?, &args, "retry").await,
-        Command::Open(args) => job::open(&Session::open(&args.client)?, &args).await,
+        Command::Open(args) => open::run(&Session::open(&args.client)?, &args, Page::Run).await,
+        Command::Logs(args) => open::run(&Session::open(&args.client)?, &args, Page::Logs).await,
+        Command::Watch(args) => watch::run(&Session::open(&args.client)?, args).await,
+        Command::Agents(args) => agents::run(&Session::open(&args.client)?).await,
+        Command::Config(command) => config::run(command, session::config_file()),
+        Command::Completion(args) => completion::run(&args),
         Command::Approve(args) => approve::approve(&Session::open(&args.client)?, &args).await,
         Command::Reject(args) => approve::reject(&Session::open(&args.client)?, &args).await,
         Command::Freeze(args) => freeze::freeze(&Session::open(&args.client)?, &args).await,
@@ -92,6 +110,10 @@ async fn perform(command: Command) -> Result<(), Failure> {
         }
         Command::Doctor(args) => doctor::run(&Session::open(&args.client)?).await,
         Command::Projections(ProjectionsCommand::Rebuild(args)) => projections::rebuild(&args).await,
+        Command::Keys(KeysCommand::List(args)) => keys::list(&Session::open(&args.client)?, &args).await,
+        Command::Keys(KeysCommand::Create(args)) => keys::create(&Session::open(&args.client)?, &args).await,
+        Command::Keys(KeysCommand::Revoke(args)) => keys::revoke(&Session::open(&args.client)?, &args).await,
+        Command::Audit(args) => audit::run(&Session::open(&args.client)?, &args).await,
         Command::Dead(DeadCommand::List(args)) => dead::list(&Session::open(&args.client)?, &args).await,
         Command::Dead(DeadCommand::Redrive(args)) => {
             dead::redrive(&Session::open(&args.client)?, &args).await

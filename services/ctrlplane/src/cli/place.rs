@@ -1,14 +1,13 @@
 //! Where the API is and who we are to it: flags before variables before the user's contexts before a system that runs
 //! from this directory. Decides by values; files are read elsewhere.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use domain::token::Slug;
 use secrecy::SecretString;
-use serde::Deserialize;
 
 use super::args::ClientArgs;
+use super::config::{Context, Contexts, missing};
 use super::failure::Failure;
 
 /// What the environment says.
@@ -17,27 +16,6 @@ pub(super) struct Variables {
     pub(super) url: Option<String>,
     pub(super) key: Option<String>,
     pub(super) workspace: Option<String>,
-}
-
-/// The user's contexts.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Contexts {
-    #[serde(alias = "current-context")]
-    current_context: Option<String>,
-    #[serde(default)]
-    contexts: BTreeMap<String, Context>,
-}
-
-/// One system.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Context {
-    url: String,
-    key: Option<String>,
-    #[serde(alias = "key-file")]
-    key_file: Option<PathBuf>,
-    workspace: Option<Slug>,
 }
 
 /// What is known from files.
@@ -64,6 +42,8 @@ pub(super) struct Place {
 pub(super) enum Key {
     Given(SecretString),
     File(PathBuf),
+    /// What prints it.
+    Command(String),
 }
 
 /// Chooses. A key from a file goes only to the URL it stands beside.
@@ -80,7 +60,7 @@ pub(super) fn choose(flags: &ClientArgs, variables: &Variables, known: &Known) -
         (None, _, None) => {
             return Err(Failure::Usage(
                 "where is the API? Start `ctrlplane dev` in this directory, or give --url, CTRLPLANE_URL, or a context in \
-                 ~/.config/ctrlplane/config.yaml"
+                 ~/.config/ctrlplane/config.yaml (`ctrlplane config set-context`)"
                     .to_owned(),
             ));
         }
@@ -94,6 +74,7 @@ pub(super) fn choose(flags: &ClientArgs, variables: &Variables, known: &Known) -
         (None, None, Some(key), _) => Key::Given(key.clone().into()),
         (None, None, None, Some(Context { key: Some(key), .. })) => Key::Given(key.clone().into()),
         (None, None, None, Some(Context { key_file: Some(file), .. })) => Key::File(file.clone()),
+        (None, None, None, Some(Context { key_command: Some(command), .. })) => Key::Command(command.clone()),
         (None, None, None, _) => {
             return Err(Failure::Usage(format!(
                 "no API key for {url}: give --key-file or CTRLPLANE_API_KEY"
@@ -112,12 +93,7 @@ fn context(flags: &ClientArgs, known: &Known) -> Result<Option<(Context, String)
         && let Some(name) = flags.context.as_ref().or(contexts.current_context.as_ref())
     {
         let Some(context) = contexts.contexts.get(name) else {
-            let names: Vec<&str> = contexts.contexts.keys().map(String::as_str).collect();
-            let file = file.display();
-            return Err(Failure::Usage(format!(
-                "{file} has no context {name}; it has: {}",
-                names.join(", ")
-            )));
+            return Err(missing(contexts, name, file));
         };
         let mut context = context.clone();
         let dir = file.parent().unwrap_or(Path::new(""));
@@ -130,8 +106,13 @@ fn context(flags: &ClientArgs, known: &Known) -> Result<Option<(Context, String)
         )));
     }
     Ok(known.running.as_ref().map(|(url, key_file)| {
-        let context =
-            Context { url: url.clone(), key: None, key_file: Some(key_file.clone()), workspace: None };
+        let context = Context {
+            url: url.clone(),
+            key: None,
+            key_file: Some(key_file.clone()),
+            key_command: None,
+            workspace: None,
+        };
         (context, "the `ctrlplane dev` of this directory".to_owned())
     }))
 }
@@ -146,6 +127,7 @@ current-context: prod
 contexts:
   prod: { url: https://prod.example/, keyFile: prod.key, workspace: acme }
   test: { url: https://test.example, key: test-key }
+  pass: { url: https://pass.example, keyCommand: pass show it }
 ";
 
     fn everything() -> Known {
@@ -159,6 +141,7 @@ contexts:
         match &place.key {
             Key::Given(key) => format!("key {}", key.expose_secret()),
             Key::File(file) => format!("file {}", file.display()),
+            Key::Command(command) => format!("command {command}"),
         }
     }
 
@@ -191,6 +174,7 @@ contexts:
             (["http://f", "fk", "fw", "-"], ["http://v", "vk", "vw"], &all, "http://f key fk fw"),
             (["-", "fk", "-", "-"], ["-", "-", "vw"], &all, "https://prod.example key fk vw"),
             (["-", "-", "-", "test"], ["http://v", "-", "-"], &all, "https://test.example key test-key -"),
+            (["-", "-", "-", "pass"], ["-"; 3], &all, "https://pass.example command pass show it -"),
             (
                 ["https://prod.example/", "-", "-", "-"],
                 ["-"; 3],
@@ -214,7 +198,7 @@ contexts:
     fn what_is_missing_is_named() {
         for (flags, known, why) in [
             (["-"; 4], Known::default(), "where is the API?"),
-            (["-", "-", "-", "dev"], everything(), "has no context dev; it has: prod, test"),
+            (["-", "-", "-", "dev"], everything(), "has no context dev; it has: pass, prod, test"),
             (["-", "-", "-", "dev"], Known::default(), "there is no context dev"),
         ] {
             let refused = chosen(flags, ["-"; 3], &known).unwrap_err();

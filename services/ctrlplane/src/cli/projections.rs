@@ -8,6 +8,7 @@ use service::{CommonSettings, NoSettings, Sources, load};
 use super::args::RebuildArgs;
 use super::failure::Failure;
 use super::output::{self, Format};
+use super::progress::Progress;
 use super::session::running;
 
 /// The user that may do it, as the topology names it.
@@ -51,8 +52,9 @@ async fn with(common: &CommonSettings) -> anyhow::Result<status_syncer::Report> 
     let bus = Bus::connect(&service::connect_options(common, WHO)?)
         .await
         .map_err(|error| anyhow::Error::new(Away).context(format!("the bus: {error}")))?;
+    let mut shown = Progress::new();
     let report = status_syncer::rebuild(&bus, &views, |progress| {
-        eprintln!("{} facts read, {} of {}", progress.facts, progress.sequence, progress.of);
+        shown.at(progress.sequence, progress.of, &format!("of JOBS, {} facts read", progress.facts));
     })
     .await;
     bus.drain().await;

@@ -1,13 +1,12 @@
 //! Following one version to its targets: how it stands on each, and when there is nothing more to wait for. What a
-//! target says is judged by values; live jobs tell when to look again.
+//! target says is judged by `domain::rollout`; live jobs tell when to look again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use domain::Timestamp;
-use domain::decision::{JobOnTarget, TargetState, VersionOnTarget};
-use domain::id::VersionId;
-use domain::job::JobStatus;
+use domain::id::{JobId, VersionId};
+use domain::rollout::{OnTarget, Outcome, Standing, Verdict, standing, verdict};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -15,8 +14,10 @@ use tokio::time::Instant;
 use super::failure::Failure;
 use super::feed::{Feed, News};
 use super::output;
+use super::progress::Progress;
 use super::session::Session;
 use super::words::{one_line, text_at, time_at};
+use super::{job, jobs};
 
 /// How often targets are looked at without a reason: approvals and windows make no job.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -29,17 +30,11 @@ const NAMED_MAX: usize = 10;
 
 /// A release target, as far as it is needed.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Target {
     environment: Named,
     resource: Named,
-    state: TargetState,
-    summary: String,
-    desired: Option<VersionOnTarget>,
-    current: Option<VersionOnTarget>,
-    active: Option<JobOnTarget>,
-    last: Option<JobOnTarget>,
-    decided_at: Timestamp,
+    #[serde(flatten)]
+    is: OnTarget,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -47,41 +42,17 @@ struct Named {
     name: Option<String>,
 }
 
-/// How a version stands on a target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Standing {
-    UpToDate,
-    /// On its way, or not decided yet.
-    Moving,
-    /// For time or people.
-    Waiting(String),
-    Blocked(String),
-    Failed(String),
-    /// By a newer version.
-    Overtaken(String),
-}
-
-/// How all targets stand.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    /// Everything is where it should be.
-    Done,
-    /// Look again.
-    GoOn,
-    /// Nothing moves: it is over if that stays so.
-    Standstill(Outcome),
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Outcome {
-    Failed,
-    Blocked,
-    /// No target at all.
-    Nowhere,
+/// How long is waited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// In all.
+    pub(super) within: Duration,
+    /// For what only people can change.
+    pub(super) blocked: Duration,
 }
 
 /// Follows a version, as the API shows it, until it is everywhere, failed, or blocked, or the time is over.
-pub(super) async fn wait(session: &Session, version: &Value, within: Duration) -> Result<(), Failure> {
+pub(super) async fn wait(session: &Session, version: &Value, limits: Limits) -> Result<(), Failure> {
     let wrong = |what: &str| Failure::Refused(format!("the API's version has no {what}"));
     let id: VersionId = text_at(version, "/id").parse().map_err(|_| wrong("id"))?;
     let deployment = text_at(version, "/deploymentId");
@@ -89,12 +60,23 @@ pub(super) async fn wait(session: &Session, version: &Value, within: Duration) -
         return Err(wrong("deploymentId"));
     }
     let since = time_at(version, "/updatedAt").ok_or_else(|| wrong("updatedAt"))?;
-    let mut rollout =
-        Rollout { session, id, since, deployment, told: BTreeMap::new(), standings: BTreeMap::new() };
-    match tokio::time::timeout(within, rollout.follow()).await {
+    let mut rollout = Rollout {
+        session,
+        id,
+        since,
+        deployment,
+        limits,
+        began: Instant::now(),
+        told: BTreeMap::new(),
+        standings: BTreeMap::new(),
+        failed: BTreeMap::new(),
+        progress: Progress::new(),
+    };
+    match tokio::time::timeout(limits.within, rollout.follow()).await {
         Ok(ended) => ended,
         Err(_elapsed) => {
-            Err(Failure::NotYet(format!("not done within {} s\n{}", within.as_secs(), rollout.rest())))
+            let seconds = limits.within.as_secs();
+            Err(Failure::NotYet(format!("not done within {seconds} s\n{}", rollout.rest())))
         }
     }
 }
@@ -105,8 +87,13 @@ struct Rollout<'a> {
     /// What was decided before knew nothing of it.
     since: Timestamp,
     deployment: String,
+    limits: Limits,
+    began: Instant,
     told: BTreeMap<String, Standing>,
     standings: BTreeMap<String, Standing>,
+    /// The jobs of the targets it failed on.
+    failed: BTreeMap<String, JobId>,
+    progress: Progress,
 }
 
 impl Rollout<'_> {
@@ -116,12 +103,20 @@ impl Rollout<'_> {
         loop {
             self.look().await?;
             match verdict(self.standings.values()) {
-                Verdict::Done => return Ok(()),
+                Verdict::Done => {
+                    let count = self.standings.len();
+                    self.say(&format!("up to date on {count} target{}", if count == 1 { "" } else { "s" }));
+                    return Ok(());
+                }
                 Verdict::GoOn => still_since = None,
                 Verdict::Standstill(outcome) => {
                     let since = *still_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= STANDSTILL {
-                        return self.end(&outcome);
+                    let bound = match outcome {
+                        Outcome::Blocked => STANDSTILL.max(self.limits.blocked),
+                        Outcome::Failed | Outcome::Nowhere => STANDSTILL,
+                    };
+                    if since.elapsed() >= bound {
+                        return self.end(&outcome).await;
                     }
                 }
             }
@@ -137,7 +132,9 @@ impl Rollout<'_> {
                 match feed.next().await? {
                     News::Job(job) if job.target.deployment.to_string() == self.deployment => return Ok(()),
                     News::Job(_) | News::Live | News::Back => {}
-                    News::Lost(why) => eprintln!("the connection is lost, trying again: {why}"),
+                    News::Lost(why) => {
+                        self.say(&format!("the connection is lost, trying again: {why}"));
+                    }
                 }
             }
         };
@@ -166,12 +163,16 @@ impl Rollout<'_> {
             })?;
             let name = |named: &Named| one_line(named.name.as_deref().unwrap_or("?"));
             let key = format!("{} {}", name(&target.environment), name(&target.resource));
-            if let Some(standing) = standing(&target, self.id, self.since, &order) {
+            if let Some(standing) = standing(&target.is, self.id, self.since, &order) {
+                if let (Standing::Failed(_), Some(last)) = (&standing, &target.is.last) {
+                    self.failed.insert(key.clone(), last.job);
+                }
                 standings.insert(key, standing);
             }
         }
         self.standings = standings;
-        self.tell()
+        self.tell();
+        Ok(())
     }
 
     /// The deployment's versions, the newest 0.
@@ -185,19 +186,46 @@ impl Rollout<'_> {
         Ok(ids.enumerate().map(|(n, id)| (id, n)).collect())
     }
 
-    fn tell(&mut self) -> Result<(), Failure> {
+    fn tell(&mut self) {
         for (target, standing) in &self.standings {
             if self.told.get(target) != Some(standing) {
-                eprintln!("{target}: {}", words(standing));
+                self.say(&format!("{target}: {}", one_line(&standing.to_string())));
                 self.told.insert(target.clone(), standing.clone());
             }
         }
-        Ok(())
+        let count = |wanted: fn(&Standing) -> bool| self.standings.values().filter(|one| wanted(one)).count();
+        let done = count(|standing| *standing == Standing::UpToDate);
+        let bad = count(|standing| matches!(standing, Standing::Failed(_) | Standing::Overtaken(_)));
+        let moving = count(|standing| *standing == Standing::Moving);
+        let words = format!("targets up to date, {moving} on the way, {bad} failed");
+        self.progress.at(done as u64, self.standings.len() as u64, &words);
     }
 
-    fn end(&self, outcome: &Outcome) -> Result<(), Failure> {
+    /// With the seconds since the beginning: what CI keeps of it tells how long each step took.
+    fn say(&self, text: &str) {
+        self.progress.say(&format!("{:>4}s {text}", self.began.elapsed().as_secs()));
+    }
+
+    /// Where what failed can be looked at.
+    async fn links(&self) -> String {
+        let mut lines = String::new();
+        let is_failed = |target: &str| matches!(self.standings.get(target), Some(Standing::Failed(_)));
+        for (target, job) in self.failed.iter().filter(|(target, _)| is_failed(target)).take(NAMED_MAX) {
+            // What failed is said anyway: a link is only a help.
+            let Ok(view) = job::load(self.session, &job.to_string()).await else { continue };
+            if let Some(link) = jobs::link(&view) {
+                lines.push_str(&format!("\n  {target}: {}", one_line(link)));
+            }
+        }
+        lines
+    }
+
+    async fn end(&self, outcome: &Outcome) -> Result<(), Failure> {
         match outcome {
-            Outcome::Failed => Err(Failure::RolloutFailed(format!("the rollout failed\n{}", self.rest()))),
+            Outcome::Failed => {
+                let links = self.links().await;
+                Err(Failure::RolloutFailed(format!("the rollout failed\n{}{links}", self.rest())))
+            }
             Outcome::Blocked => Err(Failure::NotYet(format!("the rollout is blocked\n{}", self.rest()))),
             Outcome::Nowhere => output::line("the deployment has no release targets: there is nowhere to go"),
         }
@@ -209,186 +237,12 @@ impl Rollout<'_> {
             .standings
             .iter()
             .filter(|(_, standing)| **standing != Standing::UpToDate)
-            .map(|(target, standing)| format!("  {target}: {}", words(standing)))
+            .map(|(target, standing)| format!("  {target}: {}", one_line(&standing.to_string())))
             .collect();
         let mut lines = rest.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>();
         if rest.len() > NAMED_MAX {
             lines.push(format!("  and {} more", rest.len() - NAMED_MAX));
         }
         lines.join("\n")
-    }
-}
-
-fn words(standing: &Standing) -> String {
-    match standing {
-        Standing::UpToDate => "up to date".to_owned(),
-        Standing::Moving => "on its way".to_owned(),
-        Standing::Waiting(why) => format!("waiting: {why}"),
-        Standing::Blocked(why) => format!("blocked: {why}"),
-        Standing::Failed(why) => format!("failed: {why}"),
-        Standing::Overtaken(by) => format!("overtaken by {by}"),
-    }
-}
-
-/// How the version stands on the target; `None` where the target is gone.
-fn standing(
-    target: &Target,
-    version: VersionId,
-    since: Timestamp,
-    order: &HashMap<VersionId, usize>,
-) -> Option<Standing> {
-    let is_newer = |other: VersionId| match (order.get(&other), order.get(&version)) {
-        (Some(other), Some(mine)) => other < mine,
-        (Some(_) | None, Some(_) | None) => false,
-    };
-    if target.state == TargetState::Gone {
-        return None;
-    }
-    if target.current.as_ref().is_some_and(|current| current.version == version) {
-        return Some(Standing::UpToDate);
-    }
-    if target.active.as_ref().is_some_and(|active| active.version == version) {
-        return Some(Standing::Moving);
-    }
-    if let Some(last) =
-        target.last.as_ref().filter(|last| last.version == version && last.status != JobStatus::Successful)
-    {
-        return Some(Standing::Failed(format!("the job is {}; {}", last.status, one_line(&target.summary))));
-    }
-    let there = [
-        target.desired.as_ref().map(|desired| (desired.version, &desired.tag)),
-        target.active.as_ref().map(|active| (active.version, &active.tag)),
-        target.current.as_ref().map(|current| (current.version, &current.tag)),
-    ];
-    if let Some((_, tag)) = there.into_iter().flatten().find(|(other, _)| is_newer(*other)) {
-        return Some(Standing::Overtaken(one_line(tag)));
-    }
-    if target.decided_at < since {
-        return Some(Standing::Moving);
-    }
-    Some(match target.state {
-        TargetState::Waiting => Standing::Waiting(one_line(&target.summary)),
-        TargetState::Blocked => Standing::Blocked(one_line(&target.summary)),
-        TargetState::NoVersion
-        | TargetState::UpToDate
-        | TargetState::Deploying
-        | TargetState::Failed
-        | TargetState::Gone => Standing::Moving,
-    })
-}
-
-fn verdict<'a>(standings: impl Iterator<Item = &'a Standing>) -> Verdict {
-    let (mut any, mut moving, mut waiting, mut blocked, mut failed) = (false, false, false, false, false);
-    for standing in standings {
-        any = true;
-        match standing {
-            Standing::UpToDate => {}
-            Standing::Moving => moving = true,
-            Standing::Waiting(_) => waiting = true,
-            Standing::Blocked(_) => blocked = true,
-            Standing::Failed(_) | Standing::Overtaken(_) => failed = true,
-        }
-    }
-    match (any, moving, waiting, blocked, failed) {
-        (false, ..) => Verdict::Standstill(Outcome::Nowhere),
-        (true, true, ..) => Verdict::GoOn,
-        // Whatever else waits: it did not get where it should.
-        (true, false, _, _, true) => Verdict::Standstill(Outcome::Failed),
-        (true, false, true, _, false) => Verdict::GoOn,
-        (true, false, false, true, false) => Verdict::Standstill(Outcome::Blocked),
-        (true, false, false, false, false) => Verdict::Done,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use domain::id::derive;
-    use serde_json::json;
-
-    fn id(tag: &str) -> VersionId {
-        VersionId(derive(&["version", tag]))
-    }
-
-    fn at(minute: i64) -> Timestamp {
-        Timestamp::UNIX_EPOCH + chrono::TimeDelta::minutes(minute)
-    }
-
-    /// A target in that state; then `current`, `desired`, `active` and `last`, the last with its status.
-    fn target(state: &str, versions: [&str; 4]) -> Target {
-        let release = derive(&["release"]);
-        let version = |tag: &str| {
-            (!tag.is_empty())
-                .then(|| json!({ "version": id(tag), "tag": tag, "release": release, "since": at(0) }))
-        };
-        let job = |text: &str| {
-            let (tag, status) = text.split_once(' ').unwrap_or((text, "pending"));
-            (!tag.is_empty()).then(|| {
-                json!({ "job": release, "release": release, "version": id(tag), "tag": tag, "attempt": 1,
-                    "status": status, "at": at(0) })
-            })
-        };
-        let [current, desired, active, last] = versions;
-        serde_json::from_value(json!({
-            "environment": { "name": "staging" }, "resource": { "name": null }, "state": state, "summary": "so it is",
-            "current": version(current), "desired": version(desired), "active": job(active), "last": job(last),
-            "decidedAt": at(1),
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_version_stands_differently_on_each_target() {
-        let order: HashMap<VersionId, usize> = [(id("v3"), 0), (id("v2"), 1), (id("v1"), 2)].into();
-        let so = "so it is".to_owned();
-        for (state, versions, expected) in [
-            ("upToDate", ["v2", "v2", "", "v2 successful"], Standing::UpToDate),
-            ("deploying", ["v2", "v3", "v3", ""], Standing::UpToDate),
-            ("deploying", ["v1", "v2", "v2", ""], Standing::Moving),
-            ("deploying", ["v1", "v2", "v2", "v2 failure"], Standing::Moving),
-            ("upToDate", ["v1", "v1", "", ""], Standing::Moving),
-            ("noVersion", ["", "", "", ""], Standing::Moving),
-            ("waiting", ["v1", "v1", "", ""], Standing::Waiting(so.clone())),
-            ("blocked", ["v1", "v1", "", ""], Standing::Blocked(so)),
-            (
-                "failed",
-                ["v1", "v2", "", "v2 failure"],
-                Standing::Failed("the job is failure; so it is".to_owned()),
-            ),
-            ("upToDate", ["v3", "v3", "", ""], Standing::Overtaken("v3".to_owned())),
-        ] {
-            assert_eq!(
-                standing(&target(state, versions), id("v2"), at(1), &order),
-                Some(expected),
-                "{state} {versions:?}"
-            );
-        }
-        let early = standing(&target("blocked", ["v1", "v1", "", ""]), id("v2"), at(2), &order);
-        assert_eq!(
-            early,
-            Some(Standing::Moving),
-            "what was decided before the version came says nothing of it"
-        );
-        assert_eq!(standing(&target("gone", ["v1", "", "", ""]), id("v2"), at(1), &order), None);
-    }
-
-    #[test]
-    fn it_is_over_when_nothing_moves() {
-        let (up, moving) = (Standing::UpToDate, Standing::Moving);
-        let (waiting, blocked) = (Standing::Waiting(String::new()), Standing::Blocked(String::new()));
-        let (failed, overtaken) = (Standing::Failed(String::new()), Standing::Overtaken(String::new()));
-        for (standings, expected) in [
-            (vec![&up, &up], Verdict::Done),
-            (vec![&up, &moving], Verdict::GoOn),
-            (vec![&failed, &moving], Verdict::GoOn),
-            (vec![&up, &waiting], Verdict::GoOn),
-            (vec![&blocked, &waiting], Verdict::GoOn),
-            (vec![&up, &blocked], Verdict::Standstill(Outcome::Blocked)),
-            (vec![&up, &failed, &waiting], Verdict::Standstill(Outcome::Failed)),
-            (vec![&up, &overtaken], Verdict::Standstill(Outcome::Failed)),
-            (vec![], Verdict::Standstill(Outcome::Nowhere)),
-        ] {
-            assert_eq!(verdict(standings.iter().copied()), expected, "{standings:?}");
-        }
     }
 }

@@ -2,6 +2,7 @@
 //! user's files are read.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use domain::entity::Kind;
 use domain::token::Slug;
@@ -11,9 +12,10 @@ use tokio::sync::OnceCell;
 
 use super::api::Api;
 use super::args::ClientArgs;
+use super::config::{self, Contexts};
 use super::failure::Failure;
 use super::output::Format;
-use super::place::{self, Contexts, Key, Known, Variables};
+use super::place::{self, Key, Known, Variables};
 use crate::dev::Context;
 
 /// The longest page the API gives.
@@ -48,6 +50,7 @@ impl Session {
         let key = match place.key {
             Key::Given(key) => key,
             Key::File(file) => read_key(&file)?,
+            Key::Command(command) => ask_for_key(&command)?,
         };
         let api = Api::new(&place.url, &place.said_by, key)?;
         Ok(Self { api, format: flags.output, given: place.workspace, workspace: OnceCell::new() })
@@ -149,16 +152,16 @@ pub(super) fn running() -> Result<Option<Context>, Failure> {
 }
 
 fn contexts() -> Result<Option<(Contexts, PathBuf)>, Failure> {
+    let Some(file) = config_file() else { return Ok(None) };
+    Ok(config::read(&file)?.map(|contexts| (contexts, file)))
+}
+
+/// Where the user's contexts are.
+pub(super) fn config_file() -> Option<PathBuf> {
     let dir = variable("XDG_CONFIG_HOME")
         .map(PathBuf::from)
-        .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".config")));
-    let Some(dir) = dir else { return Ok(None) };
-    let path = dir.join("ctrlplane").join("config.yaml");
-    let Some(text) = read_if_there(&path)? else { return Ok(None) };
-    match serde_yaml_ng::from_str(&text) {
-        Ok(contexts) => Ok(Some((contexts, path))),
-        Err(error) => Err(Failure::Usage(format!("{}: {error}", path.display()))),
-    }
+        .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".config")))?;
+    Some(dir.join("ctrlplane").join("config.yaml"))
 }
 
 fn read_if_there(path: &Path) -> Result<Option<String>, Failure> {
@@ -178,8 +181,27 @@ fn read_key(file: &Path) -> Result<SecretString, Failure> {
     }
 }
 
+/// What the command of a context prints. It may ask the person at the terminal for something.
+fn ask_for_key(command: &str) -> Result<SecretString, Failure> {
+    let wrong = |why: String| Failure::Usage(format!("the API key from `{command}`: {why}"));
+    let output = std::process::Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::inherit())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| wrong(error.to_string()))?;
+    if !output.status.success() {
+        return Err(wrong(output.status.to_string()));
+    }
+    let text = String::from_utf8(output.stdout).map_err(|_| wrong("it printed no text".to_owned()))?;
+    match text.trim() {
+        "" => Err(wrong("it printed nothing".to_owned())),
+        key => Ok(key.into()),
+    }
+}
+
 /// A variable of the environment; an empty one counts as unset.
 #[allow(clippy::disallowed_methods, reason = "the command line is a shell: its flags have variables")]
-fn variable(name: &str) -> Option<String> {
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -14,7 +14,7 @@ pub(super) async fn run(session: &Session, args: &SkipArgs) -> Result<(), Failur
     let body = wishes::body(json!({
         "policy": args.policy, "rule": args.rule, "ruleIndex": args.index, "deployment": args.deployment,
         "version": args.tag, "environment": args.environment, "resource": args.resource,
-        "expiresAt": args.until, "forSeconds": args.length.map(|length| length.as_secs()), "reason": args.reason,
+        "expiresAt": args.end.until, "forSeconds": args.end.for_seconds(), "reason": args.reason,
     }));
     let answer = session.api.send_json(Method::POST, &path, &[], &body).await?;
     let until = match text_at(&answer, "/expiresAt") {

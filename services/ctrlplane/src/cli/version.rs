@@ -24,7 +24,8 @@ pub(super) async fn create(session: &Session, args: &CreateArgs) -> Result<(), F
     let answer = session.api.send_json(Method::POST, &path, &[("upsert", upsert)], &body).await?;
     told(session, &args.deployment, &answer, "created")?;
     if args.wait {
-        return rollout::wait(session, &answer, args.timeout).await;
+        let limits = rollout::Limits { within: args.timeout, blocked: args.patience };
+        return rollout::wait(session, &answer, limits).await;
     }
     Ok(())
 }

@@ -18,6 +18,8 @@ use crate::stage::{Prop, Stage};
 pub(crate) struct DataDir {
     path: PathBuf,
     admin_key: String,
+    /// Whether the key was made just now.
+    is_new: bool,
 }
 
 /// What `context.json` says.
@@ -46,8 +48,8 @@ impl DataDir {
         let path = fs::canonicalize(path).with_context(doing)?;
         stage.add(Prop::Lock(lock(&path)?));
         private_dir(&path.join("secrets")).with_context(doing)?;
-        let admin_key = admin_key(&path.join("admin.key")).with_context(doing)?;
-        Ok(Self { path, admin_key })
+        let (admin_key, is_new) = admin_key(&path.join("admin.key")).with_context(doing)?;
+        Ok(Self { path, admin_key, is_new })
     }
 
     /// Where it is, absolute.
@@ -68,6 +70,11 @@ impl DataDir {
     /// The key itself.
     pub(crate) fn admin_key(&self) -> &str {
         &self.admin_key
+    }
+
+    /// The key, if it was made just now: it is shown this once.
+    pub(crate) fn new_admin_key(&self) -> Option<&str> {
+        self.is_new.then_some(self.admin_key.as_str())
     }
 
     /// Keeps a secret under its name.
@@ -139,15 +146,16 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-fn admin_key(path: &Path) -> anyhow::Result<String> {
+/// The key, and whether it was made just now.
+fn admin_key(path: &Path) -> anyhow::Result<(String, bool)> {
     match fs::read_to_string(path) {
-        Ok(key) if key.trim().len() >= 16 => Ok(key.trim().to_owned()),
+        Ok(key) if key.trim().len() >= 16 => Ok((key.trim().to_owned(), false)),
         Ok(_) => bail!("{} holds no key: remove it, and a new one is made", path.display()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             // Two random uuids: 244 random bits from the system.
             let key = format!("cp_{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
             write_private(path, &key)?;
-            Ok(key)
+            Ok((key, true))
         }
         Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
     }
@@ -173,9 +181,10 @@ mod tests {
             [&path, &data.secrets_dir(), &data.admin_key_file(), &data.secrets_dir().join("github-webhook")];
         assert_eq!(modes.map(|path| mode(path)), [0o700, 0o700, 0o600, 0o600]);
         let key = data.admin_key().to_owned();
+        assert_eq!(data.new_admin_key(), Some(key.as_str()));
         stage.clear().await;
         let again = DataDir::open(&path, &Stage::default()).expect("opened again");
-        assert_eq!(again.admin_key(), key);
+        assert_eq!((again.admin_key(), again.new_admin_key()), (key.as_str(), None));
     }
 
     #[tokio::test]

@@ -143,6 +143,7 @@ impl Dev {
         let mut text = String::from("ctrlplane is ready\n\n");
         let rows = [
             ("API", running.api_url(), format!("key in {}", shown(&self.data.admin_key_file()))),
+            ("Console", format!("{}/console/", running.api_url()), "sign in with the same key".to_owned()),
             ("Webhooks", format!("{}/webhooks/<workspace>/<source>", running.webhooks_url()), String::new()),
             ("Pullers", running.pullers_url(), "jobs of agents of the type http-pull".to_owned()),
             ("NATS", nats_url.into_owned(), servers.nats_about.clone()),
@@ -158,6 +159,9 @@ impl Dev {
         for (what, place, about) in rows {
             let line = format!("  {what:<9} {place:<width$}  {about}");
             writeln!(text, "{}", line.trim_end()).expect("a String takes any text");
+        }
+        if let Some(key) = self.data.new_admin_key().filter(|_| kept == Kept::OverRestarts) {
+            write!(text, "\n  Admin key, shown this once: {key}\n").expect("a String takes any text");
         }
         let notes = self.notes.iter().map(PortNote::to_string).chain(servers.durability.note());
         for note in notes {

@@ -273,7 +273,7 @@ async fn a_frozen_job_can_be_cancelled_and_a_verification_is_not_frozen() {
     rig.put(Kind::Policy, "measure", policy.0, json!({ "selector": "true", "rules": [rule] })).await;
     let mut verification = job(2, "production");
     verification.purpose = Purpose::Verify { of: JobId(Uuid::nil()), policy, rule_index: 0 };
-    rig.record(&verification, JobFact::Requested { catalog_revision: 1 }).await;
+    rig.record(&verification, JobFact::Requested { catalog_revision: 1, grounds: None }).await;
     rig.dispatched(&verification).await;
 
     rig.thaw("sale").await;

@@ -156,7 +156,7 @@ impl Rig {
     /// Requests a job.
     pub(crate) async fn request(&self, number: u32, environment: &str) -> JobRef {
         let job = job(number, environment);
-        self.record(&job, JobFact::Requested { catalog_revision: 1 }).await;
+        self.record(&job, JobFact::Requested { catalog_revision: 1, grounds: None }).await;
         job
     }
 

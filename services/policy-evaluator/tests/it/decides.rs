@@ -16,11 +16,14 @@ async fn a_version_becomes_a_requested_job_and_a_decision_that_says_why() {
     let job = rig.requested("v1", &staging).await;
     let facts = rig.facts().await;
     assert_eq!(facts.len(), 1);
-    let JobFact::Requested { catalog_revision } = facts[0].fact else { panic!("{facts:?}") };
-    assert!(catalog_revision >= revision);
+    let JobFact::Requested { catalog_revision, grounds: Some(grounds) } = &facts[0].fact else {
+        panic!("{facts:?}")
+    };
+    assert!(*catalog_revision >= revision);
     assert!(facts[0].cause.as_ref().is_some_and(|cause| cause.contains("version")), "{facts:?}");
     let decision = rig.decision(&staging).await.unwrap();
     assert_eq!(decision.state, TargetState::Deploying);
+    assert_eq!(decision.grounds(job.version).as_ref(), Some(grounds.as_ref()), "it stays with the job");
     assert_eq!(decision.active.map(|active| active.job), Some(job.id));
 
     rig.end(&job, TerminalStatus::Successful).await;

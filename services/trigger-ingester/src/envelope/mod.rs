@@ -4,7 +4,6 @@
 
 pub mod cloudevents;
 mod delivery;
-mod event_token;
 pub mod generic;
 pub mod github;
 pub mod gitlab;
@@ -19,8 +18,6 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-pub use event_token::event_token;
-
 /// `source_attr` of a sender that does not say who it is.
 pub const UNNAMED_SENDER: &str = "webhook";
 
@@ -33,7 +30,7 @@ pub struct Incoming {
     /// The same for every repetition of this delivery, unique within its source.
     /// At most 256 printable ASCII characters; what the sender wrote, or a hash of it where that is longer.
     pub delivery_id: String,
-    /// The type as the sender names it. Anything may be in it: [`event_token`] makes a subject token of it.
+    /// The type as the sender names it. Anything may be in it: [`domain::event_token`] makes a subject token of it.
     pub event_type: String,
     /// The CloudEvents `source`: what the sender says about itself, else [`UNNAMED_SENDER`].
     pub source_attr: String,

@@ -13,7 +13,10 @@ pub use consumers::{
     syncer_jobs,
 };
 pub use needs::{Needs, Service, consumers, needs_of};
-pub use permissions::{Permissions, permissions_of, puller_conf, puller_permissions, users_conf};
+pub use permissions::{
+    Permissions, SUBSCRIBER, listener_conf, permissions_of, puller_conf, puller_permissions,
+    subscriber_permissions, users_conf,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -143,8 +146,14 @@ pub static WEBHOOKS: BucketSpec =
     BucketSpec { name: "webhooks", history: 1, max_age: DAY.saturating_mul(30) };
 /// When active jobs were last looked at with nothing new to see.
 pub static CONFIRMATIONS: BucketSpec = BucketSpec { name: "confirmations", history: 1, max_age: DAY };
+/// Answers to requests that may be sent again, by their idempotency keys.
+pub static IDEMPOTENCY: BucketSpec = BucketSpec { name: "idempotency", history: 1, max_age: DAY };
 /// How often the handling of a message failed.
 pub static ATTEMPTS: BucketSpec = BucketSpec { name: "attempts", history: 1, max_age: DAY };
+/// API keys that were made over the API, as hashes.
+pub static KEYS: BucketSpec = BucketSpec { name: "keys", history: 1, max_age: FOR_EVER };
+/// Who is logged in at the console, by the hash of the session's token. None lives longer than this.
+pub static SESSIONS: BucketSpec = BucketSpec { name: "sessions", history: 1, max_age: DAY.saturating_mul(7) };
 
 /// Payloads larger than a message.
 pub static PAYLOADS: ObjectStoreSpec = ObjectStoreSpec { name: "payloads", max_age: DAY.saturating_mul(30) };
@@ -152,7 +161,7 @@ pub static PAYLOADS: ObjectStoreSpec = ObjectStoreSpec { name: "payloads", max_a
 /// Every stream.
 pub static STREAMS: [&StreamSpec; 7] = [&TRIGGERS, &EVALUATE, &JOBS, &COMMANDS, &STATUS, &DEAD, &AUDIT];
 /// Every bucket.
-pub static BUCKETS: [&BucketSpec; 12] = [
+pub static BUCKETS: [&BucketSpec; 15] = [
     &CATALOG,
     &TARGETS,
     &DELIVERIES,
@@ -164,7 +173,10 @@ pub static BUCKETS: [&BucketSpec; 12] = [
     &BUDGETS,
     &WEBHOOKS,
     &CONFIRMATIONS,
+    &IDEMPOTENCY,
     &ATTEMPTS,
+    &KEYS,
+    &SESSIONS,
 ];
 /// Every object store.
 pub static OBJECT_STORES: [&ObjectStoreSpec; 1] = [&PAYLOADS];

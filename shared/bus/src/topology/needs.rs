@@ -6,9 +6,10 @@ use domain::verification;
 use super::{
     ARGO_WORKFLOWS, ATTEMPTS, AUDIT, BUCKETS, BUDGETS, BucketSpec, CATALOG, COMMANDS, CONFIRMATIONS,
     ConsumerSpec, DEAD, DELIVERIES, EVALUATE, FREEZES, GITHUB_ACTIONS, GITHUB_EVENTS, GITLAB_CI,
-    GITLAB_EVENTS, HTTP_PULL, JOBS, KUBERNETES_JOBS, OBJECT_STORES, ObjectStoreSpec, PAYLOADS, PULLS, RUNS,
-    SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS, WEBHOOKS, agent_commands,
-    agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers, syncer_jobs,
+    GITLAB_EVENTS, HTTP_PULL, IDEMPOTENCY, JOBS, KEYS, KUBERNETES_JOBS, OBJECT_STORES, ObjectStoreSpec,
+    PAYLOADS, PULLS, RUNS, SESSIONS, SLOTS, STATUS, STREAMS, StreamSpec, TARGETS, TRIGGERS, VERIFICATIONS,
+    WEBHOOKS, agent_commands, agent_events, dispatcher_jobs, evaluator_hints, evaluator_triggers,
+    syncer_jobs,
 };
 
 /// A service, as a user of the bus.
@@ -99,7 +100,7 @@ pub fn needs_of(service: Service) -> Needs {
                 needs.consumers.push(consumer);
             }
             // Whether it is there is what is to be seen.
-            Access::Inspect(_) | Access::Serve(_) => {}
+            Access::Inspect(_) | Access::Serve(_) | Access::Ask(_) => {}
             Access::Follow(place) | Access::Read(place) | Access::Write(place, _) | Access::Remove(place) => {
                 match place {
                     Place::Stream(stream) => push(&mut needs.streams, stream),
@@ -143,6 +144,8 @@ pub(super) enum Access {
     Inspect(ConsumerSpec),
     /// Answers requests.
     Serve(Requests),
+    /// Asks, and waits for the answer.
+    Ask(&'static str),
 }
 
 /// Requests that nobody stores: who asks waits for the answer.
@@ -157,9 +160,12 @@ pub(super) struct Requests {
 /// What pullers ask.
 const PULL_REQUESTS: Requests = Requests { asked: "ctrlplane.pull.*.*.*", answered: "_INBOX.pull.>" };
 
+/// What the api asks for those it has let in: without a key, so nobody else may ask.
+const DESK_REQUESTS: Requests = Requests { asked: "ctrlplane.desk.*.*.*", answered: "_INBOX_api.>" };
+
 /// What the service does. The table that [`needs_of`] and [`super::permissions_of`] are derived from.
 pub(super) fn role(service: Service) -> Vec<Access> {
-    use Access::{Consume, Follow, Read, Remove, Serve, Write};
+    use Access::{Ask, Consume, Follow, Read, Remove, Serve, Write};
     use Place::{Bucket, Objects, Stream};
     let mut role = match service {
         Service::TriggerIngester => vec![
@@ -221,6 +227,7 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Read(Bucket(&PULLS)),
             Write(Bucket(&PULLS), ">"),
             Serve(PULL_REQUESTS),
+            Serve(DESK_REQUESTS),
         ],
         Service::AgentKubernetesJobs => vec![
             Consume(agent_commands(&slug(KUBERNETES_JOBS))),
@@ -269,6 +276,14 @@ pub(super) fn role(service: Service) -> Vec<Access> {
                 Follow(Bucket(&TARGETS)),
                 Read(Bucket(&TARGETS)),
                 Write(Stream(&AUDIT), "ctrlplane.audit.>"),
+                Read(Stream(&AUDIT)),
+                Follow(Stream(&AUDIT)),
+                // Who may call, and who is logged in.
+                Follow(Bucket(&KEYS)),
+                Read(Bucket(&KEYS)),
+                Write(Bucket(&KEYS), ">"),
+                Read(Bucket(&SESSIONS)),
+                Write(Bucket(&SESSIONS), ">"),
                 // A back-test reads what happened, from the beginning.
                 Follow(Stream(&JOBS)),
                 Read(Stream(&JOBS)),
@@ -285,6 +300,12 @@ pub(super) fn role(service: Service) -> Vec<Access> {
                 Read(Stream(&TRIGGERS)),
                 Follow(Bucket(&BUDGETS)),
                 Follow(Bucket(&WEBHOOKS)),
+                // What came in, newest first, and who waits for which agent.
+                Follow(Stream(&TRIGGERS)),
+                Read(Bucket(&SLOTS)),
+                Ask(DESK_REQUESTS.asked),
+                Read(Bucket(&IDEMPOTENCY)),
+                Write(Bucket(&IDEMPOTENCY), ">"),
             ];
             api.extend(consumers().into_iter().map(|(_, consumer)| Access::Inspect(consumer)));
             api
@@ -337,7 +358,8 @@ pub fn consumers() -> Vec<(Service, ConsumerSpec)> {
         | Access::Write(..)
         | Access::Remove(_)
         | Access::Inspect(_)
-        | Access::Serve(_) => None,
+        | Access::Serve(_)
+        | Access::Ask(_) => None,
     });
     consumed.collect()
 }

@@ -4,6 +4,7 @@ use domain::id::JobAgentId;
 use domain::subject;
 use domain::token::Slug;
 
+use super::STATUS;
 use super::needs::{Access, Place, Requests, Service, role};
 
 /// What a user of the bus may do. Everything else is refused.
@@ -30,7 +31,8 @@ pub fn permissions_of(service: Service) -> Permissions {
         | Access::Read(_)
         | Access::Write(..)
         | Access::Remove(_)
-        | Access::Inspect(_) => None,
+        | Access::Inspect(_)
+        | Access::Ask(_) => None,
     });
     let subscribe = std::iter::once(format!("_INBOX_{}.>", service.name())).chain(asked).collect();
     Permissions { publish, subscribe }
@@ -48,6 +50,29 @@ pub fn puller_permissions(workspace: &Slug, agent: JobAgentId) -> Permissions {
 /// The user of such a program, as it stands in the list of users. Its password is `$NATS_<USER>_PASSWORD`.
 pub fn puller_conf(user: &str, workspace: &Slug, agent: JobAgentId) -> String {
     user_conf(user, &puller_permissions(workspace, agent))
+}
+
+/// The user of programs that only look: they hear every status and read what `STATUS` keeps, message by message. No
+/// consumers: one could be made to deliver to any subject, which would be writing.
+pub const SUBSCRIBER: &str = "subscriber";
+
+/// What [`SUBSCRIBER`] may do. Its client's inboxes must begin with `_INBOX_subscriber`.
+pub fn subscriber_permissions() -> Permissions {
+    Permissions {
+        publish: vec![
+            format!("$JS.API.DIRECT.GET.{}", STATUS.name),
+            format!("$JS.API.DIRECT.GET.{}.>", STATUS.name),
+            format!("$JS.API.STREAM.INFO.{}", STATUS.name),
+        ],
+        subscribe: vec![format!("_INBOX_{SUBSCRIBER}.>"), STATUS.subjects[0].to_owned()],
+    }
+}
+
+/// The user of a program that hears the statuses of one workspace as they come, and may ask for nothing: a server cannot
+/// keep reading apart by workspace. Its password is `$NATS_<USER>_PASSWORD`.
+pub fn listener_conf(user: &str, workspace: &Slug) -> String {
+    let heard = format!("ctrlplane.status.{workspace}.>");
+    user_conf(user, &Permissions { publish: Vec::new(), subscribe: vec![heard] })
 }
 
 fn subjects(access: &Access) -> Vec<String> {
@@ -101,6 +126,7 @@ fn subjects(access: &Access) -> Vec<String> {
             ],
         },
         Access::Serve(Requests { answered, .. }) => vec![(*answered).to_owned()],
+        Access::Ask(asked) => vec![(*asked).to_owned()],
         Access::Inspect(consumer) => {
             let (stream, name) = (consumer.stream.name, &consumer.name);
             vec![format!("$JS.API.STREAM.INFO.{stream}"), format!("$JS.API.CONSUMER.INFO.{stream}.{name}")]
@@ -134,6 +160,7 @@ pub fn users_conf() -> String {
     for service in Service::ALL {
         text.push_str(&user_conf(service.name(), &permissions_of(service)));
     }
+    text.push_str(&user_conf(SUBSCRIBER, &subscriber_permissions()));
     text.push_str("  ]\n}\n");
     text
 }
@@ -149,6 +176,10 @@ fn user_conf(user: &str, permissions: &Permissions) -> String {
 }
 
 fn list(name: &str, subjects: &[String]) -> String {
+    // An empty list would allow everything.
+    if subjects.is_empty() {
+        return format!("        {name}: {{ deny: \">\" }}\n");
+    }
     let lines: String = subjects.iter().map(|subject| format!("          \"{subject}\"\n")).collect();
     format!("        {name}: [\n{lines}        ]\n")
 }
@@ -178,6 +209,27 @@ mod tests {
     }
 
     #[test]
+    fn the_page_on_streams_shows_the_user_of_one_workspace() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/streams.md");
+        let user = listener_conf("acme-listener", &"acme".parse().unwrap());
+        let page = std::fs::read_to_string(page).unwrap();
+        assert!(page.contains(&format!("```\n{user}```")), "docs/streams.md must show\n{user}");
+    }
+
+    #[test]
+    fn a_subscriber_only_looks() {
+        let Permissions { publish, subscribe } = subscriber_permissions();
+        for subject in publish {
+            assert!(
+                subject.starts_with("$JS.API.DIRECT.GET.STATUS")
+                    || subject.starts_with("$JS.API.STREAM.INFO.STATUS"),
+                "{subject}"
+            );
+        }
+        assert_eq!(subscribe, ["_INBOX_subscriber.>", "ctrlplane.status.>"]);
+    }
+
+    #[test]
     fn a_puller_asks_for_its_agent_and_hears_only_what_it_asked() {
         let (one, other) = ("acme".parse().unwrap(), "globex".parse().unwrap());
         let agent = |workspace: &Slug| JobAgentId::of(workspace, "runner");
@@ -198,6 +250,7 @@ mod tests {
             let mut heard = vec![format!("_INBOX_{}.>", service.name())];
             if service == Service::AgentHttpPull {
                 heard.push("ctrlplane.pull.*.*.*".to_owned());
+                heard.push("ctrlplane.desk.*.*.*".to_owned());
             }
             assert_eq!(subscribe, heard);
             for subject in publish {
@@ -211,11 +264,30 @@ mod tests {
     }
 
     #[test]
+    fn only_the_api_asks_for_jobs_without_their_agents_key() {
+        for service in Service::ALL.into_iter().filter(|service| *service != Service::Admin) {
+            let asks =
+                permissions_of(service).publish.iter().any(|subject| subject.starts_with("ctrlplane.desk"));
+            assert_eq!(asks, service == Service::Api, "{service:?}");
+        }
+    }
+
+    #[test]
     fn only_the_api_notes_changes_of_freezes() {
         for service in Service::ALL.into_iter().filter(|service| *service != Service::Admin) {
             let publish = permissions_of(service).publish;
             let notes = publish.iter().any(|subject| subject.starts_with("$KV.freezes"));
             assert_eq!(notes, service == Service::Api, "{service:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_api_knows_who_may_call() {
+        for service in Service::ALL.into_iter().filter(|service| *service != Service::Admin) {
+            let publish = permissions_of(service).publish;
+            let knows =
+                publish.iter().any(|subject| subject.contains("KV_keys") || subject.contains("KV_sessions"));
+            assert_eq!(knows, service == Service::Api, "{service:?}");
         }
     }
 

@@ -1,25 +1,25 @@
 //! Permissions: with the users file that is deployed, every service can do its work, and nothing else.
 
 use bus::topology::{
-    CATALOG, DELIVERIES, JOBS, PAYLOADS, STATUS, Service, dispatcher_jobs, evaluator_triggers, needs_of,
-    users_conf,
+    CATALOG, DELIVERIES, JOBS, PAYLOADS, STATUS, SUBSCRIBER, Service, dispatcher_jobs, evaluator_triggers,
+    needs_of, users_conf,
 };
 use bus::{Bus, ConnectOptions, Failure, FollowSource, From, HeaderMap, Provision, dead};
 use servers::TestServers;
 
 use crate::rig::{LIMITS, follow, options, run, until, within};
 
-async fn servers_with_users() -> TestServers {
+pub(crate) async fn servers_with_users() -> TestServers {
     let mut conf = users_conf();
-    for service in Service::ALL {
-        let variable = format!("$NATS_{}_PASSWORD", service.name().to_ascii_uppercase().replace('-', "_"));
+    for user in Service::ALL.map(Service::name).into_iter().chain([SUBSCRIBER]) {
+        let variable = format!("$NATS_{}_PASSWORD", user.to_ascii_uppercase().replace('-', "_"));
         assert!(conf.contains(&variable), "{variable}");
-        conf = conf.replace(&variable, &format!("\"secret of {}\"", service.name()));
+        conf = conf.replace(&variable, &format!("\"secret of {user}\""));
     }
     TestServers::with(|nats| nats.extra_config = conf).await
 }
 
-fn login(servers: &TestServers, service: Service, provision: Provision) -> ConnectOptions {
+pub(crate) fn login(servers: &TestServers, service: Service, provision: Provision) -> ConnectOptions {
     ConnectOptions {
         user: Some(service.name().into()),
         password: Some(format!("secret of {}", service.name())),

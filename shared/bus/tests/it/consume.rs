@@ -113,7 +113,11 @@ async fn what_fails_too_often_is_kept_and_can_be_sent_back() {
     assert_eq!((got.text.as_str(), got.delivery.sequence, got.delivery.attempt), ("body", again, 1));
     assert_eq!(got.delivery.headers.get("ce-id").unwrap().as_str(), "é 1");
     assert!(dead::list(&rig.bus, 0, 10).await.unwrap().is_empty());
-    assert!(matches!(dead::redrive(&rig.bus, letter.sequence).await, Err(dead::RedriveError::NotFound(_))));
+    for sequence in [letter.sequence, 0, u64::MAX] {
+        let redriven = dead::redrive(&rig.bus, sequence).await;
+        assert!(matches!(redriven, Err(dead::RedriveError::NotFound(_))), "{sequence}: {redriven:?}");
+    }
+    assert!(dead::list(&rig.bus, u64::MAX, 10).await.unwrap().is_empty());
     running.drained().await;
 }
 

@@ -33,7 +33,7 @@ fn job(n: u128) -> JobRef {
     }
 }
 
-const REQUESTED: JobFact = JobFact::Requested { catalog_revision: 7 };
+const REQUESTED: JobFact = JobFact::Requested { catalog_revision: 7, grounds: None };
 
 fn dispatched() -> JobFact {
     JobFact::Dispatched(Dispatch {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test: the panic is the report")]
 
 mod access;
+mod back;
 mod consume;
 mod ensure;
 mod follow;
@@ -11,3 +12,4 @@ mod publish;
 mod recover;
 mod replay;
 mod rig;
+mod subscribe;

@@ -111,7 +111,7 @@ impl Story {
 
     fn deploy(&mut self, begin: &str, end: &str, tag: &str, resource: &str) {
         let job = job(tag, resource);
-        self.tell(begin, &job, JobFact::Requested { catalog_revision: 1 });
+        self.tell(begin, &job, JobFact::Requested { catalog_revision: 1, grounds: None });
         self.tell(end, &job, JobFact::ended(TerminalStatus::Successful, None, "done"));
     }
 
@@ -424,7 +424,11 @@ fn the_figures_are_those_that_one_computes_by_hand() {
     ] {
         story.version(created, tag);
         story.deploy(staged, done, tag, "staging-0");
-        story.tell(asked, &job(tag, "production-0"), JobFact::Requested { catalog_revision: 1 });
+        story.tell(
+            asked,
+            &job(tag, "production-0"),
+            JobFact::Requested { catalog_revision: 1, grounds: None },
+        );
         if let Some(approved) = approved {
             story.yes(approved, tag);
         }
@@ -464,7 +468,7 @@ fn busy_day() -> Story {
             story.tell(
                 &format!("{begin}:01"),
                 &job(tag, resource),
-                JobFact::Requested { catalog_revision: 1 },
+                JobFact::Requested { catalog_revision: 1, grounds: None },
             );
         }
         for resource in ["staging-0", "production-0", "production-1"] {

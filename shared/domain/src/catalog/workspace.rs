@@ -6,12 +6,13 @@ use super::context::resource_context;
 use super::selection::{Selection, SelectionProblem};
 use crate::entity::{
     Approval, CatalogKey, Deployment, Entity, Environment, Freeze, JobAgent, Kind, Pin, Policy, PolicyRule,
-    Record, Redeploy, RelationshipRule, Resource, RolloutControl, Skip, System, Trigger, TriggerSource,
-    VariableSet, Version, Workspace,
+    Record, Redeploy, RelationshipRule, Resource, ResourceProvider, RolloutControl, Skip, System, Trigger,
+    TriggerSource, VariableSet, Version, Workspace,
 };
 use crate::id::{
     DeploymentId, EnvironmentId, FreezeId, JobAgentId, PinId, PolicyId, RedeployId, RelationshipRuleId,
-    ResourceId, RolloutControlId, SkipId, SystemId, TriggerId, VariableSetId, VersionId, WorkspaceId,
+    ResourceId, ResourceProviderId, RolloutControlId, SkipId, SystemId, TriggerId, VariableSetId, VersionId,
+    WorkspaceId,
 };
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
 use crate::target::TargetKey;
@@ -96,6 +97,7 @@ impl WorkspaceCatalog {
         rollout_control(RolloutControlId), rollout_controls: RolloutControl,
         variable_set(VariableSetId), variable_sets: VariableSet,
         relationship_rule(RelationshipRuleId), relationship_rules: RelationshipRule,
+        resource_provider(ResourceProviderId), resource_providers: ResourceProvider,
     }
 }
 
@@ -185,7 +187,8 @@ impl WorkspaceCatalog {
                 | Entity::Redeploy(_)
                 | Entity::RolloutControl(_)
                 | Entity::VariableSet(_)
-                | Entity::RelationshipRule(_) => false,
+                | Entity::RelationshipRule(_)
+                | Entity::ResourceProvider(_) => false,
             };
             by_identifier || entity.meta().name == text
         })
@@ -371,7 +374,8 @@ impl WorkspaceCatalog {
             | Entity::Redeploy(_)
             | Entity::RolloutControl(_)
             | Entity::VariableSet(_)
-            | Entity::RelationshipRule(_) => {}
+            | Entity::RelationshipRule(_)
+            | Entity::ResourceProvider(_) => {}
         }
         self.affected_by(entity)
     }
@@ -429,7 +433,8 @@ impl WorkspaceCatalog {
             | Entity::Redeploy(_)
             | Entity::RolloutControl(_)
             | Entity::VariableSet(_)
-            | Entity::RelationshipRule(_) => {}
+            | Entity::RelationshipRule(_)
+            | Entity::ResourceProvider(_) => {}
         }
         affected
     }
@@ -461,9 +466,11 @@ impl WorkspaceCatalog {
             | Entity::Freeze(_)
             | Entity::VariableSet(_)
             | Entity::RelationshipRule(_) => Affected::Workspace,
-            Entity::Workspace(_) | Entity::JobAgent(_) | Entity::TriggerSource(_) | Entity::Trigger(_) => {
-                Affected::none()
-            }
+            Entity::Workspace(_)
+            | Entity::JobAgent(_)
+            | Entity::TriggerSource(_)
+            | Entity::Trigger(_)
+            | Entity::ResourceProvider(_) => Affected::none(),
         }
     }
 
@@ -513,7 +520,8 @@ impl WorkspaceCatalog {
             | Kind::Redeploy
             | Kind::RolloutControl
             | Kind::VariableSet
-            | Kind::RelationshipRule => return affected,
+            | Kind::RelationshipRule
+            | Kind::ResourceProvider => return affected,
         }
         match &affected {
             Affected::Workspace => self.targets.values_mut().for_each(|cell| *cell = OnceLock::new()),

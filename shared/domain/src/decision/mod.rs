@@ -224,6 +224,18 @@ pub struct EndedBadly {
     pub at: Timestamp,
 }
 
+/// What was decided when a job was asked for: it stays with the job, whatever is decided on the target afterwards.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Grounds {
+    /// When.
+    pub decided_at: Timestamp,
+    /// The decision in one sentence.
+    pub summary: String,
+    /// What every rule said of the job's version.
+    pub rules: Vec<RuleVerdict>,
+}
+
 /// The place a target was given in the rollout of a version by one rule, which it keeps as long as the policy is not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -263,6 +275,22 @@ impl ConsideredVersion {
 }
 
 impl TargetDecision {
+    /// Since when the version runs here, or ran before what runs, as far as that is remembered.
+    pub fn ran_since(&self, version: VersionId) -> Option<Timestamp> {
+        let ran = self.current.iter().chain(&self.earlier).find(|ran| ran.version == version)?;
+        Some(ran.since)
+    }
+
+    /// Why the job that brings the version may run.
+    pub fn grounds(&self, version: VersionId) -> Option<Grounds> {
+        let considered = self.considered.iter().find(|considered| considered.version == version)?;
+        Some(Grounds {
+            decided_at: self.decided_at,
+            summary: self.summary.clone(),
+            rules: considered.rules.clone(),
+        })
+    }
+
     /// The places the target was given in rollouts and keeps.
     pub fn rollout_places(&self) -> impl Iterator<Item = RolloutPlace> + '_ {
         self.considered.iter().flat_map(ConsideredVersion::places).chain(self.places.iter().copied())

@@ -114,6 +114,37 @@ pub struct RolloutControl {
     pub reason: Option<String>,
     /// Who.
     pub by: String,
+    /// The pauses that are over, the last 32, oldest first: the clock of the rollout stood still meanwhile.
+    /// They follow from the words before this one; what a client sends is not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<Pause>,
+}
+
+/// How many pauses of a rollout are remembered.
+const PAUSES_MAX: usize = 32;
+
+/// From when to when a rollout was paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pause {
+    /// The instant of the pause.
+    pub from: Timestamp,
+    /// The instant of the word after it.
+    pub until: Timestamp,
+}
+
+impl RolloutControl {
+    /// The word as the one that comes after another (none: the first).
+    #[must_use]
+    pub fn following(mut self, before: Option<&RolloutControl>) -> Self {
+        self.pauses = before.map(|before| before.pauses.clone()).unwrap_or_default();
+        if let Some(before) = before.filter(|before| before.action == RolloutAction::Pause) {
+            self.pauses.push(Pause { from: before.at, until: self.at });
+            let over = self.pauses.len().saturating_sub(PAUSES_MAX);
+            self.pauses.drain(..over);
+        }
+        self
+    }
 }
 
 /// What a person makes of a rollout.

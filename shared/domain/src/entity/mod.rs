@@ -9,7 +9,7 @@ mod source;
 mod structure;
 mod variable;
 
-pub use control::{Freeze, Pin, Redeploy, RolloutAction, RolloutControl, Skip};
+pub use control::{Freeze, Pause, Pin, Redeploy, RolloutAction, RolloutControl, Skip};
 pub use delivery::{
     Approval, ApprovalStatus, CreateVersion, Trigger, TriggerAction, Version, VersionDependency,
     VersionStatus,
@@ -27,7 +27,8 @@ pub use source::{
     SignatureHash, SourceKind, TokenScheme, TriggerSource,
 };
 pub use structure::{
-    AgentRef, Deadlines, Deployment, Environment, JobAgent, OnNewVersion, Resource, System, Workspace,
+    AgentRef, Deadlines, Deployment, Environment, JobAgent, OnNewVersion, Resource, ResourceProvider, System,
+    Workspace,
 };
 pub use variable::{DeploymentVariable, DeploymentVariableValue, RelationshipRule, VariableSet};
 
@@ -141,6 +142,8 @@ entities! {
     System = "system",
     /// Where.
     Environment = "environment",
+    /// Who tells of resources.
+    ResourceProvider = "resource-provider",
     /// Something that is deployed to.
     Resource = "resource",
     /// Who runs jobs.

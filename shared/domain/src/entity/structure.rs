@@ -1,7 +1,7 @@
 //! The lasting structure: who, what, where, on what, and by whose hands.
 
 use super::variable::DeploymentVariable;
-use crate::id::SystemId;
+use crate::id::{ResourceProviderId, SystemId};
 use crate::token::Slug;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub struct System {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Environment {
-    /// Systems it belongs to; at least one.
+    /// Systems it belongs to. In none, it has no release targets.
     pub systems: Vec<SystemId>,
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ pub struct Environment {
 pub struct Deployment {
     /// Its token in status subjects; from the name where a manifest gives none.
     pub slug: Slug,
-    /// Systems it belongs to; at least one.
+    /// Systems it belongs to. In none, it has no release targets.
     pub systems: Vec<SystemId>,
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,6 +116,15 @@ impl Default for Deadlines {
     }
 }
 
+/// Who tells of resources: it owns a set of them, and says all of it at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResourceProvider {
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
 /// Something that is deployed to. Its natural key is its identifier, the entity's name what people read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -134,6 +143,9 @@ pub struct Resource {
     /// Values for a deployment's variables.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub variables: Map<String, Value>,
+    /// The provider whose set it is in. Absent: nobody's, and any provider may take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ResourceProviderId>,
 }
 
 /// Who runs jobs: a platform and how to reach it. Never holds a secret, only names of secrets.

@@ -45,6 +45,16 @@ pub(super) fn first_let(windows: &[(&DeploymentWindow, &Calendar)], since: Times
     None
 }
 
+/// Until when a window lets versions go on, from an instant at which it does. `None`: without end.
+pub(super) fn lets_until(
+    rule: &DeploymentWindow,
+    calendar: &Calendar,
+    instant: Timestamp,
+) -> Option<Timestamp> {
+    let state = calendar.at(instant);
+    if rule.allow_window == state.open { state.changes_at } else { Some(instant) }
+}
+
 fn lets_from(rule: &DeploymentWindow, calendar: &Calendar, instant: Timestamp) -> Option<Timestamp> {
     let state = calendar.at(instant);
     if rule.allow_window == state.open { Some(instant) } else { state.changes_at }

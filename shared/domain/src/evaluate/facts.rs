@@ -282,7 +282,7 @@ mod tests {
     }
 
     fn requested() -> JobFact {
-        JobFact::Requested { catalog_revision: 1 }
+        JobFact::Requested { catalog_revision: 1, grounds: None }
     }
 
     fn done() -> JobFact {

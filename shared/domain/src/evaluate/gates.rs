@@ -7,6 +7,7 @@ use super::environment_progression::{self, Dependency, Success};
 use super::facts::{JobStanding, Standing};
 use super::gradual_rollout::{self, Placed, Turn};
 use super::history::{History, speaks_against};
+use super::open_time::{Start, Stop, crowded};
 use super::retry;
 use super::ruling::{Named, Ruling};
 use super::verification::Verified;
@@ -19,8 +20,9 @@ use crate::entity::{
     Kind, Policy, Record, RolloutAction, RolloutControl, Version, VersionDependency, VersionSelector,
 };
 use crate::id::{DeploymentId, EnvironmentId, PolicyId, RolloutControlId, VersionId};
+use crate::job::TerminalStatus;
 use crate::target::TargetKey;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -34,10 +36,17 @@ pub(super) type Asked = (PolicyId, usize, VersionId, EnvironmentId);
 pub(super) struct Rollout<'a> {
     /// The place of each target, from 0.
     positions: FxHashMap<TargetKey, usize>,
-    /// The turns of the targets on which it failed: their offsets in seconds, and their places.
-    failed: Vec<(u64, u32)>,
+    /// From when to when it was bad on targets, each with the target's turn: its offset in seconds, and its place.
+    bad: Vec<((u64, u32), Bad)>,
     /// A person's word on it.
     control: Option<&'a Record<RolloutControl>>,
+}
+
+/// From when to when a version was bad on a target. No end: it is.
+#[derive(Debug, Clone, Copy)]
+struct Bad {
+    from: Timestamp,
+    until: Option<Timestamp>,
 }
 
 impl<'a> DeploymentView<'a> {
@@ -233,7 +242,7 @@ impl<'a> DeploymentView<'a> {
         index: usize,
         rule: &'a GradualRollout,
         (place, version): (&Place<'a>, &'a Record<Version>),
-        start: Option<Timestamp>,
+        start: Option<&Start<'_>>,
         runs: bool,
     ) -> Ruling {
         if let Some((id, error)) = self.ws.broken(Kind::RolloutControl).next() {
@@ -241,9 +250,16 @@ impl<'a> DeploymentView<'a> {
         }
         let rollout = self.rollout(policy, index, rule, place, version);
         let placed = self.placed(&rollout, &place.key, policy, index, rule, VersionId(version.meta.id));
-        let failures = rollout.failed.iter().filter(|turn| **turn < placed.turn()).count();
+        let before = || rollout.bad.iter().filter(|(turn, _)| *turn < placed.turn()).map(|(_, bad)| bad);
+        let failures = before().filter(|bad| bad.until.is_none()).count();
         let control = rollout.control.map(|control| &control.spec);
-        let turn = Turn { placed, started_at: start, failures, control, runs };
+        let mut stops = Vec::new();
+        if rule.pause_on_failure {
+            stops = crowded(before().map(|bad| (bad.from, bad.until)), rule.max_failures as usize);
+        }
+        let pauses = control.into_iter().flat_map(|control| &control.pauses);
+        stops.extend(pauses.map(|pause| Stop { from: pause.from, until: pause.until }));
+        let turn = Turn { placed, start, stops, failures, control, runs };
         gradual_rollout::judge(rule, &turn, self.now)
     }
 
@@ -288,47 +304,69 @@ impl<'a> DeploymentView<'a> {
         order.sort_by_cached_key(|target| gradual_rollout::rank_of(target, version_id));
         let positions = order.into_iter().enumerate().map(|(position, target)| (target, position)).collect();
         let control = self.ws.rollout_control(RolloutControlId::of(version_id, place.key.environment));
-        let mut rollout = Rollout { positions, failed: Vec::new(), control };
+        let mut rollout = Rollout { positions, bad: Vec::new(), control };
         let forgiven = control
             .filter(|control| control.spec.action == RolloutAction::Resume)
             .map(|control| control.spec.at);
-        let failed = self.failed_on(version_id, &rollout, forgiven);
         let turn = |target| self.placed(&rollout, &target, policy, index, rule, version_id).turn();
-        rollout.failed = failed.into_iter().map(turn).collect();
+        let bad = self.bad_on(version_id, &rollout, forgiven);
+        rollout.bad = bad.into_iter().map(|(target, bad)| (turn(target), bad)).collect();
         let rollout = Rc::new(rollout);
         self.rollouts.borrow_mut().insert(asked, Rc::clone(&rollout));
         rollout
     }
 
-    /// The targets of the rollout on which the version failed, or its verification did, after what is forgiven.
-    fn failed_on(
+    /// When it was bad on the targets of the rollout: from where the version failed, or its verification did, until the next
+    /// job of it there ended, or a person let the rollout go on.
+    fn bad_on(
         &self,
         version: VersionId,
         rollout: &Rollout<'_>,
         forgiven: Option<Timestamp>,
-    ) -> Vec<TargetKey> {
-        let mut last: BTreeMap<TargetKey, &JobStanding> = BTreeMap::new();
-        let jobs = self.facts.jobs_of_version(version);
+    ) -> Vec<(TargetKey, Bad)> {
         // One that is being tried again has not been mended yet.
-        let ended = jobs.filter(|job| job.is_over() && rollout.positions.contains_key(&job.job.target));
-        for job in ended {
-            let known = last.entry(job.job.target).or_insert(job);
-            if known.sequence < job.sequence {
-                *known = job;
-            }
+        let ended = self.facts.jobs_of_version(version).filter(|job| job.is_over());
+        let mut jobs: Vec<_> = ended.filter(|job| rollout.positions.contains_key(&job.job.target)).collect();
+        jobs.sort_unstable_by_key(|job| (job.job.target, job.sequence));
+        let mut bad = self.remembered_bad(version, rollout, forgiven);
+        for (nth, job) in jobs.iter().enumerate() {
+            let target = job.job.target;
+            let Some(from) = self.bad_since(&target, job) else { continue };
+            let next = jobs.get(nth + 1).filter(|next| next.job.target == target).map(|next| next.at);
+            let forgiven = forgiven.filter(|at| from <= *at);
+            let until = next.into_iter().chain(forgiven).min();
+            bad.push((target, Bad { from, until }));
         }
-        let failed = last.into_iter().filter(|(target, job)| {
-            if forgiven.is_some_and(|at| job.at <= at) {
-                return false;
-            }
-            let (status, reason) = job.status();
-            let measured_badly = || {
-                let place = self.place(target);
-                place.is_some_and(|place| self.verified(&place, job).failed().is_some())
-            };
-            speaks_against(status, reason) || (job.succeeded() && measured_badly())
+        bad
+    }
+
+    /// The same where the facts have forgotten, and the last decision on a target remembers how its last job ended.
+    fn remembered_bad(
+        &self,
+        version: VersionId,
+        rollout: &Rollout<'_>,
+        forgiven: Option<Timestamp>,
+    ) -> Vec<(TargetKey, Bad)> {
+        let known: FxHashSet<TargetKey> =
+            self.facts.jobs_of_version(version).map(|job| job.job.target).collect();
+        let forgotten = rollout.positions.keys().filter(|target| !known.contains(target));
+        let remembered = forgotten.filter_map(|target| {
+            let last = self.decided.decision(target)?.last.as_ref()?;
+            let is_bad = last.version == version && speaks_against(last.status, last.reason);
+            let until = forgiven.filter(|at| last.at <= *at);
+            is_bad.then_some((*target, Bad { from: last.at, until }))
         });
-        failed.map(|(target, _)| target).collect()
+        remembered.collect()
+    }
+
+    /// Since when the job's end speaks against the version, if it does.
+    fn bad_since(&self, target: &TargetKey, job: &JobStanding) -> Option<Timestamp> {
+        let (status, reason) = job.status();
+        if speaks_against(status, reason) {
+            return Some(job.at);
+        }
+        let place = self.place(target).filter(|_| job.succeeded())?;
+        self.verified(&place, job).failed_at()
     }
 
     /// The environments the deployment can go to as well: those that share a system with it. Without that, an
@@ -352,7 +390,10 @@ impl<'a> DeploymentView<'a> {
         let targets = self.targets.get(&EnvironmentId(environment.meta.id)).unwrap_or(&none);
         let mut successes: BTreeMap<TargetKey, Success> = BTreeMap::new();
         let mut unverified: BTreeSet<TargetKey> = BTreeSet::new();
-        for job in self.facts.jobs_of_version(VersionId(version.meta.id)) {
+        let mut known: FxHashSet<TargetKey> = FxHashSet::default();
+        let version = VersionId(version.meta.id);
+        for job in self.facts.jobs_of_version(version) {
+            known.insert(job.job.target);
             if !targets.contains(&job.job.target) || !counts(rule, job) {
                 continue;
             }
@@ -365,6 +406,14 @@ impl<'a> DeploymentView<'a> {
             let success = successes.entry(job.job.target).or_insert(Success { first: at, last: at });
             success.first = success.first.min(at);
             success.last = success.last.max(at);
+        }
+        // Where the facts have forgotten, the decisions remember; how it was verified then, nobody does.
+        if rule.success_statuses.contains(&TerminalStatus::Successful) && !rule.require_verification_passed {
+            for target in targets.iter().filter(|target| !known.contains(target)) {
+                if let Some(at) = self.decided.decision(target).and_then(|before| before.ran_since(version)) {
+                    successes.insert(*target, Success { first: at, last: at });
+                }
+            }
         }
         Dependency {
             name: &environment.meta.name,

@@ -1,6 +1,7 @@
 //! `gradualRollout`: the targets of an environment get a version one after the other, as long as it goes well.
 
-use super::ruling::{Ruling, after, rfc};
+use super::open_time::{Start, Stop};
+use super::ruling::{Ruling, rfc};
 use crate::Timestamp;
 use crate::decision::{ConsideredVersion, RolloutPlace, RuleInputs, TargetDecision};
 use crate::entity::{GradualRollout, Policy, Record, RolloutAction, RolloutControl, RolloutType};
@@ -26,7 +27,9 @@ pub(super) struct Placed {
 pub(super) struct Turn<'a> {
     pub(super) placed: Placed,
     /// When the rollout started; `None`: other gates are not met.
-    pub(super) started_at: Option<Timestamp>,
+    pub(super) start: Option<&'a Start<'a>>,
+    /// When it stood still since.
+    pub(super) stops: Vec<Stop>,
     /// Targets whose turn comes before on which the version failed.
     pub(super) failures: usize,
     /// A person's word on it.
@@ -114,15 +117,15 @@ fn mix(mut hash: u64) -> u64 {
 
 pub(super) fn judge(rule: &GradualRollout, turn: &Turn<'_>, now: Timestamp) -> Ruling {
     let Placed { position, targets, offset } = turn.placed;
-    let due_at = turn.started_at.map(|start| {
+    let due_at = turn.start.and_then(|start| {
         let offset = TimeDelta::try_seconds(i64::try_from(offset).unwrap_or(i64::MAX));
-        after(start, offset.unwrap_or(TimeDelta::MAX))
+        start.due(offset.unwrap_or(TimeDelta::MAX), &turn.stops)
     });
     let inputs = RuleInputs::Rollout {
         position,
         targets,
         offset_seconds: offset,
-        started_at: turn.started_at,
+        started_at: turn.start.map(|start| start.at),
         due_at,
         failures: u32::try_from(turn.failures).unwrap_or(u32::MAX),
         max_failures: rule.max_failures,
@@ -141,6 +144,9 @@ pub(super) fn judge(rule: &GradualRollout, turn: &Turn<'_>, now: Timestamp) -> R
         Ruling::wait(reason, None)
     } else {
         match due_at {
+            None if turn.start.is_some() => Ruling::deny(format!(
+                "{place}; its turn never comes: the windows do not open for long enough"
+            )),
             None => Ruling::wait(format!("{place}; the rollout starts when the other rules allow it"), None),
             Some(due) if now < due => {
                 Ruling::wait(format!("{place}; its turn comes at {}", rfc(due)), Some(due))
@@ -168,24 +174,31 @@ mod tests {
         pause_on_failure: true,
     };
 
-    fn turn(start: Option<i64>, failures: usize) -> Turn<'static> {
+    fn start(second: i64) -> Start<'static> {
+        Start { at: at(second), windows: Vec::new() }
+    }
+
+    fn turn<'a>(start: Option<&'a Start<'a>>, failures: usize) -> Turn<'a> {
         let placed = Placed::new(&RULE, 2, 5);
-        Turn { placed, started_at: start.map(at), failures, control: None, runs: false }
+        Turn { placed, start, stops: Vec::new(), failures, control: None, runs: false }
     }
 
     #[test]
     fn a_turn_comes_to_the_exact_second_and_failures_pause() {
         let until = |second: Option<i64>| Verdict::Wait { until: second.map(at) };
+        let start = start(10);
         for (start, failures, now, verdict) in [
             (None, 0, 500, until(None)),
-            (Some(10), 0, 129, until(Some(130))),
-            (Some(10), 1, 130, Verdict::Allow),
-            (Some(10), 2, 130, until(None)),
+            (Some(&start), 0, 129, until(Some(130))),
+            (Some(&start), 1, 130, Verdict::Allow),
+            (Some(&start), 2, 130, until(None)),
         ] {
-            assert_eq!(judge(&RULE, &turn(start, failures), at(now)).verdict, verdict, "{start:?} {now}");
+            assert_eq!(judge(&RULE, &turn(start, failures), at(now)).verdict, verdict, "{failures} {now}");
         }
+        let stopped = Turn { stops: vec![Stop { from: at(20), until: at(50) }], ..turn(Some(&start), 0) };
+        assert_eq!(judge(&RULE, &stopped, at(130)).verdict, until(Some(160)));
         let careless = GradualRollout { pause_on_failure: false, ..RULE };
-        assert_eq!(judge(&careless, &turn(Some(10), 9), at(130)).verdict, Verdict::Allow);
+        assert_eq!(judge(&careless, &turn(Some(&start), 9), at(130)).verdict, Verdict::Allow);
         let here = Turn { runs: true, ..turn(None, 9) };
         assert_eq!(judge(&RULE, &here, at(0)).verdict, Verdict::Allow);
     }
@@ -206,12 +219,14 @@ mod tests {
             at: at(0),
             reason: Some("a look first".into()),
             by: "ann".into(),
+            pauses: Vec::new(),
         };
         let (pause, resume) = (word(RolloutAction::Pause), word(RolloutAction::Resume));
-        let paused = judge(&RULE, &Turn { control: Some(&pause), ..turn(Some(0), 0) }, at(900));
+        let start = start(0);
+        let paused = judge(&RULE, &Turn { control: Some(&pause), ..turn(Some(&start), 0) }, at(900));
         assert_eq!(paused.verdict, Verdict::Wait { until: None });
         assert_eq!(paused.reason, "3 of 5; paused by ann: a look first");
-        let resumed = judge(&RULE, &Turn { control: Some(&resume), ..turn(Some(0), 0) }, at(900));
+        let resumed = judge(&RULE, &Turn { control: Some(&resume), ..turn(Some(&start), 0) }, at(900));
         assert_eq!(resumed.verdict, Verdict::Allow);
     }
 

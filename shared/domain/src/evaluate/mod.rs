@@ -14,6 +14,7 @@ mod freeze;
 mod gates;
 mod gradual_rollout;
 mod history;
+mod open_time;
 mod pin;
 mod retry;
 mod review;

@@ -1,6 +1,7 @@
 //! Which version a target should run: the candidates, newest first, and what every rule says of each.
 
 use super::history::History;
+use super::open_time::Start;
 use super::rollback::{self, Holds};
 use super::ruling::{Named, Ruling, latest};
 use super::view::{DeploymentView, Place};
@@ -221,7 +222,7 @@ pub(super) fn rulings<'a>(
     let start = started_at(view, version, &rulings, &windows);
     let runs = history.current.as_ref().is_some_and(|current| current.version == id);
     for (policy, index, name, rule) in rollouts {
-        let ruling = view.gradual_rollout(policy, index, rule, (place, version), start, runs);
+        let ruling = view.gradual_rollout(policy, index, rule, (place, version), start.as_ref(), runs);
         let ruling = match skip(policy, index) {
             Some(skip) => ruling.skipped(skip),
             None => ruling,
@@ -247,12 +248,12 @@ fn pinned<'a>(
 
 /// When the rollouts of a version start on a target: when the last of the other gates was met, and from then on
 /// when all windows let it go. `None`: a gate is not met.
-fn started_at(
+fn started_at<'a>(
     view: &DeploymentView<'_>,
     version: &Record<Version>,
     rulings: &[Named<'_>],
-    windows: &[(&Record<Policy>, &DeploymentWindow)],
-) -> Option<Timestamp> {
+    windows: &[(&Record<Policy>, &'a DeploymentWindow)],
+) -> Option<Start<'a>> {
     if !rulings.iter().all(|named| named.ruling.verdict.allows()) {
         return None;
     }
@@ -261,9 +262,10 @@ fn started_at(
     let calendars = windows.iter().map(|(policy, rule)| {
         view.ws.compiled().calendar(rule, policy.meta.created_at).ok().map(|calendar| (*rule, calendar))
     });
-    let calendars = calendars.collect::<Option<Vec<_>>>()?;
-    let windows: Vec<_> = calendars.iter().map(|(rule, calendar)| (*rule, calendar.as_ref())).collect();
-    deployment_window::first_let(&windows, met)
+    let windows = calendars.collect::<Option<Vec<_>>>()?;
+    let lets: Vec<_> = windows.iter().map(|(rule, calendar)| (*rule, calendar.as_ref())).collect();
+    let at = deployment_window::first_let(&lets, met)?;
+    Some(Start { at, windows })
 }
 
 fn considered(version: &Record<Version>, allowed: bool, rulings: Vec<Named<'_>>) -> ConsideredVersion {

@@ -50,6 +50,12 @@ impl Verified {
         self.known.iter().map(|verification| verification.at).max()
     }
 
+    /// Since when the last of those that failed has.
+    pub(super) fn failed_at(&self) -> Option<Timestamp> {
+        let failed = self.known.iter().filter(|known| known.result == VerificationResult::Failed);
+        failed.map(|verification| verification.at).max()
+    }
+
     /// One that failed.
     pub(super) fn failed(&self) -> Option<&VerificationOnTarget> {
         self.known.iter().find(|verification| verification.result == VerificationResult::Failed)

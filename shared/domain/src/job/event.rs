@@ -2,6 +2,7 @@
 
 use super::status::{ActiveStatus, Reason, TerminalStatus};
 use crate::Timestamp;
+use crate::decision::Grounds;
 use crate::entity::Deadlines;
 use crate::id::{FreezeId, JobAgentId, JobId, PolicyId, ReleaseId, VersionId};
 use crate::target::TargetKey;
@@ -97,6 +98,9 @@ pub enum JobFact {
     Requested {
         /// The catalog revision the decision saw; the dispatcher waits until it has seen as much.
         catalog_revision: u64,
+        /// What was decided: why the job may run. Absent where no decision asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grounds: Option<Box<Grounds>>,
     },
     /// It must wait before it may be dispatched.
     Held {

@@ -80,7 +80,7 @@ fn born(event: &JobEvent) -> JobState {
 
 fn apply(state: &mut JobState, event: &JobEvent) {
     match &event.fact {
-        JobFact::Requested { catalog_revision } => state.catalog_revision = *catalog_revision,
+        JobFact::Requested { catalog_revision, .. } => state.catalog_revision = *catalog_revision,
         JobFact::Held { why } => {
             state.message = Some(held_message(why));
             state.reason = Some(match why {

@@ -13,8 +13,10 @@ pub enum JobStatus {
     /// Accepted by the platform, not running.
     Queued,
     /// Running.
+    #[serde(alias = "inProgress")]
     InProgress,
     /// A person must act on the platform.
+    #[serde(alias = "actionRequired")]
     ActionRequired,
     /// Ended well.
     Successful,
@@ -25,10 +27,13 @@ pub enum JobStatus {
     /// The platform decided that there was nothing to do.
     Skipped,
     /// The agent's configuration does not fit: workflow, ref, inputs, template.
+    #[serde(alias = "invalidJobAgent")]
     InvalidJobAgent,
     /// Credentials or permissions do not reach.
+    #[serde(alias = "invalidIntegration")]
     InvalidIntegration,
     /// The platform does not know the run.
+    #[serde(alias = "externalRunNotFound")]
     ExternalRunNotFound,
 }
 
@@ -78,6 +83,23 @@ impl JobStatus {
             JobStatus::InvalidJobAgent => "invalid_job_agent",
             JobStatus::InvalidIntegration => "invalid_integration",
             JobStatus::ExternalRunNotFound => "external_run_not_found",
+        }
+    }
+
+    /// The word as clients of the HTTP API read it: lower camel case.
+    pub fn as_camel(self) -> &'static str {
+        match self {
+            JobStatus::Pending => "pending",
+            JobStatus::Queued => "queued",
+            JobStatus::InProgress => "inProgress",
+            JobStatus::ActionRequired => "actionRequired",
+            JobStatus::Successful => "successful",
+            JobStatus::Failure => "failure",
+            JobStatus::Cancelled => "cancelled",
+            JobStatus::Skipped => "skipped",
+            JobStatus::InvalidJobAgent => "invalidJobAgent",
+            JobStatus::InvalidIntegration => "invalidIntegration",
+            JobStatus::ExternalRunNotFound => "externalRunNotFound",
         }
     }
 
@@ -214,6 +236,8 @@ mod tests {
             let json = serde_json::to_value(status).unwrap();
             assert_eq!(json, status.as_str());
             assert_eq!(JobStatus::parse(status.as_str()), Some(status));
+            assert_eq!(JobStatus::parse(status.as_camel()), Some(status));
+            assert_eq!(serde_json::from_value::<JobStatus>(status.as_camel().into()).ok(), Some(status));
         }
         assert_eq!(JobStatus::parse("inProgress"), Some(JobStatus::InProgress));
         assert_eq!(JobStatus::parse("running"), None);

@@ -7,8 +7,8 @@ use crate::Timestamp;
 use crate::entity::{Entity, Kind, Meta, Metadata, Record};
 use crate::id::{
     ApprovalId, DeploymentId, EnvironmentId, FreezeId, JobAgentId, PinId, PolicyId, RedeployId,
-    RelationshipRuleId, ResourceId, RolloutControlId, SkipId, SystemId, TriggerId, TriggerSourceId,
-    VariableSetId, VersionId, WorkspaceId,
+    RelationshipRuleId, ResourceId, ResourceProviderId, RolloutControlId, SkipId, SystemId, TriggerId,
+    TriggerSourceId, VariableSetId, VersionId, WorkspaceId,
 };
 use crate::near::did_you_mean;
 use crate::token::Slug;
@@ -132,6 +132,9 @@ impl Draft {
             Kind::RelationshipRule => self
                 .named(spec, problems, |n| RelationshipRuleId::of(&workspace, n).0)
                 .map(Entity::RelationshipRule),
+            Kind::ResourceProvider => self
+                .named(spec, problems, |n| ResourceProviderId::of(&workspace, n).0)
+                .map(Entity::ResourceProvider),
             Kind::Skip => self
                 .record(spec, problems, |spec: &crate::entity::Skip| {
                     Ok((SkipId::of(spec).0, Some(format!("skip of {}", spec.rule))))
@@ -175,6 +178,7 @@ impl Draft {
                 if let (false, Some(name)) = (spec.contains_key("identifier"), name) {
                     spec.insert("identifier".to_owned(), Value::String(name.to_owned()));
                 }
+                to_id(spec, "provider", |name| ResourceProviderId::of(workspace, name).0);
             }
             Kind::Trigger => {
                 let action = spec.get_mut("then").and_then(|then| then.get_mut("createVersion"));
@@ -229,7 +233,8 @@ impl Draft {
             | Kind::Policy
             | Kind::TriggerSource
             | Kind::VariableSet
-            | Kind::RelationshipRule => {}
+            | Kind::RelationshipRule
+            | Kind::ResourceProvider => {}
         }
     }
 
@@ -368,6 +373,7 @@ pub(super) fn id_of(kind: Kind, workspace: &Slug, name: &str) -> Option<Uuid> {
         Kind::Environment => Some(EnvironmentId::of(workspace, name).0),
         Kind::Resource => Some(ResourceId::of(workspace, name).0),
         Kind::Policy => Some(PolicyId::of(workspace, name).0),
+        Kind::ResourceProvider => Some(ResourceProviderId::of(workspace, name).0),
         Kind::Workspace
         | Kind::JobAgent
         | Kind::TriggerSource

@@ -46,7 +46,7 @@ fn look(key: &str, value: &Value, field: &str, problems: &mut Vec<Problem>) {
     match value {
         Value::String(text) => {
             let is_template = text.contains("{{");
-            if BEGINNINGS.iter().any(|beginning| text.trim_start().starts_with(beginning)) {
+            if looks_like_a_secret(text) {
                 problems.push(secret(field, key, "this looks like a secret"));
             } else if is_key_of_secret(key) && !text.is_empty() && !is_template {
                 problems.push(secret(field, key, &format!("`{key}` would keep a secret in the catalog")));
@@ -64,6 +64,15 @@ fn look(key: &str, value: &Value, field: &str, problems: &mut Vec<Problem>) {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// Whether the text, kept under that key, is or looks like a secret.
+pub(crate) fn is_secret(key: &str, text: &str) -> bool {
+    looks_like_a_secret(text) || (is_key_of_secret(key) && !text.is_empty())
+}
+
+fn looks_like_a_secret(text: &str) -> bool {
+    BEGINNINGS.iter().any(|beginning| text.trim_start().starts_with(beginning))
 }
 
 fn is_key_of_secret(key: &str) -> bool {

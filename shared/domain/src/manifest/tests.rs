@@ -50,6 +50,10 @@ spec: { identifier: cluster/eu, type: kubernetes-cluster, config: { region: eu }
 kind: Resource
 metadata: { name: cluster-us }
 ---
+kind: ResourceProvider
+metadata: { name: scanner }
+spec: { description: Finds clusters }
+---
 kind: job-agent
 metadata: { name: github }
 spec: { type: github-app, maxConcurrent: 4, config: { appId: "1", privateKeySecret: app-key } }
@@ -212,6 +216,7 @@ fn every_kind_is_read_and_names_become_ids() {
             | Entity::Policy(_)
             | Entity::TriggerSource(_)
             | Entity::VariableSet(_)
+            | Entity::ResourceProvider(_)
             | Entity::RelationshipRule(_) => {
                 assert_ne!(meta.id, Uuid::nil())
             }
@@ -357,7 +362,6 @@ metadata: { name: b }
 spec: { resourceSelectr: "true" }
 "#,
         &[
-            "5 spec.systems: an environment belongs to at least one system",
             "6 spec.resourceSelector: there is no variable `resurce` here",
             "18 spec.rules[2].anyApproval.minApprovals: `minApprovals` is missing",
             "19 spec.rules[2].anyApproval.minAprovals: there is no field `minAprovals` here (did you mean `minApprovals`?)",

@@ -44,6 +44,7 @@ pub fn validate(entity: &Entity) -> Vec<Problem> {
         Entity::Freeze(record) => found.freeze(&record.spec),
         Entity::VariableSet(record) => found.variable_set(&record.spec),
         Entity::RelationshipRule(record) => found.relationship_rule(&record.spec),
+        Entity::ResourceProvider(_) => {}
         Entity::Skip(record) => found.skip(&record.meta, &record.spec),
         Entity::Pin(record) => found.pin(&record.spec),
         Entity::Redeploy(record) => found.redeploy(&record.meta, &record.spec),
@@ -81,7 +82,6 @@ impl Found {
     }
 
     fn environment(&mut self, spec: &Environment) {
-        self.some("spec.systems", &spec.systems, "an environment belongs to at least one system");
         self.expression("spec.resourceSelector", &spec.resource_selector, &["resource"]);
     }
 
@@ -98,7 +98,6 @@ impl Found {
     }
 
     fn deployment(&mut self, spec: &Deployment) {
-        self.some("spec.systems", &spec.systems, "a deployment belongs to at least one system");
         if let Some(selector) = &spec.resource_selector {
             self.expression("spec.resourceSelector", selector, &["resource", "environment"]);
         }

@@ -94,6 +94,7 @@ fn spec_of(entity: &Entity) -> Map<String, Value> {
         Entity::Freeze(record) => of(record),
         Entity::VariableSet(record) => of(record),
         Entity::RelationshipRule(record) => of(record),
+        Entity::ResourceProvider(record) => of(record),
         Entity::Skip(record) => of(record),
         Entity::Pin(record) => of(record),
         Entity::Redeploy(record) => of(record),
@@ -128,6 +129,7 @@ impl Naming<'_> {
                     spec.remove("slug");
                 }
             }
+            Entity::Resource(_) => self.one(spec, "provider", Kind::ResourceProvider),
             Entity::Trigger(_) => {
                 let action = spec.get_mut("then").and_then(|then| then.get_mut("createVersion"));
                 if let Some(Value::Object(action)) = action {
@@ -172,13 +174,13 @@ impl Naming<'_> {
             }
             Entity::Workspace(_)
             | Entity::System(_)
-            | Entity::Resource(_)
             | Entity::JobAgent(_)
             | Entity::Policy(_)
             | Entity::TriggerSource(_)
             | Entity::Freeze(_)
             | Entity::VariableSet(_)
-            | Entity::RelationshipRule(_) => {}
+            | Entity::RelationshipRule(_)
+            | Entity::ResourceProvider(_) => {}
         }
     }
 

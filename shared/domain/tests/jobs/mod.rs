@@ -108,7 +108,7 @@ pub(crate) fn cancelled(attempt: u32, version: i64) -> JobFact {
 pub(crate) fn history(phase: &str) -> JobState {
     let cancel = || JobFact::CancelRequested { by: "ann".into(), reason: CancelReason::User };
     let triggered = || JobFact::Triggered { external: external("77", 1), links: Links::new() };
-    let requested = JobFact::Requested { catalog_revision: 1 };
+    let requested = JobFact::Requested { catalog_revision: 1, grounds: None };
     let facts = match phase {
         "requested" => vec![requested],
         "held" => vec![requested, held()],

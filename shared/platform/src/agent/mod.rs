@@ -60,6 +60,8 @@ pub struct Agent<P> {
     put_off: Recent<JobId, String>,
     /// What signals were last judged by, so that the next one needs no look-up.
     seen: Recent<JobId, Known>,
+    /// The newest look at a job that was asked for, by its sequence.
+    looks: Recent<JobId, u64>,
     /// The places to watch.
     watches: Watches,
 }
@@ -96,6 +98,7 @@ impl<P: Platform> Agent<P> {
             without_effect: Recent::new(16_384),
             put_off: Recent::new(2_048),
             seen: Recent::new(2_048),
+            looks: Recent::new(16_384),
             watches: Watches::default(),
         })
     }

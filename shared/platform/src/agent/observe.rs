@@ -10,6 +10,7 @@ use super::{Agent, later};
 use crate::platform::{CallError, Platform, Seen};
 use bus::{Base, Delivery, Failure, Known};
 use domain::command::AgentCommand;
+use domain::id::JobId;
 use domain::job::{
     ExternalRef, JobFact, JobState, Links, Phase, RawStatus, Snapshot, Source, TerminalStatus,
 };
@@ -22,6 +23,9 @@ const GIVE_UP: Duration = Duration::from_secs(60);
 impl<P: Platform> Agent<P> {
     /// Looks at a job's run.
     pub(super) async fn observe(&self, command: &AgentCommand, delivery: &Delivery) -> Result<(), Failure> {
+        if self.is_overtaken(command.job.id, delivery) {
+            return Ok(());
+        }
         let cause = cause(delivery);
         let known = self.load(command).await?;
         match &known.state.phase {
@@ -169,6 +173,18 @@ impl<P: Platform> Agent<P> {
         let base = Base::Known(Box::new(known.clone()));
         SNAPSHOT.effect(self.jobs.record(&known.state.job, JobFact::Observed(noted), base, cause)).await?;
         Ok(())
+    }
+
+    /// Whether a later look at the job was asked for. Sweeps go on while a platform does not answer: were every look
+    /// tried again beside those that came after it, they would keep a slow platform down.
+    fn is_overtaken(&self, job: JobId, delivery: &Delivery) -> bool {
+        if self.looks.get(&job).is_some_and(|newest| newest > delivery.sequence) {
+            tracing::debug!(%job, "a later look was asked for");
+            metrics::counter!("agent_looks_overtaken_total").increment(1);
+            return true;
+        }
+        self.looks.put(job, delivery.sequence);
+        false
     }
 
     /// Sweeps ask again and again: a look that is put off for too long is not worth keeping.

@@ -105,7 +105,7 @@ mod tests {
             environment: "prod".parse().unwrap(),
             purpose: Default::default(),
         };
-        let requested = JobFact::Requested { catalog_revision: 1 };
+        let requested = JobFact::Requested { catalog_revision: 1, grounds: None };
         let events: Vec<JobEvent> = (0..)
             .zip(std::iter::once(requested).chain(facts))
             .map(|(second, fact)| JobEvent {

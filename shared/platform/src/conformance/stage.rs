@@ -85,7 +85,7 @@ impl<R: Rig> Stage<R> {
             purpose: Default::default(),
         };
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(job.clone());
-        self.record(&job, JobFact::Requested { catalog_revision: 1 }).await;
+        self.record(&job, JobFact::Requested { catalog_revision: 1, grounds: None }).await;
         self.dispatch(&job, None).await
     }
 

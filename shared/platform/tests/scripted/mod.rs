@@ -75,6 +75,8 @@ struct World {
     blocked_until: Option<Timestamp>,
     /// How many more calls cannot be sent.
     unreachable: u32,
+    /// How many more looks at a run get no answer.
+    blind: u32,
     /// How long a run does not show in a search.
     hidden_for: Duration,
     echo: Option<Echo>,
@@ -168,6 +170,11 @@ impl Scripted {
     /// The next calls that start a run cannot be sent.
     pub(crate) fn unreachable_for(&self, calls: u32) {
         self.world().unreachable = calls;
+    }
+
+    /// The next looks at a run get no answer.
+    pub(crate) fn blind_for(&self, looks: u32) {
+        self.world().blind = looks;
     }
 
     /// Runs show in a search only after this long.
@@ -347,6 +354,11 @@ impl Platform for Scripted {
     async fn observe(&self, config: &Map<String, Value>, run: &ExternalRef) -> Result<Seen, CallError> {
         self.asked(config);
         self.gate()?;
+        let left = self.world().blind.checked_sub(1);
+        if let Some(left) = left {
+            self.world().blind = left;
+            return Err(CallError::Transient("no answer".to_owned()));
+        }
         let Some(run) = self.run(&run.id) else { return Ok(Seen::Gone) };
         Ok(match snapshot(&run, Source::Read) {
             Some(snapshot) => Seen::Snapshot(Box::new(snapshot)),

@@ -104,7 +104,7 @@ fn triggered() -> JobState {
         secrets: Default::default(),
     };
     let facts = [
-        JobFact::Requested { catalog_revision: 1 },
+        JobFact::Requested { catalog_revision: 1, grounds: None },
         JobFact::Dispatched(dispatch),
         JobFact::TriggerStarted { fence: 1 },
         JobFact::Triggered { external: external(1), links: Links::new() },

@@ -179,8 +179,36 @@ fn one_bad_target_pauses_the_rollout_until_it_is_mended_or_somebody_resumes_it()
         "{paused}
          +1s
          resume v1 in staging
+         look staging-2 = waiting want - run - next +60s
+         +60s
          look staging-2 = deploying want v1 run - request v1#1"
     ));
+}
+
+#[test]
+fn what_was_due_while_a_rollout_was_paused_does_not_start_at_once() {
+    // The order of the three is by hash: for v1 it is 1, 2, 0.
+    check(
+        "env staging 3
+         policy slow on staging: rollout 60s
+         version v1
+         look staging-1 = deploying want v1 run - request v1#1
+         end staging-1 successful
+         +30s
+         pause v1 in staging
+         +3600s
+         look staging-2 = waiting want - run -
+         look staging-0 = waiting want - run -
+         resume v1 in staging
+         look staging-2 = waiting want - run - next +30s
+         look staging-0 = waiting want - run - next +90s
+         +30s
+         look staging-2 = deploying want v1 run - request v1#1
+         pause v1 in staging
+         +600s
+         resume v1 in staging
+         look staging-0 = waiting want - run - next +60s",
+    );
 }
 
 #[test]

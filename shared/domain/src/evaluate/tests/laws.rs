@@ -122,7 +122,7 @@ proptest! {
             let key = world.target(target);
             let mut facts = world.facts.clone();
             if let Some(job) = outcome.request {
-                let fact = JobFact::Requested { catalog_revision: 0 };
+                let fact = JobFact::Requested { catalog_revision: 0, grounds: None };
                 let event = JobEvent { job, at: world.now, cause: None, traceparent: None, fact };
                 facts.apply(&event, facts.sequence() + 1);
             }

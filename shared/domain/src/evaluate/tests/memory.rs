@@ -221,3 +221,41 @@ fn what_is_pinned_is_asked_however_many_newer_versions_there_are() {
     world.step("pin v0 in staging");
     assert_eq!(world.step("look staging-0").as_deref(), Some("deploying want v0 run - request v0#1"));
 }
+
+#[test]
+fn what_runs_elsewhere_counts_after_the_facts_have_forgotten_how_it_came_there() {
+    let forgotten = |rule: &str| {
+        format!(
+            "env staging 1
+             env production 1
+             policy after on production: after {rule}
+             version v1
+             look staging-0 = deploying want v1 run - request v1#1
+             end staging-0 successful
+             look staging-0 = upToDate want v1 run v1
+             forget\n"
+        )
+    };
+    check(&(forgotten("staging") + "look production-0 = deploying want v1 run - request v1#1"));
+    check(&(forgotten("staging verified") + "look production-0 = waiting want - run -"));
+}
+
+#[test]
+fn a_rollout_that_failed_stays_paused_after_the_facts_have_forgotten_the_failure() {
+    check(
+        "env staging 3
+         policy slow on staging: rollout 60s
+         version v1
+         look staging-1 = deploying want v1 run - request v1#1
+         end staging-1 failure
+         look staging-1 = failed want v1 run -
+         +60s
+         look staging-2 = waiting want - run -
+         forget
+         look staging-2 = waiting want - run -
+         +1s
+         resume v1 in staging
+         +60s
+         look staging-2 = deploying want v1 run - request v1#1",
+    );
+}

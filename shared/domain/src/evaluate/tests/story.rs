@@ -211,10 +211,10 @@ impl World {
         }
         if survives {
             if let Some(job) = request {
-                self.record(job, JobFact::Requested { catalog_revision: self.revision });
+                self.record(job, JobFact::Requested { catalog_revision: self.revision, grounds: None });
             }
             for job in verifications {
-                self.record(job, JobFact::Requested { catalog_revision: self.revision });
+                self.record(job, JobFact::Requested { catalog_revision: self.revision, grounds: None });
             }
             if let Some(job) = supersede {
                 let by = "policy-evaluator".to_owned();
@@ -292,6 +292,7 @@ impl World {
             version: String::new(),
             config: Map::new(),
             variables: variable.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect(),
+            provider: None,
         };
         let mut meta = self.meta(name, ResourceId::of(&workspace(), name).0);
         meta.metadata.insert("env".into(), name.rsplit_once('-').unwrap().0.to_owned());
@@ -387,9 +388,12 @@ impl World {
     fn control(&mut self, tag: &str, environment: &str, action: RolloutAction) {
         let version = VersionId::of(deployment(), tag);
         let environment = EnvironmentId::of(&workspace(), environment);
-        let spec =
-            RolloutControl { version, environment, action, at: self.now, reason: None, by: "ann".into() };
-        let meta = self.meta("control", RolloutControlId::of(version, environment).0);
+        let (at, by, pauses) = (self.now, "ann".to_owned(), Vec::new());
+        let spec = RolloutControl { version, environment, action, at, reason: None, by, pauses };
+        let id = RolloutControlId::of(version, environment);
+        let before = self.catalog.workspace(&workspace()).and_then(|ws| ws.rollout_control(id));
+        let spec = spec.following(before.map(|before| &before.spec));
+        let meta = self.meta("control", id.0);
         self.put(Entity::RolloutControl(Record { meta, spec }));
     }
 

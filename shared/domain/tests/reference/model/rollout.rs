@@ -3,7 +3,7 @@
 use super::Says;
 use super::gates::{Asked, Gate};
 use super::means::{place, targets};
-use super::scene::{Placed, Scene};
+use super::scene::{End, Job, Placed, Scene};
 use super::window;
 use chrono::TimeDelta;
 use domain::Timestamp;
@@ -42,22 +42,67 @@ pub(crate) fn judge(scene: &Scene<'_>, q: Question<'_>, target: &TargetKey, othe
     }
     let resumed_at =
         control.filter(|control| control.action == RolloutAction::Resume).map(|control| control.at);
-    if q.rule.pause_on_failure && failures(scene, q, target, mine, resumed_at) > q.rule.max_failures as usize
-    {
+    let bad = bad(scene, q, target, mine, resumed_at);
+    let still = bad.iter().filter(|(_, until)| until.is_none()).count();
+    if q.rule.pause_on_failure && still > q.rule.max_failures as usize {
         return Says::Wait(None);
     }
-    let due = start(scene, q.version, target, others) + TimeDelta::seconds(mine.0 as i64);
+    let (start, windows) = start(scene, q.version, target, others);
+    let mut stops: Vec<Span> =
+        control.into_iter().flat_map(|control| &control.pauses).map(|p| (p.from, p.until)).collect();
+    if q.rule.pause_on_failure {
+        stops.extend(paused_by_failures(&bad, q.rule.max_failures as usize, scene.now));
+    }
+    let due = due(start, TimeDelta::seconds(mine.0 as i64), &windows, &stops);
     if scene.now < due { Says::Wait(Some(due)) } else { Says::YES }
+}
+
+type Span = (Timestamp, Timestamp);
+
+/// "Its clock stands still while a window is closed, while it is paused": the time that was lost until then comes on top,
+/// and what was lost in that time as well, until nothing more is.
+fn due(start: Timestamp, offset: TimeDelta, windows: &[window::Window<'_>], stops: &[Span]) -> Timestamp {
+    let mut due = start + offset;
+    loop {
+        let mut closed: Vec<Span> = windows.iter().flat_map(|window| window.closed(start, due)).collect();
+        closed.extend(stops);
+        closed.sort();
+        let (mut lost, mut seen) = (TimeDelta::zero(), start);
+        for (from, until) in closed {
+            // It counts from the start, and where it holds at the instant itself, to its end.
+            if from <= due && until > seen {
+                lost += until - from.max(seen);
+                seen = until;
+            }
+        }
+        let later = start + offset + lost;
+        if later <= due {
+            return due;
+        }
+        due = later;
+    }
+}
+
+/// "More than `maxFailures` such targets pause the rollout."
+fn paused_by_failures(bad: &[(Timestamp, Option<Timestamp>)], most: usize, now: Timestamp) -> Vec<Span> {
+    let mut instants: Vec<Timestamp> =
+        bad.iter().flat_map(|(from, until)| [Some(*from), *until]).flatten().collect();
+    instants.push(now);
+    instants.sort();
+    let holds = |at: Timestamp| {
+        bad.iter().filter(|(from, until)| *from <= at && until.is_none_or(|until| at < until)).count() > most
+    };
+    instants.windows(2).filter(|pair| holds(pair[0])).map(|pair| (pair[0], pair[1])).collect()
 }
 
 /// "*start* is the latest instant at which all other gates of the target were met: the latest of their *satisfied at*;
 /// where windows govern it, the first instant from then on at which all of them are open."
-fn start(
+fn start<'a>(
     scene: &Scene<'_>,
     version: &Record<Version>,
     target: &TargetKey,
-    others: &[Asked<'_>],
-) -> Timestamp {
+    others: &[Asked<'a>],
+) -> (Timestamp, Vec<window::Window<'a>>) {
     let mut start = version.meta.created_at;
     let mut windows = Vec::new();
     for asked in others {
@@ -77,7 +122,7 @@ fn start(
         let later = windows.iter().filter_map(|window| window.allows_from(start)).max();
         match later {
             Some(later) if later > start => start = later,
-            _ => return start,
+            _ => return (start, windows),
         }
     }
 }
@@ -119,18 +164,20 @@ pub(crate) fn governed(scene: &Scene<'_>, q: Question<'_>, target: &TargetKey) -
 
 /// "A target with a smaller offset (of equal ones: a smaller i) counts as failed when the last job of this version there ended badly (not
 /// `successful`, not superseded) or its verification failed … after a resume, failures from before it count no more."
-fn failures(
+/// From when, and until when: "until they are repaired (a retry or redeploy that succeeds), or until somebody resumes it".
+fn bad(
     scene: &Scene<'_>,
     q: Question<'_>,
     target: &TargetKey,
     mine: (u64, u32),
     resumed_at: Option<Timestamp>,
-) -> usize {
-    let failed_at = |other: &TargetKey| {
-        let ended = scene.ended(other);
-        let (job, end) = ended.into_iter().rfind(|(job, _)| job.job.version.0 == q.version.meta.id)?;
+) -> Vec<(Timestamp, Option<Timestamp>)> {
+    let failed_at = |job: &Job, end: End| {
         if end.badly() {
             return Some(end.at);
+        }
+        if end.superseded() {
+            return None;
         }
         scene
             .verifications(job)
@@ -140,10 +187,19 @@ fn failures(
             .map(|end| end.at)
             .max()
     };
-    governed(scene, q, target)
-        .iter()
-        .filter(|other| *other != target && turn(scene, q, other).is_some_and(|theirs| theirs < mine))
-        .filter_map(failed_at)
-        .filter(|at| resumed_at.is_none_or(|resumed| *at > resumed))
-        .count()
+    let mut bad = Vec::new();
+    for other in governed(scene, q, target) {
+        if other == *target || turn(scene, q, &other).is_none_or(|theirs| theirs >= mine) {
+            continue;
+        }
+        let mut ended = scene.ended(&other);
+        ended.retain(|(job, _)| job.job.version.0 == q.version.meta.id);
+        for (nth, (job, end)) in ended.iter().enumerate() {
+            let Some(from) = failed_at(job, *end) else { continue };
+            let next = ended.get(nth + 1).map(|(_, end)| end.at);
+            let resumed = resumed_at.filter(|resumed| *resumed >= from);
+            bad.push((from, [next, resumed].into_iter().flatten().min()));
+        }
+    }
+    bad
 }

@@ -64,6 +64,23 @@ impl<'a> Window<'a> {
         }
     }
 
+    /// From when to when it does not allow, of what begins until `until` and ends after `from`.
+    pub(crate) fn closed(&self, from: Timestamp, until: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+        let runs = self.runs(until);
+        let mut closed = Vec::new();
+        if self.rule.allow_window {
+            let mut since = Timestamp::MIN_UTC;
+            for (open, close) in runs {
+                closed.push((since, open));
+                since = close;
+            }
+        } else {
+            closed = runs;
+        }
+        closed.retain(|(begins, ends)| *begins <= until && *ends > from && begins < ends);
+        closed
+    }
+
     /// From when to when it is open, joined, until two months after the instant.
     fn runs(&self, instant: Timestamp) -> Vec<(Timestamp, Timestamp)> {
         let length = TimeDelta::minutes(i64::from(self.rule.duration_minutes));

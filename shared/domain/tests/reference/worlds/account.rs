@@ -206,7 +206,7 @@ impl World {
             assert!(!again, "a job is asked for twice: {job:?}");
             let requested_at = self.now;
             self.jobs.push(Job { job: job.clone(), requested_at, end: None, cancelling: false });
-            self.record(job, JobFact::Requested { catalog_revision: self.revision });
+            self.record(job, JobFact::Requested { catalog_revision: self.revision, grounds: None });
         }
         if let Some(id) = supersede {
             let known = self.jobs.iter_mut().find(|job| job.job.id == id).unwrap();
@@ -272,8 +272,12 @@ impl World {
             Step::Control { deployment: of, version, environment: at, action } => {
                 let (version, tag) = self.nth_version(of, version)?;
                 let (environment, by) = (environment(at), "ann".to_owned());
-                let spec = RolloutControl { version, environment, action, at: self.now, reason: None, by };
-                let meta = self.meta("control", RolloutControlId::of(version, environment).0);
+                let pauses = Vec::new();
+                let spec =
+                    RolloutControl { version, environment, action, at: self.now, reason: None, by, pauses };
+                let id = RolloutControlId::of(version, environment);
+                let spec = spec.following(self.ws().rollout_control(id).map(|before| &before.spec));
+                let meta = self.meta("control", id.0);
                 self.put(Entity::RolloutControl(Record { meta, spec }));
                 Some(format!("{action:?} {tag} in {}", ENVIRONMENTS[at % 3]))
             }
@@ -536,6 +540,7 @@ impl World {
             version: String::new(),
             config: Map::new(),
             variables: x.into_iter().map(|x| ("x".to_owned(), json!(x))).collect(),
+            provider: None,
         };
         let mut meta = self.meta(&name, resource(nth).0);
         for (name, is) in ENVIRONMENTS.iter().zip(within) {

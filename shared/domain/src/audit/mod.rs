@@ -1,11 +1,16 @@
 //! Who did what: one event per write through the API. Knows no key, only its name.
 
+mod documents;
+
+pub use documents::Documents;
+
 use crate::Timestamp;
 use crate::token::Slug;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use uuid::Uuid;
 
 /// A write that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -15,7 +20,8 @@ pub struct AuditEvent {
     pub at: Timestamp,
     /// Who made it.
     pub actor: Actor,
-    /// The verb: `create`, `update`, `delete`, `cancel`, `retry` or `redrive`; there may be more.
+    /// The verb: `create`, `update`, `delete`, `cancel`, `retry`, `redrive`, `revoke`, `login` or `logout`; there may be
+    /// more.
     pub action: String,
     /// The tenant; `all` for what belongs to none.
     pub workspace: Slug,
@@ -27,23 +33,32 @@ pub struct AuditEvent {
     /// The revision that replaced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
+    /// What it changed.
+    #[serde(default, skip_serializing_if = "Documents::is_empty")]
+    pub documents: Documents,
 }
 
 /// Who.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Actor {
-    /// The name of the API key, never the key.
+    /// The name of the API key, or the user whose key or session it was; never the key.
     pub key: String,
-    /// What the key may do.
+    /// What could be done with it there.
     pub role: Role,
+    /// Which of the user's keys it was, where the API made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<Uuid>,
+    /// Whether it was done in a browser that had logged in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub session: bool,
 }
 
 /// On what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Object {
-    /// The kind: of the catalog, `Job`, or `DeadLetter`.
+    /// The kind: of the catalog, `Job`, `DeadLetter`, `Key` or `Session`.
     pub kind: String,
     /// Its id.
     pub id: String,

@@ -1,33 +1,39 @@
 //! The slots of one agent: who holds one, who waits, in which order. Pure; the bucket keeps it by compare-and-set.
 
-use domain::Timestamp;
-use domain::id::JobId;
+use crate::Timestamp;
+use crate::id::{JobAgentId, JobId};
+use crate::token::Slug;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// The record of one agent in the `slots` bucket.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Slots {
+pub struct Slots {
     /// Jobs that hold a slot.
-    pub(crate) held: Vec<Slot>,
+    pub held: Vec<Slot>,
     /// Jobs that wait for one, first come first served.
-    pub(crate) waiting: VecDeque<Slot>,
+    pub waiting: VecDeque<Slot>,
+}
+
+/// The key of an agent's record in the `slots` bucket.
+pub fn key(workspace: &Slug, agent: JobAgentId) -> String {
+    format!("{workspace}.{agent}")
 }
 
 /// A job's place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Slot {
+pub struct Slot {
     /// The job.
-    pub(crate) job: JobId,
+    pub job: JobId,
     /// Since when it holds or waits.
-    pub(crate) since: Timestamp,
+    pub since: Timestamp,
 }
 
 /// The answer to a job that asks for a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub enum Asked {
     /// It holds one.
     Granted,
     /// It waits.
@@ -39,7 +45,7 @@ pub(crate) enum Asked {
 
 impl Slots {
     /// Asks for a slot under the limit. Asking again changes nothing.
-    pub(crate) fn ask(&mut self, job: JobId, limit: usize, now: Timestamp) -> Asked {
+    pub fn ask(&mut self, job: JobId, limit: usize, now: Timestamp) -> Asked {
         if self.holds(job) {
             return Asked::Granted;
         }
@@ -55,13 +61,13 @@ impl Slots {
     }
 
     /// Gives back whatever the job has.
-    pub(crate) fn release(&mut self, job: JobId) {
+    pub fn release(&mut self, job: JobId) {
         self.held.retain(|slot| slot.job != job);
         self.waiting.retain(|slot| slot.job != job);
     }
 
     /// Gives free slots to those who wait longest, and says who got one. `None`: there is no limit any more.
-    pub(crate) fn promote(&mut self, limit: Option<usize>, now: Timestamp) -> Vec<JobId> {
+    pub fn promote(&mut self, limit: Option<usize>, now: Timestamp) -> Vec<JobId> {
         let mut promoted = Vec::new();
         while limit.is_none_or(|limit| self.held.len() < limit) {
             let Some(next) = self.waiting.pop_front() else { break };
@@ -72,12 +78,12 @@ impl Slots {
     }
 
     /// Whether the job holds a slot.
-    pub(crate) fn holds(&self, job: JobId) -> bool {
+    pub fn holds(&self, job: JobId) -> bool {
         self.held.iter().any(|slot| slot.job == job)
     }
 
     /// Whether the job holds a slot or waits for one.
-    pub(crate) fn knows(&self, job: JobId) -> bool {
+    pub fn knows(&self, job: JobId) -> bool {
         self.holds(job) || self.waiting.iter().any(|slot| slot.job == job)
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Does not promise that two types get two tokens: the full type stands in the event.
 
+use crate::token::Slug;
+
 /// The most characters of a token.
 const TOKEN_CHARS_MAX: usize = 64;
 
@@ -9,15 +11,10 @@ const TOKEN_CHARS_MAX: usize = 64;
 ///
 /// Every other character becomes `_`, and so neither a separator (`.`), nor a wildcard (`*`, `>`), nor white space
 /// can pass. What is longer is cut; what is empty is `event`.
-pub fn event_token(event_type: &str) -> String {
-    if event_type.is_empty() {
-        return "event".to_owned();
-    }
-    event_type
-        .chars()
-        .take(TOKEN_CHARS_MAX)
-        .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' })
-        .collect()
+pub fn event_token(event_type: &str) -> Slug {
+    let legal = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' };
+    let token: String = event_type.chars().take(TOKEN_CHARS_MAX).map(legal).collect();
+    token.parse().unwrap_or_else(|_empty| Slug::of_name("event"))
 }
 
 #[cfg(test)]
@@ -40,10 +37,10 @@ mod tests {
             ("größe", "gr__e"),
             ("a\r\nb\0\t", "a__b__"),
         ] {
-            assert_eq!(event_token(event_type), token, "{event_type:?}");
+            assert_eq!(event_token(event_type).as_str(), token, "{event_type:?}");
         }
-        assert_eq!(event_token(&"x".repeat(65)), "x".repeat(64));
-        assert_eq!(event_token(&"é".repeat(200)), "_".repeat(64));
+        assert_eq!(event_token(&"x".repeat(65)).as_str(), "x".repeat(64));
+        assert_eq!(event_token(&"é".repeat(200)).as_str(), "_".repeat(64));
     }
 
     #[test]
@@ -52,7 +49,7 @@ mod tests {
         for c in (0..=0x2FFF_u32).filter_map(char::from_u32) {
             for event_type in [c.to_string(), format!("a{c}"), format!("{c}b")] {
                 let token = event_token(&event_type);
-                assert!(!token.is_empty() && token.chars().all(legal), "{c:?} gave {token:?}");
+                assert!(token.as_str().chars().all(legal), "{c:?} gave {token}");
             }
         }
     }

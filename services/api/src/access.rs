@@ -1,0 +1,175 @@
+//! Who somebody is by what they present: a key of a file, a key made over the API, or a session. And how often they may.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use bus::{Bus, clock};
+use chrono::TimeDelta;
+use domain::access::Grants;
+use tokio::time::Instant;
+
+use crate::auth::{FileKeys, can_be_key, digest};
+use crate::caller::{Caller, Means};
+use crate::keys::ManagedKeys;
+use crate::oidc::Oidc;
+use crate::problem::Problem;
+use crate::rate::{Buckets, Rate, Verdict};
+use crate::sessions::{LoggedInBy, Session, Sessions, Token};
+use crate::settings::{LimitSettings, Settings};
+
+/// Everything that decides who may call.
+pub(crate) struct Access {
+    pub(crate) files: Arc<FileKeys>,
+    pub(crate) keys: Arc<ManagedKeys>,
+    pub(crate) sessions: Sessions,
+    pub(crate) oidc: Option<Oidc>,
+    pub(crate) limits: Limits,
+    /// Whether people reach us over https.
+    pub(crate) https: bool,
+}
+
+/// Whose requests are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Counted {
+    /// Those of a key, and of the sessions it opened.
+    Key([u8; 32]),
+    /// Those of a user whom the issuer let in.
+    User(String),
+}
+
+/// Which keys are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tried {
+    /// All of them.
+    All,
+    /// Those that nobody can guess: people write files, and may write weak keys into them.
+    Generated,
+}
+
+impl Access {
+    pub(crate) fn new(
+        bus: &Bus,
+        settings: &Settings,
+        files: Arc<FileKeys>,
+        keys: Arc<ManagedKeys>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            files,
+            keys,
+            sessions: Sessions::new(bus, TimeDelta::hours(settings.auth.session_hours.into())),
+            oidc: Oidc::of(&settings.oidc, &settings.auth)?,
+            limits: Limits::of(&settings.limits),
+            https: settings.auth.is_https(),
+        })
+    }
+
+    /// Whose key it is.
+    pub(crate) fn by_key(&self, key: &str, tried: Tried) -> Option<Caller> {
+        if !can_be_key(key) {
+            return None;
+        }
+        self.by_hash(digest(key), tried)
+    }
+
+    /// Whose session it is.
+    pub(crate) async fn by_session(&self, token: &Token) -> Result<Option<Caller>, Problem> {
+        let session = self.sessions.get(token).await?;
+        Ok(session.and_then(|session| self.in_session(&session)))
+    }
+
+    /// Who is in the session; `None` where its key opens nothing any more.
+    pub(crate) fn in_session(&self, session: &Session) -> Option<Caller> {
+        match &session.by {
+            LoggedInBy::Key { sha256 } => {
+                let mut hash = [0; 32];
+                hex::decode_to_slice(sha256, &mut hash).ok()?;
+                let caller = self.by_hash(hash, Tried::All)?;
+                Some(Caller { means: Means { session: true, ..caller.means }, ..caller })
+            }
+            LoggedInBy::Oidc { roles } => {
+                let counted = Counted::User(session.user.clone());
+                Some(Caller::new(
+                    &session.user,
+                    roles.clone(),
+                    Means { key_id: None, session: true, counted },
+                ))
+            }
+        }
+    }
+
+    fn by_hash(&self, hash: [u8; 32], tried: Tried) -> Option<Caller> {
+        let counted = Counted::Key(hash);
+        if let Some(record) = self.keys.find(&hash, clock::now()) {
+            let means = Means { key_id: Some(record.id), session: false, counted };
+            return Some(Caller::new(&record.user, record.roles.clone(), means));
+        }
+        let line = self.files.find(&hash).filter(|_| tried == Tried::All)?;
+        let means = Means { key_id: None, session: false, counted };
+        Some(Caller::new(&line.name, Grants::one(line.workspace, line.role), means))
+    }
+}
+
+/// How often somebody may.
+pub(crate) struct Limits {
+    requests: Option<Buckets<Counted>>,
+    failures: Option<Buckets<IpAddr>>,
+    pub(crate) forwarded_hops: usize,
+}
+
+impl Limits {
+    fn of(settings: &LimitSettings) -> Self {
+        let rate = |each: f64, burst| Rate { per_second: each, burst };
+        let requests = rate(settings.requests_per_second.into(), settings.requests_at_once);
+        let failures = rate(f64::from(settings.failures_per_minute) / 60.0, settings.failures_at_once);
+        Self {
+            requests: (settings.requests_per_second > 0).then(|| Buckets::new(requests)),
+            failures: (settings.failures_per_minute > 0).then(|| Buckets::new(failures)),
+            forwarded_hops: usize::try_from(settings.forwarded_hops).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Counts a request; `None`: it is not limited.
+    pub(crate) fn request(&self, counted: &Counted) -> Option<Verdict> {
+        Some(self.requests.as_ref()?.take(counted, Instant::now()))
+    }
+
+    /// Whether too many wrong keys came from there.
+    pub(crate) fn failures(&self, from: IpAddr) -> Option<Verdict> {
+        let verdict = self.failures.as_ref()?.look(&network(from), Instant::now());
+        (!verdict.allowed).then_some(verdict)
+    }
+
+    /// Counts a wrong key.
+    pub(crate) fn failed(&self, from: IpAddr) {
+        if let Some(failures) = &self.failures {
+            let _counted = failures.take(&network(from), Instant::now());
+        }
+    }
+}
+
+/// Who has one address of version 6 has all of its /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_told_by_what_nobody_can_change_at_will() {
+        for (address, counted) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ] {
+            assert_eq!(network(address.parse().unwrap()), counted.parse::<IpAddr>().unwrap());
+        }
+    }
+}

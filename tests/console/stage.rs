@@ -1,0 +1,105 @@
+//! What the story plays on: the whole system, stand-ins for GitHub and GitLab, and a browser that looks at it.
+
+use std::time::Duration;
+
+use fake_github::{Ending, Plan, Script, When};
+use fake_gitlab::{FakeGitlab, Hook, Project, Token};
+use serde_json::{Value, json};
+use system_tests::{Options, System, eventually};
+
+use crate::NODE;
+use crate::browser::Browser;
+
+const CATALOG: &str = include_str!("../stories/console.yaml");
+const TOKEN: &str = "glpat-planted0access0token01";
+const SIGNING_TOKEN: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const WITHIN: Duration = Duration::from_secs(30);
+/// A job that there is not.
+pub(crate) const NO_JOB: &str = "00000000-0000-0000-0000-000000000000";
+/// What is asked for to learn whether it is there.
+const ASKED_FOR: [&str; 4] = ["/api/v1/login", "/api/v1/session", "/audit", NO_JOB];
+
+pub(crate) struct Stage<'a> {
+    pub(crate) browser: &'a Browser,
+    pub(crate) system: System,
+    pub(crate) gitlab: FakeGitlab,
+}
+
+impl<'a> Stage<'a> {
+    pub(crate) async fn set(browser: &'a Browser) -> Self {
+        let project = Project {
+            inputs: ["tag", "resource", "job_id"].map(str::to_owned).to_vec(),
+            named_after: Some("job_id".to_owned()),
+            takes_variables: false,
+            ..Project::new("acme/shop")
+        };
+        let options = fake_gitlab::Options {
+            tokens: vec![Token::new(TOKEN)],
+            projects: vec![project],
+            ..fake_gitlab::Options::default()
+        };
+        let gitlab = FakeGitlab::start(options).await.unwrap();
+        let system = System::start(Options {
+            catalog: CATALOG.replace("GITLAB_URL", &gitlab.subpath_url()),
+            environment: vec![
+                ("CTRLPLANE_SECRET_GITLAB_TOKEN", TOKEN.to_owned()),
+                ("CTRLPLANE_SECRET_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
+            ],
+            ..Options::new(NODE)
+        })
+        .await;
+        let url = format!("{}/webhooks/acme/gitlab", system.url_of("trigger-ingester").await);
+        gitlab.set_hook(Some(Hook::signed(&url, SIGNING_TOKEN).and_jobs()));
+        Self { browser, system, gitlab }
+    }
+
+    /// An address of the console.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}/console/{path}", self.system.client.base())
+    }
+
+    /// Somebody pushes; the runs and pipelines of the version go like that.
+    pub(crate) async fn push(&self, tag: &str, message: &str, github: Script, gitlab: fake_gitlab::Script) {
+        assert!(self.system.github.set_script("acme/shop", "deploy.yml", github));
+        assert!(self.gitlab.set_script("acme/shop", gitlab));
+        let pushed = self.system.github.push("acme/shop", "main", tag, message).await;
+        assert_eq!(pushed.unwrap().1, 202);
+    }
+
+    /// Waits until the job of the version on the resource has the status.
+    pub(crate) async fn job(&self, tag: &str, resource: &str, status: &str) -> Value {
+        let client = &self.system.client;
+        let what = format!("{tag} on {resource} is {status}");
+        eventually(&what, WITHIN, || async {
+            let jobs = client.jobs_where(&format!("&resource={resource}&version=web:{tag}")).await?;
+            let found = jobs.iter().find(|job| job["status"] == status).cloned();
+            found.ok_or_else(|| format!("{jobs:?}"))
+        })
+        .await
+    }
+
+    /// What the browser complained of, beside what was to be expected.
+    pub(crate) async fn complaints(&self) -> Vec<String> {
+        let mut complaints = self.browser.complaints().await;
+        complaints.retain(|text| {
+            let is_known = ASKED_FOR.iter().any(|path| text.contains(path));
+            !(is_known && text.contains("Failed to load resource"))
+        });
+        complaints
+    }
+
+    /// Waits until a view has been loaded and drawn.
+    pub(crate) async fn drawn(&self) {
+        let done = "const main = document.querySelector('main'); \
+                    return Boolean(main && main.querySelector('h1') && !main.hasAttribute('aria-busy') && !document.querySelector('.bones'))";
+        eventually("the view is drawn", WITHIN, || async {
+            if self.browser.run(done, json!([])).await == true { Ok(()) } else { Err("it is not") }
+        })
+        .await;
+    }
+}
+
+/// Runs that go on until they are told, but on that resource only.
+pub(crate) fn held_on(resource: &str) -> Script {
+    Script::success().when(When::input("resource", resource), Plan::new(Ending::Hold))
+}
