@@ -1,9 +1,10 @@
 //! Live events: what is true now, what changes, and what a client missed; over dropped connections and restarts.
 
-use crate::harness::{WITHIN, World};
+use crate::harness::{SHOP, WITHIN, World, until};
 use domain::job::{JobFact, JobView, TerminalStatus};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const EVENTS: &str = "/api/v1/workspaces/acme/events";
 
@@ -184,5 +185,64 @@ async fn a_client_that_has_read_what_is_true_hears_only_what_changes() {
     let sequence = world.tell(&world.view(&new).await).await;
     let (id, view) = listener.job().await;
     assert_eq!((id, view.id), (sequence, new.id));
+    world.end().await;
+}
+
+/// A client that stops reading is cut off, and goes on where it was: it has lost nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_too_slow_is_cut_off_and_goes_on_where_it_was() {
+    /// More than the buffers of both sockets take.
+    const EVENTS_SENT: u64 = 80;
+    const BYTES_EACH: usize = 200_000;
+    let world = World::started(|settings| {
+        settings.events.clients_max = 1;
+        settings.events.slow_client_seconds = 1;
+    })
+    .await;
+    assert_eq!(world.apply("adam", SHOP, false).await.status, StatusCode::OK);
+    let mut view = world.view(&world.requested(1).await).await;
+    let first = world.tell(&view).await;
+
+    let mut slow = tokio::net::TcpStream::connect(world.base.trim_start_matches("http://")).await.unwrap();
+    // HTTP/1.0: the body is the events, without chunks around them.
+    let request = format!("GET {EVENTS} HTTP/1.0\r\nX-API-Key: vera\r\nLast-Event-ID: {first}\r\n\r\n");
+    slow.write_all(request.as_bytes()).await.unwrap();
+    let mut told = Vec::new();
+    while !told.ends_with(b"\r\n\r\n") {
+        told.push(slow.read_u8().await.expect("the head of an answer"));
+    }
+    assert!(told.starts_with(b"HTTP/1.0 200"), "{}", String::from_utf8_lossy(&told));
+    let mut last = first;
+    for _ in 0..EVENTS_SENT {
+        view.sequence += 1;
+        view.message = Some("x".repeat(BYTES_EACH));
+        last = world.tell(&view).await;
+    }
+    // The only place is free again once it is cut off.
+    until("the slow client is cut off", || async {
+        let request = world.request(Method::GET, EVENTS).header("x-api-key", "vera");
+        let answer = request.send().await.expect("answered");
+        (answer.status() == StatusCode::OK).then_some(())
+    })
+    .await;
+
+    let mut told = Vec::new();
+    let read = tokio::time::timeout(WITHIN, slow.read_to_end(&mut told)).await.expect("it ends");
+    assert!(read.is_ok() || !told.is_empty(), "{read:?}");
+    let body = String::from_utf8_lossy(&told);
+    // What was under way when it was cut off may end in the middle.
+    let (whole, _part) = body.rsplit_once("\n\n").expect("a whole event");
+    let jobs = whole.split("\n\n").filter_map(parse).filter(|heard| heard.name == "job");
+    let heard: Vec<u64> = jobs.filter_map(|heard| heard.id).collect();
+    let reached = *heard.last().expect("something was heard");
+    assert!(reached < last, "it was cut off before it had heard all");
+    assert_eq!(heard, ((first + 1)..=reached).collect::<Vec<_>>());
+
+    let mut again = Listener::start(&world, "", Some(reached)).await;
+    for sequence in (reached + 1)..=last {
+        assert_eq!(again.job().await.0, sequence);
+    }
+    assert_eq!(again.named("live").await.id, Some(last));
+    drop(again);
     world.end().await;
 }
