@@ -3,7 +3,7 @@
 use super::Says;
 use super::gates::{Asked, Gate};
 use super::means::{place, targets};
-use super::scene::{Placed, Scene};
+use super::scene::{Placed, Scene, creation};
 use super::window;
 use chrono::TimeDelta;
 use domain::Timestamp;
@@ -58,7 +58,7 @@ fn start(
     target: &TargetKey,
     others: &[Asked<'_>],
 ) -> Timestamp {
-    let mut start = version.meta.created_at;
+    let mut start = creation(version);
     let mut windows = Vec::new();
     for asked in others {
         match asked.gate {
