@@ -101,6 +101,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the others are not made here")]
     fn the_fields_are_those_that_are_seen() {
         let id = Uuid::nil();
         let all = [

@@ -418,7 +418,7 @@ spec:
   rules:
     - versionSelector: { selector: version.tga != 'v1' && has(resource.zone) }
     - versionSelector: { selector: version.config.anything == 1 && deployment.metadata.team == 'web' }
-    - deploymentDependency: { dependsOn: deployment["nam"] == 'db' }
+    - deploymentDependency: { dependsOn: 'deployment["nam"] == "db"' }
     - anyApproval: { minApprovals: 1, approvers: user.role == 'admin' || user.nme == 'ann' }
 ---
 kind: Environment
