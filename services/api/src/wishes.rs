@@ -28,7 +28,7 @@ pub(crate) async fn declare(app: &App, caller: &Caller, entity: Entity) -> Resul
     check_references(app, &declared).await?;
     let written = app
         .store
-        .write(caller, &declared.key(), Mode::Write, |before| {
+        .write(caller, &declared.key(), Mode::Say, |before| {
             let after = changes::declared(caller, before, declared.clone(), clock::now());
             Ok(changes::same_request(before, after, |wish| {
                 said::is_open(wish, app.decisions.get(&declared.meta().workspace, &wish.target).as_deref())

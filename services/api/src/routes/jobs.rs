@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use bus::{Base, Known, Recorded, crash_point};
 use domain::audit::{Documents, Object};
 use domain::decision::{JobOnTarget, TargetDecision};
-use domain::entity::Kind;
+use domain::entity::{Entity, Kind};
 use domain::id::{DeploymentId, EnvironmentId, JobId, ResourceId, VersionId};
 use domain::job::{CancelReason, JobEvent, JobFact, JobState, JobStatus, JobView, Refusal, evolve};
 use domain::target::{TargetKey, Variables};
@@ -144,6 +144,18 @@ async fn wished(
     };
     let known = app.bus.jobs().load(&workspace, id).await?.ok_or_else(|| missing(id))?;
     let (job, before) = (known.state.job.clone(), known.sequence);
+    if let JobFact::RetryRequested { .. } = fact
+        && let Some(Entity::Version(version)) = app.catalog.get(&workspace, Kind::Version, job.version.0)
+        && job.purpose.is_deploy()
+        && let Some(changed) = version.spec.content_since.filter(|at| *at > known.state.created_at)
+    {
+        return Err(Problem::conflict(format!(
+            "retry is not possible: {} was changed at {}, after job {id} was asked for; redeploy it, so that its rules \
+             are asked of what it is now",
+            job.tag,
+            changed.to_rfc3339(),
+        )));
+    }
     if let JobFact::RetryRequested { .. } = fact
         && let Some(decision) = app.decisions.get(&workspace, &job.target)
         && let Some(problem) = target_is_taken(&decision, id)

@@ -133,6 +133,8 @@ pub(super) async fn create(
         job_agent_config: new.job_agent_config,
         dependencies,
         known_since: None,
+        content_since: None,
+        edited_by: Default::default(),
     };
     let declared = Entity::Version(Record { meta, spec });
     documents::check(&declared)?;

@@ -4,7 +4,7 @@ use crate::harness::{World, job};
 use domain::id::JobId;
 use domain::job::{JobFact, TerminalStatus};
 use projections::{JobChange, Projections};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -38,6 +38,26 @@ async fn a_finished_job_is_not_cancelled_and_an_active_one_not_retried() {
             world.post("otto", &format!("/api/v1/workspaces/acme/jobs/{unknown}/cancel"), json!({})).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{answer:?}");
     }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_before_its_version_was_changed_is_not_retried() {
+    let world = World::with_shop().await;
+    let job = world.requested(1).await;
+    world.record(&job, JobFact::ended(TerminalStatus::Failure, None, "the test says so")).await;
+    let version = format!("/api/v1/workspaces/acme/deployment-versions/{}", job.version);
+    let created = json!({ "tag": job.tag });
+    let made =
+        world.post("otto", "/api/v1/workspaces/acme/deployments/web/versions?upsert=true", created).await;
+    assert_eq!(made.status, StatusCode::ACCEPTED, "{made:?}");
+    let changed = json!({ "jobAgentConfig": { "ref": "another" } });
+    let changed = world.ask("otto", Method::PATCH, &version, Some(changed)).await;
+    assert!(changed.json["contentSince"].is_string(), "{changed:?}");
+    let retried =
+        world.post("otto", &format!("/api/v1/workspaces/acme/jobs/{}/retry", job.id), json!({})).await;
+    assert_eq!(retried.status, StatusCode::CONFLICT, "{retried:?}");
+    assert!(retried.json["detail"].as_str().is_some_and(|why| why.contains("redeploy it")), "{retried:?}");
     world.end().await;
 }
 

@@ -27,6 +27,7 @@ fn decision() -> TargetDecision {
         policy_updated_at: Default::default(),
         rule_index: Default::default(),
         skipped_by: Default::default(),
+        error: false,
     };
     TargetDecision {
         workspace: acme(),

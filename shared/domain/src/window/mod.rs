@@ -66,7 +66,7 @@ impl Calendar {
         if window.duration_minutes == 0 || window.duration_minutes > LONGEST_MINUTES {
             return Err(WindowError {
                 problem: format!("a window is open for 1 to {LONGEST_MINUTES} minutes"),
-                hint: None,
+                hint: Some("60 are an hour, 1440 a day".to_owned()),
                 field: "durationMinutes",
             });
         }
@@ -92,6 +92,27 @@ impl Calendar {
         kept.truncate(KEPT - 1);
         kept.push_front((state.since.unwrap_or(now), state));
         state
+    }
+
+    /// Whether it is open for all of the two years after `t`, or closed for so little of them that it can only be a mistake:
+    /// less than a hundredth, as where clocks are put back once a year. What has an end is not for good.
+    pub(crate) fn is_open_for_good(&self, t: Timestamp) -> bool {
+        /// So many spans tell.
+        const SPANS_MAX: usize = 200;
+        let (Some(from), span) = (self.first_open_from(t), TimeDelta::days(2 * 366)) else { return false };
+        let (mut at, mut closed) = (from, TimeDelta::zero());
+        for _ in 0..SPANS_MAX {
+            let state = self.at(at);
+            let Some(next) = state.changes_at else { return false };
+            if !state.open {
+                closed += next - at;
+            }
+            at = next;
+            if span < at - from {
+                break;
+            }
+        }
+        closed < (at - from) / 100
     }
 
     /// The first instant from `t` on at which it is open.
