@@ -108,6 +108,15 @@ async fn statuses_are_spelt_alike_wherever_they_stand() {
     );
     let step = told["chain"].as_array().unwrap().iter().find(|step| step["step"] == "job").unwrap();
     assert_eq!(step["status"], "invalidJobAgent");
+    let place = json!({ "deploymentId": "web", "environmentId": "staging" });
+    let states = world.post("vera", &format!("{W}/release-targets/state"), place).await.json;
+    let latest = &states["items"][0]["state"]["latestJob"];
+    assert_eq!((&latest["id"], &latest["status"]), (&json!(job.id), &json!("invalidJobAgent")), "{states}");
+    let state = world.get("vera", &format!("{W}/release-targets/{}/state", job.target)).await.json;
+    assert_eq!(
+        state["latestJob"]["job"]["status"], "invalidJobAgent",
+        "one alone has its verifications: {state}"
+    );
     let waiting = world.get("vera", &format!("{W}/waiting")).await.json;
     assert_eq!(waiting["items"][0]["rules"][0]["inputs"]["status"], "invalidJobAgent", "{waiting}");
 
