@@ -1,5 +1,5 @@
 // The console's beginning: signs in, draws the frame, and shows the view that the address names.
-import { all, get, of, place } from "/console/static/core/api.js";
+import { all, get, of, place, statusOf } from "/console/static/core/api.js";
 import { tell } from "/console/static/core/dialog.js";
 import { h, show } from "/console/static/core/dom.js";
 import { icon } from "/console/static/core/icons.js";
@@ -8,6 +8,7 @@ import { bind, list, start as startKeys } from "/console/static/core/keys.js";
 import { connect, disconnect, listen, state as line } from "/console/static/core/live.js";
 import { again, empty, head, open } from "/console/static/core/page.js";
 import { go, route, start as startRouter, to } from "/console/static/core/router.js";
+import { isActive } from "/console/static/core/status.js";
 import { restore, signOut, whenOver, who } from "/console/static/core/session.js";
 import { apply, theme, turn } from "/console/static/core/theme.js";
 import { tick } from "/console/static/core/time.js";
@@ -164,7 +165,7 @@ async function count() {
     const [waiting, freezes, jobs] = await Promise.all([all(of("/waiting"), { rule: "anyApproval" }, undefined, 1000), all(of("/freezes"), {}, undefined, 200), get(of("/jobs/counts"))]);
     const frozen = freezes.items.filter((freeze) => !freeze.until || Date.parse(freeze.until) > Date.now()).length;
     const asked = approvals(waiting.items).filter((entry) => entry.newest).length;
-    const running = Object.entries(jobs.counts).filter(([status]) => ["queued", "in_progress", "pending", "action_required"].includes(status)).reduce((sum, [, number]) => sum + number, 0);
+    const running = Object.entries(jobs.counts).filter(([status]) => isActive(statusOf(status))).reduce((sum, [, number]) => sum + number, 0);
     counts = {
       approvals: { count: asked, tone: "wait", said: `${asked} wait for an approval` },
       freeze: { count: frozen, tone: "cold", said: `${frozen} freezes are on` },

@@ -352,6 +352,15 @@ async fn jobs_are_followed_live_and_ctrl_c_is_the_end() {
     assert!(rebuilt.contains("the views are rebuilt from 4 facts"), "{rebuilt}");
     let (table, _) = world.run("jobs", 0).await;
     assert_eq!(table.lines().count(), 3, "{table}");
+    let (json, _) = world.run("jobs --limit 1 -o json", 0).await;
+    let told: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((told["items"].as_array().map(Vec::len), &told["total"]), (Some(1), &2.into()), "{json}");
+    let newest = &told["items"][0];
+    assert_eq!(newest["job"]["id"], second.id.to_string(), "as the API answers: {json}");
+    assert_eq!(
+        (&newest["deployment"]["name"], &newest["resource"]["name"]),
+        (&"web".into(), &"staging-eu-1".into())
+    );
     world.run("cancel ffffffff", 1).await;
     let (none, said) = world.run("dead list", 0).await;
     assert!(none.is_empty() && said.contains("no dead letters"), "{none}{said}");

@@ -51,7 +51,7 @@ pub(super) struct NewAgent {
 entities::reading! { JobAgent, "/job-agents", "/job-agents/{a}", "An agent" }
 
 /// `PUT /job-agents/{a}`
-#[utoipa::path(put, path = "/job-agents/{a}", request_body = NewAgent, responses((status = 202, description = "It is as it was sent", body = Flat)))]
+#[utoipa::path(put, path = "/job-agents/{a}", params(Precondition), request_body = NewAgent, responses((status = 202, description = "It is as it was sent", body = Flat)))]
 pub(super) async fn put(
     State(app): State<App>,
     caller: Caller,

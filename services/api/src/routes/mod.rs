@@ -52,6 +52,7 @@ use utoipa_axum::routes;
 use crate::caller::authenticate;
 use crate::console;
 use crate::context::App;
+use crate::declared::{self, Declared};
 use crate::idempotency;
 use crate::openapi::Routes;
 use crate::openapi::shapes::Thing;
@@ -71,6 +72,7 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(Extension(Arc::new(Declared::of(&document))))
         .layer(Extension(Arc::new(document)))
         .with_state(app)
 }
@@ -87,6 +89,7 @@ fn with_key(app: &App) -> Routes {
         .with(routes!(workspaces::by_slug))
         .nest("/workspaces/{w}", of_workspace())
         .through(app, idempotency::once)
+        .through(app, declared::only)
         .through(app, authenticate)
 }
 

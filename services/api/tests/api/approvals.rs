@@ -24,7 +24,7 @@ async fn world() -> World {
     let world = World::with_shop().await;
     assert_eq!(world.apply("adam", EXPIRING, false).await.status, StatusCode::OK);
     let version = "/api/v1/workspaces/acme/deployments/web/versions";
-    assert_eq!(world.post("otto", version, json!({ "tag": "2.0" })).await.status, StatusCode::ACCEPTED);
+    assert_eq!(world.post("otto", version, json!({ "tag": "2.0" })).await.status, StatusCode::OK);
     world
 }
 

@@ -82,7 +82,7 @@ async fn lists_come_from_the_views_and_single_jobs_survive_without_them() {
     assert_eq!(rest.json["items"].as_array().map(Vec::len), Some(1));
     let one =
         world.get("vera", &format!("{jobs}?deployment=web&version=1.0.2&target={}", job(2).target)).await;
-    assert_eq!(one.json["items"][0]["id"], json!(job(2).id), "{one:?}");
+    assert_eq!(one.json["items"][0]["job"]["id"], json!(job(2).id), "{one:?}");
     assert_eq!(world.get("vera", &format!("{jobs}?status=successful")).await.json["total"], json!(0));
     for wrong in ["status=sleeping", "deployment=moon", "cursor=x", "target=x", "limit=many"] {
         let answer = world.get("vera", &format!("{jobs}?{wrong}")).await;

@@ -351,8 +351,9 @@ impl Tally {
 fn payload(number: u32, first_fact: u64) -> String {
     let job = derive(&["job", &(number % JOBS).to_string()]);
     let (at, fact) = ("2026-01-01T00:00:00Z", first_fact + u64::from(number));
+    // Of a status that events spell as the stream does: they are as long as they were.
     json!({
-        "id": job, "workspace": WORKSPACE, "status": "in_progress", "deployment": "web", "environment": "staging",
+        "id": job, "workspace": WORKSPACE, "status": "queued", "deployment": "web", "environment": "staging",
         "target": { "deployment": job, "environment": job, "resource": job }, "versionId": job, "version": "v1",
         "releaseId": job, "attempt": 1, "createdAt": at, "updatedAt": at, "sequence": fact,
         "message": "3 of 5 steps done", "links": { "run": "https://github.com/acme/shop/actions/runs/30433642" },
