@@ -20,6 +20,7 @@ mod explain;
 mod filter;
 mod idempotency;
 mod keys;
+mod listeners;
 mod lookup;
 mod oidc;
 mod openapi;
@@ -36,6 +37,7 @@ mod settings;
 mod shape;
 mod sse;
 mod store;
+mod whole;
 mod wishes;
 
 pub use auth::{KeyLine, Role, hash_of_key};

@@ -57,6 +57,7 @@ use crate::openapi::Routes;
 use crate::openapi::shapes::Thing;
 use crate::problem::Problem;
 use crate::request::BODY_BYTES_MAX;
+use crate::whole;
 
 /// All routes, beside health and metrics.
 pub(crate) fn router(app: App) -> Router {
@@ -64,7 +65,7 @@ pub(crate) fn router(app: App) -> Router {
         .with(routes!(healthy))
         .with(routes!(version))
         .with(routes!(described))
-        .nest("/api/v1", with_key(&app).merge(open()))
+        .nest("/api/v1", with_key(&app).merge(open(&app)))
         .into_parts();
     router
         .merge(console::router())
@@ -87,6 +88,7 @@ fn with_key(app: &App) -> Routes {
         .with(routes!(workspaces::by_slug))
         .nest("/workspaces/{w}", of_workspace())
         .through(app, idempotency::once)
+        .through(app, whole::writes)
         .through(app, authenticate)
 }
 
@@ -96,17 +98,19 @@ fn access() -> Routes {
         .with(routes!(keys::list, keys::create))
         .with(routes!(keys::revoke))
         .with(routes!(session::show, session::end))
+        .with(routes!(session::end_of_user))
         .with(routes!(audit::of_all))
         .with(routes!(audit::of_workspace))
 }
 
 /// For who has no key yet.
-fn open() -> Routes {
+fn open(app: &App) -> Routes {
     Routes::new()
         .with(routes!(session::begin))
         .with(routes!(login::ways))
         .with(routes!(login::begin))
         .with(routes!(login::finish))
+        .through(app, whole::all)
 }
 
 fn of_workspace() -> Routes {
