@@ -27,6 +27,14 @@ pub(crate) async fn signs_in(stage: &Stage<'_>) {
     browser.read("h1", "Overview").await;
     browser.read("main", "Nothing runs").await;
     browser.read(".side .live", "Live").await;
+    // A session that the API did not end is not called over.
+    let away = "window.fetched = window.fetch; window.fetch = (url, how) => \
+                how?.method === 'DELETE' ? Promise.reject(new TypeError('away')) : window.fetched(url, how)";
+    browser.run(away, json!([])).await;
+    browser.click(".side button", "Sign out bootstrap").await;
+    browser.read("#said", "still signed in").await;
+    browser.read("h1", "Overview").await;
+    browser.run("window.fetch = window.fetched", json!([])).await;
     // Whoever loads the page anew would lose this.
     browser.run("window.kept = true", json!([])).await;
 }

@@ -1,7 +1,7 @@
 // The console's beginning: signs in, draws the frame, and shows the view that the address names.
 import { all, get, of, place, statusOf } from "/console/static/core/api.js";
 import { tell } from "/console/static/core/dialog.js";
-import { h, show } from "/console/static/core/dom.js";
+import { h, say, show } from "/console/static/core/dom.js";
 import { icon } from "/console/static/core/icons.js";
 import { approvals } from "/console/static/core/jobs.js";
 import { bind, list, start as startKeys } from "/console/static/core/keys.js";
@@ -127,7 +127,7 @@ function frame() {
     h("div", { class: "side-foot" },
       workspaces.length > 0 && h("div", { class: "row" }, lineState("side-line"), h("button", { class: "button bare square", type: "button", onclick: help, "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts (?)" }, icon("keys"))),
       h("div", { class: "row" }, h("button", { class: "button bare", type: "button", onclick: changeTheme, title: "Change the theme (t)" }, icon("theme"), `Theme: ${theme()}`)),
-      h("div", { class: "row" }, h("button", { class: "button bare", type: "button", onclick: signOut }, icon("out"), who()?.name ? `Sign out ${who().name}` : "Sign out"))));
+      h("div", { class: "row" }, h("button", { class: "button bare", type: "button", onclick: leave }, icon("out"), who()?.name ? `Sign out ${who().name}` : "Sign out"))));
   const top = h("header", { class: "top", key: "top" },
     h("button", { class: "button bare square", type: "button", "aria-expanded": String(is_open), "aria-controls": "side", "aria-label": "Menu", onclick: () => { is_open = !is_open; frame(); } }, icon("menu")),
     h("a", { class: "brand", href: to("overview") }, "Ctrlplane"), workspaces.length > 0 && lineState("top-line"));
@@ -174,6 +174,14 @@ async function count() {
     frame();
   } catch {
     // The view itself says that the API is away; the numbers come back with it.
+  }
+}
+
+async function leave() {
+  try {
+    await signOut();
+  } catch (error) {
+    say(error.message, true);
   }
 }
 

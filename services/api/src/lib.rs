@@ -21,6 +21,7 @@ mod explain;
 mod filter;
 mod idempotency;
 mod keys;
+mod listeners;
 mod lookup;
 mod oidc;
 mod openapi;
@@ -38,6 +39,7 @@ mod shape;
 mod spelling;
 mod sse;
 mod store;
+mod whole;
 mod wishes;
 
 pub use auth::{KeyLine, Role, hash_of_key};

@@ -58,6 +58,7 @@ use crate::openapi::Routes;
 use crate::openapi::shapes::Thing;
 use crate::problem::Problem;
 use crate::request::BODY_BYTES_MAX;
+use crate::whole;
 
 /// All routes, beside health and metrics.
 pub(crate) fn router(app: App) -> Router {
@@ -65,7 +66,7 @@ pub(crate) fn router(app: App) -> Router {
         .with(routes!(healthy))
         .with(routes!(version))
         .with(routes!(described))
-        .nest("/api/v1", with_key(&app).merge(open()))
+        .nest("/api/v1", with_key(&app).merge(open(&app)))
         .into_parts();
     router
         .merge(console::router())
@@ -90,6 +91,7 @@ fn with_key(app: &App) -> Routes {
         .nest("/workspaces/{w}", of_workspace())
         .through(app, idempotency::once)
         .through(app, declared::only)
+        .through(app, whole::writes)
         .through(app, authenticate)
 }
 
@@ -99,17 +101,19 @@ fn access() -> Routes {
         .with(routes!(keys::list, keys::create))
         .with(routes!(keys::revoke))
         .with(routes!(session::show, session::end))
+        .with(routes!(session::end_of_user))
         .with(routes!(audit::of_all))
         .with(routes!(audit::of_workspace))
 }
 
 /// For who has no key yet.
-fn open() -> Routes {
+fn open(app: &App) -> Routes {
     Routes::new()
         .with(routes!(session::begin))
         .with(routes!(login::ways))
         .with(routes!(login::begin))
         .with(routes!(login::finish))
+        .through(app, whole::all)
 }
 
 fn of_workspace() -> Routes {

@@ -3,7 +3,7 @@
 use crate::harness::{SHOP, WITHIN, World, until};
 use domain::job::{JobFact, JobView, TerminalStatus};
 use reqwest::{Method, Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const EVENTS: &str = "/api/v1/workspaces/acme/events";
@@ -244,5 +244,59 @@ async fn a_client_that_is_too_slow_is_cut_off_and_goes_on_where_it_was() {
     }
     assert_eq!(again.named("live").await.id, Some(last));
     drop(again);
+    world.end().await;
+}
+
+/// Reads until the stream ends.
+async fn ends(mut response: Response) {
+    let end = async { while response.chunk().await.is_ok_and(|chunk| chunk.is_some()) {} };
+    tokio::time::timeout(WITHIN, end).await.expect("the stream ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_any_more_hears_no_more() {
+    let world = World::started(|settings| settings.events.recheck_seconds = 1).await;
+    assert_eq!(world.apply("adam", SHOP, false).await.status, StatusCode::OK);
+    let body = json!({ "name": "x", "roles": [{ "workspace": "acme", "role": "viewer" }] });
+    let made = world.post("adam", "/api/v1/keys", body).await.json;
+    let key = made["key"].as_str().unwrap();
+    let by_key = world.request(Method::GET, EVENTS).header("x-api-key", key).send().await.unwrap();
+    let login = world.request(Method::POST, "/api/v1/session").json(&json!({ "key": "otto" }));
+    let login = login.send().await.unwrap();
+    let cookie = login.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let csrf = login.json::<Value>().await.unwrap()["csrf"].as_str().unwrap().to_owned();
+    let by_cookie = world.request(Method::GET, EVENTS).header("cookie", &cookie).send().await.unwrap();
+    let mut stays = Listener::start(&world, "", None).await;
+    stays.named("live").await;
+    assert_eq!((by_key.status(), by_cookie.status()), (StatusCode::OK, StatusCode::OK));
+
+    let path = format!("/api/v1/keys/{}", made["id"].as_str().unwrap());
+    assert_eq!(world.ask("adam", Method::DELETE, &path, None).await.status, StatusCode::OK);
+    ends(by_key).await;
+    let end = world.request(Method::DELETE, "/api/v1/session").header("cookie", &cookie);
+    assert_eq!(end.header("x-csrf-token", csrf).send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    ends(by_cookie).await;
+    // Who still may hears on.
+    let at = world.tell(&world.view(&world.requested(1).await).await).await;
+    assert_eq!(stays.job().await.0, at);
+    drop(stays);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_does_not_take_every_place() {
+    let world = World::started(|settings| settings.events.clients_each_max = 2).await;
+    assert_eq!(world.apply("adam", SHOP, false).await.status, StatusCode::OK);
+    let listen = |key: &'static str| world.request(Method::GET, EVENTS).header("x-api-key", key).send();
+    let (first, second) = (listen("vera").await.unwrap(), listen("vera").await.unwrap());
+    assert_eq!((first.status(), second.status()), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(listen("vera").await.unwrap().status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(listen("otto").await.unwrap().status(), StatusCode::OK);
+    drop(first);
+    until("the place is free again", || async {
+        (listen("vera").await.unwrap().status() == StatusCode::OK).then_some(())
+    })
+    .await;
+    drop(second);
     world.end().await;
 }

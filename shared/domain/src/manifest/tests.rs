@@ -961,3 +961,19 @@ fn a_document_knows_what_it_says_and_what_it_leaves_open() {
     assert!(documents[0].says("spec.resource"));
     assert!(!documents[0].says("spec.at"));
 }
+
+#[test]
+fn no_workspace_is_all_of_them_and_no_key_of_metadata_is_a_text() {
+    let said = |text: &str| match read(text) {
+        Ok(_) => String::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    };
+    assert!(said("kind: Workspace\nmetadata: { name: all }\n").contains("stands for all workspaces"));
+    assert_eq!(said("kind: Workspace\nmetadata: { name: all-of-us }\n"), "");
+    let with_key = |bytes: usize| {
+        said(&format!("kind: System\nmetadata: {{ name: a, metadata: {{ ? {} : v }} }}\n", "k".repeat(bytes)))
+    };
+    assert_eq!(with_key(256), "");
+    let too_long = with_key(300_000);
+    assert!(too_long.contains("has 300000 bytes; 256 are allowed") && too_long.len() < 1_000, "{too_long}");
+}

@@ -6,6 +6,7 @@ mod variables;
 mod verification;
 
 use super::{Problem, secrets};
+use crate::audit::EVERYWHERE;
 use crate::dispatch::{AGENT_ONLY_KEYS, AGENT_SELECTOR_VARIABLES, CONTEXT_NAMES};
 use crate::entity::{
     Approval, Deployment, Entity, Environment, JobAgent, Meta, Resource, Trigger, TriggerAction,
@@ -23,6 +24,8 @@ use std::collections::BTreeMap;
 pub const NAME_CHARS_MAX: usize = 200;
 /// Longest reason, in characters.
 const REASON_CHARS_MAX: usize = 2_000;
+/// Longest key of metadata, in bytes.
+const METADATA_KEY_BYTES_MAX: usize = 256;
 /// Metadata key of the links people see: a JSON map of name to URL.
 const LINKS: &str = "ctrlplane/links";
 
@@ -83,6 +86,12 @@ impl Found {
         for key in meta.metadata.keys().filter(|key| key.trim().is_empty()) {
             self.say(format!("metadata.metadata.{key}"), "a key is empty", None);
         }
+        for key in meta.metadata.keys().filter(|key| key.len() > METADATA_KEY_BYTES_MAX) {
+            let begins: String = key.chars().take(20).collect();
+            let message =
+                format!("the key {begins:?}… has {} bytes; {METADATA_KEY_BYTES_MAX} are allowed", key.len());
+            self.say("metadata.metadata", message, None);
+        }
         if let Some(links) = meta.metadata.get(LINKS) {
             let read = serde_json::from_str::<BTreeMap<String, String>>(links);
             let web = |url: &String| url.starts_with("https://") || url.starts_with("http://");
@@ -96,6 +105,10 @@ impl Found {
     fn workspace(&mut self, meta: &Meta, spec: &Workspace) {
         if meta.name != meta.workspace.as_str() {
             self.say("metadata.name", "the name of a workspace is its slug", None);
+        }
+        if meta.workspace.as_str() == EVERYWHERE {
+            let why = format!("{EVERYWHERE:?} stands for all workspaces in the audit");
+            self.say("metadata.name", why, Some("choose another name"));
         }
         if let Some(name) = &spec.display_name {
             self.text("spec.displayName", name);
