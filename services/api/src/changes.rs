@@ -239,7 +239,7 @@ mod tests {
         }
         assert_eq!(fresh, version(&[("createdBy", "ann"), ("team", "web")]));
 
-        let born = version(&[("createdBy", "trigger"), ("ctrlplane/delivery", "d-1")]);
+        let born = version(&[("createdBy", "trigger"), ("ctrlplane/delivery", "d-1"), ("team", "web")]);
         let again = declared(&caller("bob"), Some(&born), version(&claimed));
         assert_eq!(
             again,

@@ -460,6 +460,7 @@ fn a_window_of_quiet_that_never_ends_is_refused() {
         // But for an hour when clocks are put back.
         (daily, 1440, "Europe/Berlin"),
         ("FREQ=HOURLY", 90, "UTC"),
+        ("FREQ=MINUTELY", 2, "UTC"),
         ("FREQ=WEEKLY;BYDAY=MO", 7 * 1440, "UTC"),
     ] {
         let said =

@@ -98,7 +98,7 @@ impl Calendar {
     /// less than a hundredth, as where clocks are put back once a year. What has an end is not for good.
     pub(crate) fn is_open_for_good(&self, t: Timestamp) -> bool {
         /// So many spans tell.
-        const SPANS_MAX: usize = 200;
+        const SPANS_MAX: usize = 60;
         let (Some(from), span) = (self.first_open_from(t), TimeDelta::days(2 * 366)) else { return false };
         let (mut at, mut closed) = (from, TimeDelta::zero());
         for _ in 0..SPANS_MAX {

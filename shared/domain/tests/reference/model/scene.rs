@@ -68,7 +68,7 @@ pub(crate) struct Placed {
 }
 
 /// The creation of a version, as rules count it: "Where a version is said to have been created before we were told of it,
-/// rules count from then."
+/// … rules count from when we were told."
 pub(crate) fn creation(version: &Record<Version>) -> Timestamp {
     version.spec.known_since.unwrap_or(version.meta.created_at)
 }
