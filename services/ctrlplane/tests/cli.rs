@@ -190,6 +190,10 @@ async fn what_goes_wrong_is_told_by_place_and_exit_code() {
     assert!(said.contains("no *.yaml"), "{said}");
     let (_, said) = world.run("get pods", 2).await;
     assert!(said.contains("there is no kind"), "{said}");
+    for unfiltered in ["get jobs", "get workspaces", "get policy x"] {
+        let (_, said) = world.run(&format!("{unfiltered} --cel true"), 2).await;
+        assert!(said.contains("--cel is for lists"), "{unfiltered} does not leave anything out: {said}");
+    }
     let (_, said) = world.run("get workspaces --url http://127.0.0.1:1", 5).await;
     assert!(said.contains("does not answer"), "{said}");
     let (_, said) = world.run("get workspaces --key wrong-key", 1).await;

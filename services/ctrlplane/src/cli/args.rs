@@ -216,7 +216,7 @@ pub(crate) struct GetArgs {
     pub(crate) kind: String,
     /// A name or id; a version is DEPLOYMENT:TAG
     pub(crate) name: Option<String>,
-    /// Only those this CEL expression is true of, as in `resource.type == "cluster"`
+    /// Only those this CEL expression is true of, as in `resource.type == "cluster"`; of targets, over `releaseTarget`
     #[arg(long, value_name = "EXPRESSION")]
     pub(crate) cel: Option<String>,
     #[command(flatten)]
