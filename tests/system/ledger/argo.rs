@@ -34,7 +34,7 @@ impl Stand for Argo {
     }
 
     fn secrets(&self) -> Vec<(&'static str, String)> {
-        vec![("CTRLPLANE_SECRET_ARGO_TOKEN", TOKEN.to_owned())]
+        vec![("CTRLPLANE_SECRET_FOR_ACME_ARGO_TOKEN", TOKEN.to_owned())]
     }
 
     async fn attach(&self, _system: &System) {}

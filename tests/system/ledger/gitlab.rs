@@ -35,8 +35,8 @@ impl Stand for Gitlab {
 
     fn secrets(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("CTRLPLANE_SECRET_GITLAB_TOKEN", TOKEN.to_owned()),
-            ("CTRLPLANE_SECRET_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
+            ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_TOKEN", TOKEN.to_owned()),
+            ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
         ]
     }
 

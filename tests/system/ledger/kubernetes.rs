@@ -28,7 +28,7 @@ impl Stand for Kubernetes {
     }
 
     fn secrets(&self) -> Vec<(&'static str, String)> {
-        vec![("CTRLPLANE_SECRET_KUBE_TOKEN", TOKEN.to_owned())]
+        vec![("CTRLPLANE_SECRET_FOR_ACME_KUBE_TOKEN", TOKEN.to_owned())]
     }
 
     async fn attach(&self, _system: &System) {}

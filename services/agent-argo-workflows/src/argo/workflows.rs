@@ -13,6 +13,7 @@ use domain::Timestamp;
 use domain::id::JobId;
 use domain::job::{ExternalRef, Links, Source};
 use domain::token::Slug;
+use platform::config::SecretName;
 use platform::http::{BuildError, HttpClient, HttpOptions};
 use platform::{
     CallError, CancelAck, CancelMode, Clock, CorrelationKey, Found, News, NotReadable, Platform,
@@ -76,7 +77,9 @@ impl ArgoWorkflows {
         let name = Slug::of_name(ARGO_WORKFLOWS);
         let of_clusters = Arc::clone(&secrets);
         let clusters = Clusters::new(Options {
-            secrets: Arc::new(move |name: &str| of_clusters.get(name).map_err(|error| error.to_string())),
+            secrets: Arc::new(move |SecretName { workspace, name }: &SecretName| {
+                of_clusters.for_workspace(workspace.as_str(), name).map_err(|error| error.to_string())
+            }),
             kubeconfig,
             in_cluster_server: Options::IN_CLUSTER_SERVER.to_owned(),
             service_account_dir: Options::SERVICE_ACCOUNT_DIR.into(),

@@ -26,7 +26,7 @@ pub(crate) struct KubeRig {
 
 fn config(base: &str) -> Map<String, Value> {
     let config = json!({
-        "via": "kubernetes", "baseUrl": base, "tokenSecret": "kube-token", "namespace": "ci", "template": "deploy",
+        "via": "kubernetes", "$workspace": "acme", "baseUrl": base, "tokenSecret": "kube-token", "namespace": "ci", "template": "deploy",
         "parameters": { "version": "1.2.3" }, "uiUrl": "https://argo.example",
     });
     config.as_object().unwrap().clone()

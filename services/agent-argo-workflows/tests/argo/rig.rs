@@ -51,7 +51,7 @@ pub(crate) fn options(plan: Plan) -> Options {
 /// What a job agent for it says.
 pub(crate) fn config(base: &str) -> Map<String, Value> {
     let config = json!({
-        "baseUrl": base, "tokenSecret": "argo-token", "namespace": "ci", "template": "deploy",
+        "$workspace": "acme", "baseUrl": base, "tokenSecret": "argo-token", "namespace": "ci", "template": "deploy",
         "parameters": { "version": "1.2.3" },
     });
     config.as_object().unwrap().clone()
@@ -158,11 +158,11 @@ pub(crate) async fn connect(nats: &Nats) -> Bus {
 
 pub(crate) fn platform_on(bus: &Bus, clock: Clock) -> ArgoWorkflows {
     let secrets = [
-        ("CTRLPLANE_SECRET_ARGO_TOKEN", format!("Bearer {TOKEN}")),
-        ("CTRLPLANE_SECRET_READER", READER.to_owned()),
-        ("CTRLPLANE_SECRET_WRONG", "pl4nted-wrong-token".to_owned()),
-        ("CTRLPLANE_SECRET_BROKEN", "pl4nted\nbroken".to_owned()),
-        ("CTRLPLANE_SECRET_KUBE_TOKEN", TOKEN.to_owned()),
+        ("CTRLPLANE_SECRET_FOR_ACME_ARGO_TOKEN", format!("Bearer {TOKEN}")),
+        ("CTRLPLANE_SECRET_FOR_ACME_READER", READER.to_owned()),
+        ("CTRLPLANE_SECRET_FOR_ACME_WRONG", "pl4nted-wrong-token".to_owned()),
+        ("CTRLPLANE_SECRET_FOR_ACME_BROKEN", "pl4nted\nbroken".to_owned()),
+        ("CTRLPLANE_SECRET_FOR_ACME_KUBE_TOKEN", TOKEN.to_owned()),
     ];
     let secrets = secrets.map(|(name, value)| (name.to_owned(), value));
     ArgoWorkflows::new(Parts {

@@ -92,10 +92,10 @@ impl Rig {
         let token = lab.account("ci", "ctrlplane-argo").await.token;
         let nobody = lab.account("ci", "default").await.token;
         let secrets = [
-            ("CTRLPLANE_SECRET_TOKEN", token),
-            ("CTRLPLANE_SECRET_NOBODY", nobody),
-            ("CTRLPLANE_SECRET_WRONG", "pl4nted-wrong".to_owned()),
-            ("CTRLPLANE_SECRET_CA", lab.ca()),
+            ("CTRLPLANE_SECRET_FOR_ACME_TOKEN", token),
+            ("CTRLPLANE_SECRET_FOR_ACME_NOBODY", nobody),
+            ("CTRLPLANE_SECRET_FOR_ACME_WRONG", "pl4nted-wrong".to_owned()),
+            ("CTRLPLANE_SECRET_FOR_ACME_CA", lab.ca()),
         ];
         let secrets = secrets.map(|(name, value)| (name.to_owned(), value));
         let argo = ArgoWorkflows::new(Parts {
@@ -108,7 +108,7 @@ impl Rig {
         })
         .unwrap();
         let config = json!({
-            "via": "kubernetes", "baseUrl": lab.url(), "tokenSecret": "token", "caSecret": "ca", "namespace": "ci",
+            "$workspace": "acme", "via": "kubernetes", "baseUrl": lab.url(), "tokenSecret": "token", "caSecret": "ca", "namespace": "ci",
             "template": "deploy", "parameters": { "version": "1.2.3" },
         });
         Self { lab, argo, config: config.as_object().unwrap().clone(), _nats: nats, _dir: dir }

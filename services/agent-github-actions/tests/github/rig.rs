@@ -53,7 +53,7 @@ pub(crate) fn options(script: Script) -> Options {
 /// What a job agent for it says, by personal token.
 pub(crate) fn config(base: &str) -> Map<String, Value> {
     let config = json!({
-        "baseUrl": base, "owner": "Acme", "repo": "Shop", "workflow": "deploy.yml",
+        "$workspace": "acme", "baseUrl": base, "owner": "Acme", "repo": "Shop", "workflow": "deploy.yml",
         "tokenSecret": "pat", "inputs": { "version": "1.2.3" },
     });
     config.as_object().unwrap().clone()
@@ -142,9 +142,9 @@ pub(crate) async fn connect(nats: &Nats) -> Bus {
 
 pub(crate) fn platform_on(bus: &Bus, clock: Clock) -> GithubActions {
     let secrets = [
-        ("CTRLPLANE_SECRET_PAT", PAT),
-        ("CTRLPLANE_SECRET_APP_KEY", SAMPLE_APP_PRIVATE_KEY_PEM),
-        ("CTRLPLANE_SECRET_NO_KEY", "hunter2"),
+        ("CTRLPLANE_SECRET_FOR_ACME_PAT", PAT),
+        ("CTRLPLANE_SECRET_FOR_ACME_APP_KEY", SAMPLE_APP_PRIVATE_KEY_PEM),
+        ("CTRLPLANE_SECRET_FOR_ACME_NO_KEY", "hunter2"),
     ];
     let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned()));
     GithubActions::new(Parts {

@@ -67,7 +67,7 @@ pub(crate) fn options(project: Project) -> Options {
 
 /// What a job agent for it says.
 pub(crate) fn config(base: &str) -> Map<String, Value> {
-    let config = json!({ "baseUrl": base, "project": PROJECT, "tokenSecret": "token" });
+    let config = json!({ "$workspace": "acme", "baseUrl": base, "project": PROJECT, "tokenSecret": "token" });
     config.as_object().unwrap().clone()
 }
 
@@ -158,11 +158,11 @@ pub(crate) async fn connect(nats: &Nats) -> Bus {
 
 pub(crate) fn secrets() -> Secrets {
     let secrets = [
-        ("CTRLPLANE_SECRET_TOKEN", TOKEN),
-        ("CTRLPLANE_SECRET_READER", READER),
-        ("CTRLPLANE_SECRET_STRANGER", STRANGER),
-        ("CTRLPLANE_SECRET_TRIGGER", TRIGGER_TOKEN),
-        ("CTRLPLANE_SECRET_WRONG", "hunter2-hunter2"),
+        ("CTRLPLANE_SECRET_FOR_ACME_TOKEN", TOKEN),
+        ("CTRLPLANE_SECRET_FOR_ACME_READER", READER),
+        ("CTRLPLANE_SECRET_FOR_ACME_STRANGER", STRANGER),
+        ("CTRLPLANE_SECRET_FOR_ACME_TRIGGER", TRIGGER_TOKEN),
+        ("CTRLPLANE_SECRET_FOR_ACME_WRONG", "hunter2-hunter2"),
     ];
     Secrets::new(None, secrets.map(|(name, value)| (name.to_owned(), value.to_owned())))
 }

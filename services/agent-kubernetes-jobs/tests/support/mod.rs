@@ -12,6 +12,7 @@ use domain::subject;
 use domain::target::TargetKey;
 use domain::token::Slug;
 use platform::budget::Budgets;
+use platform::config::SecretName;
 use platform::{CallError, Triggered};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -58,7 +59,7 @@ pub(crate) struct Ways {
 pub(crate) fn platform(secrets: &Secrets, ways: Ways) -> Arc<KubernetesJobs> {
     let secrets = secrets.clone();
     let clusters = Clusters::new(ClusterOptions {
-        secrets: Arc::new(move |name: &str| secrets.get(name)),
+        secrets: Arc::new(move |named: &SecretName| secrets.get(&named.name)),
         kubeconfig: ways.kubeconfig,
         in_cluster_server: ways.server,
         service_account_dir: ways.service_account_dir,

@@ -120,3 +120,16 @@ async fn a_source_whose_secret_is_missing_asks_to_come_again_and_warns_by_its_na
     assert_eq!(world.stored().await, 1);
     world.end().await;
 }
+
+#[tokio::test]
+async fn a_delivery_that_somebody_has_seen_is_not_believed_under_another_id() {
+    let world = World::start().await;
+    world.deliver("1", "push", PUSH, "old").await.accepted(1, 0);
+    for replayed in ["2", "3"] {
+        world.deliver(replayed, "push", PUSH, "old").await.accepted(0, 1);
+    }
+    assert_eq!(world.stored().await, 1);
+    // Nor as another event that is told by its body.
+    world.deliver("4", "workflow_run", PUSH, "old").await.accepted(0, 1);
+    world.end().await;
+}

@@ -4,6 +4,7 @@
 use super::observe::nameable_run;
 use super::runs::Owner;
 use super::{Agent, later};
+use crate::config::of_workspace;
 use crate::platform::{Platform, RunKey, Signal};
 use bus::{Base, Failure, Known, Recorded};
 use domain::job::{ExternalRef, Phase, Snapshot, SnapshotStatus};
@@ -160,9 +161,8 @@ impl<P: Platform> Agent<P> {
         age: Option<Duration>,
         cause: Option<String>,
     ) -> Result<(), Failure> {
-        let Some(config) = known.state.assigned.as_ref().map(|assigned| &assigned.dispatch.config) else {
-            return Ok(());
-        };
+        let Some(assigned) = &known.state.assigned else { return Ok(()) };
+        let config = of_workspace(assigned.dispatch.config.clone(), &known.state.job.workspace);
         let run = match &known.state.phase {
             Phase::Running { .. } | Phase::Cancelling(_) => nameable_run(&known.state),
             Phase::Finished { .. } => known.state.external.clone(),
@@ -173,7 +173,7 @@ impl<P: Platform> Agent<P> {
             Phase::Requested | Phase::Held { .. } | Phase::Dispatched => None,
         };
         match run {
-            Some(run) => self.look_at(config, known, &run, cause).await,
+            Some(run) => self.look_at(&config, known, &run, cause).await,
             None => Ok(()),
         }
     }

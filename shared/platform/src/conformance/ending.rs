@@ -2,6 +2,7 @@
 
 use super::rig::{Rig, RunIs};
 use super::stage::Stage;
+use crate::config::of_workspace;
 use crate::platform::{Platform, TriggerRequest};
 use domain::job::{JobFact, JobStatus, Phase, Reason};
 
@@ -39,8 +40,9 @@ pub(super) async fn a_run_that_nobody_recorded_is_found_and_cancelled<R: Rig>(st
     let command = stage.dispatched().await;
     stage.record(&command.job, JobFact::TriggerStarted { fence: 1 }).await;
     let platform = stage.rig.platform();
-    platform.ready(&command.config).await.expect("nothing limits the first call");
-    let request = TriggerRequest { job: command.job.id, config: &command.config };
+    let config = of_workspace(command.config.clone(), &command.job.workspace);
+    platform.ready(&config).await.expect("nothing limits the first call");
+    let request = TriggerRequest { job: command.job.id, config: &config };
     platform.trigger(&request).await.expect("nothing is wrong");
     let known = stage.cancel(&command).await;
     assert!(known.state.external.is_some(), "the run was found: {known:?}");

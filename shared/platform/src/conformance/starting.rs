@@ -2,6 +2,7 @@
 
 use super::rig::{Fault, Rig, RunIs};
 use super::stage::Stage;
+use crate::config::of_workspace;
 use crate::platform::{Platform, TriggerRequest};
 use domain::command::AgentCommand;
 use domain::job::{JobFact, JobStatus, Phase};
@@ -31,8 +32,9 @@ pub(super) async fn a_crash_after_the_call_leads_to_one_run<R: Rig>(stage: &Stag
     let command = stage.dispatched().await;
     stage.record(&command.job, JobFact::TriggerStarted { fence: 1 }).await;
     let platform = stage.rig.platform();
-    platform.ready(&command.config).await.expect("nothing limits the first call");
-    let request = TriggerRequest { job: command.job.id, config: &command.config };
+    let config = of_workspace(command.config.clone(), &command.job.workspace);
+    platform.ready(&config).await.expect("nothing limits the first call");
+    let request = TriggerRequest { job: command.job.id, config: &config };
     platform.trigger(&request).await.expect("nothing is wrong");
     let settled = stage.settle(&command).await;
     assert_eq!(settled.retries, 0, "finding a run is no failure");

@@ -3,6 +3,7 @@
 
 use super::rig::{Rig, RunIs};
 use super::stage::Stage;
+use crate::config::of_workspace;
 use crate::platform::{Platform, TriggerRequest};
 use domain::job::{JobFact, JobStatus};
 use domain::token::Slug;
@@ -48,8 +49,9 @@ pub(super) async fn a_webhook_faster_than_our_own_record_leads_to_one_run<R: Rig
     let command = stage.dispatched().await;
     stage.record(&command.job, JobFact::TriggerStarted { fence: 1 }).await;
     let platform = stage.rig.platform();
-    platform.ready(&command.config).await.expect("nothing limits the first call");
-    let request = TriggerRequest { job: command.job.id, config: &command.config };
+    let config = of_workspace(command.config.clone(), &command.job.workspace);
+    platform.ready(&config).await.expect("nothing limits the first call");
+    let request = TriggerRequest { job: command.job.id, config: &config };
     platform.trigger(&request).await.expect("nothing is wrong");
     stage.rig.set(command.job.id, RunIs::Successful).await;
     if let Some(webhook) = stage.webhook(&command).await {
