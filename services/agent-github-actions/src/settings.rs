@@ -72,7 +72,7 @@ impl Default for Settings {
         Self {
             slots: 64,
             call_deadline_seconds: 15,
-            search_lag_seconds: 30,
+            search_lag_seconds: 60,
             writes_per_minute: 80,
             concurrent_calls: 10,
             hosts: Vec::new(),
@@ -90,7 +90,7 @@ impl Documented for Settings {
         ),
         Setting::new(
             "search_lag_seconds",
-            "Seconds after a dispatch during which GitHub's search may still not show its run.",
+            "Seconds after a dispatch that got no answer during which its run may still appear, or GitHub's search not show it.",
         ),
         Setting::new(
             "writes_per_minute",

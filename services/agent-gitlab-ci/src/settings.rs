@@ -75,7 +75,7 @@ impl Default for Settings {
         Self {
             slots: 64,
             call_deadline_seconds: 45,
-            search_lag_seconds: 10,
+            search_lag_seconds: 60,
             writes_per_minute: 25,
             concurrent_calls: 10,
             hosts: Vec::new(),
@@ -93,7 +93,7 @@ impl Documented for Settings {
         ),
         Setting::new(
             "search_lag_seconds",
-            "Seconds after a pipeline was asked for during which GitLab's search may still not show it.",
+            "Seconds after a start that got no answer during which its pipeline may still appear, or GitLab's search not show it.",
         ),
         Setting::new(
             "writes_per_minute",

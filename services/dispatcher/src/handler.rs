@@ -56,7 +56,7 @@ impl Handler for Dispatcher {
                 self.see_to_all(&job.workspace, got).await
             }
             JobFact::RetryRequested { .. } => self.dispatch_if_due(job).await,
-            JobFact::CancelRequested { .. } => self.cancel(job).await,
+            JobFact::CancelRequested { .. } => self.cancel(job, delivery.sequence).await,
             JobFact::Finished(_) => self.free(job, delivery).await,
             // An agent saw that a freeze came or went since the dispatch: it is looked at here.
             JobFact::Held { why: HeldWhy::Freeze { freeze: None, .. } } => self.dispatch_if_due(job).await,
@@ -254,13 +254,14 @@ impl Dispatcher {
     }
 
     /// Passes a wish to end on to the agent; ends the job itself where no agent can have called a platform.
-    async fn cancel(&self, job: &JobRef) -> Result<(), Failure> {
+    /// One command per wish, however often it is heard of.
+    async fn cancel(&self, job: &JobRef, wish: u64) -> Result<(), Failure> {
         let known = self.known(job).await?;
         let Phase::Cancelling(cancelling) = &known.state.phase else { return Ok(()) };
         match (cancelling.fence, &known.state.assigned) {
             (Some(_), Some(assigned)) => {
                 let dispatch = assigned.dispatch.clone();
-                self.command(job, dispatch, Verb::Cancel, known.sequence, None, Seen::default()).await
+                self.command(job, dispatch, Verb::Cancel, wish, None, Seen::default()).await
             }
             (None, _) | (Some(_), None) => {
                 let fact = JobFact::ended(

@@ -17,7 +17,7 @@ use platform::config::SecretName;
 use platform::http::{BuildError, HttpClient, HttpOptions};
 use platform::{
     CallError, CancelAck, CancelMode, Clock, CorrelationKey, Found, News, NotReadable, Platform,
-    PlatformEvent, Seen, Signal, TriggerRequest, Triggered, WatchKey,
+    PlatformEvent, RunKey, Seen, Signal, TriggerRequest, Triggered, WatchKey,
 };
 use serde_json::{Map, Value};
 use service::Secrets;
@@ -245,6 +245,17 @@ impl Platform for ArgoWorkflows {
             }
             Triggered::Accepted => Ok(Triggered::Accepted),
         }
+    }
+
+    fn runs_there(&self, config: &Map<String, Value>, run: &RunKey) -> bool {
+        self.config(config).is_ok_and(|config| {
+            let is_host = match &config.place {
+                Place::Server(server) => server.base.host().eq_ignore_ascii_case(&run.host),
+                // Its address is the kubeconfig's to say: the watch is kept in that cluster only.
+                Place::Cluster(_) => true,
+            };
+            is_host && config.namespace == run.scope
+        })
     }
 
     fn read_event(&self, event: &PlatformEvent<'_>) -> Result<Vec<Signal>, NotReadable> {

@@ -110,6 +110,14 @@ impl conformance::Rig for KubeRig {
         });
     }
 
+    fn says(&self, fault: Fault) -> &'static str {
+        match fault {
+            Fault::Unauthorized => "Unauthorized",
+            Fault::Invalid => "Invalid value",
+            Fault::AnswerLost | Fault::RateLimited { .. } => "",
+        }
+    }
+
     async fn heal(&self) {
         self.fake.clear_faults();
     }
@@ -237,8 +245,11 @@ async fn changes_are_told_over_watches_that_break_and_forget() {
         rig.fake.cut_watches();
         rig.phase(job, "Succeeded", "");
         until(Some(JobStatus::Successful)).await;
+        rig.phase(job, "Failed", "too often");
+        until(Some(JobStatus::Failure)).await;
         rig.fake.remove("workflows", "ci", &name_of(job));
-        until(None).await;
+        // What is deleted when it is over still tells how it ended.
+        until(Some(JobStatus::Failure)).await;
     };
     tokio::select! {
         ended = rig.platform.watch(&rig.config, &mut news) => panic!("the watch ended: {ended}"),

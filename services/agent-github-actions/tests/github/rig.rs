@@ -1,5 +1,6 @@
 //! A stand-in for GitHub, a bus for the shared budget, and the platform under test between them.
 
+use agent_github_actions::Settings;
 use agent_github_actions::github::{AllowedHosts, GithubActions, Parts};
 use bus::topology::{Service, needs_of};
 use bus::{Bus, ConnectOptions, Provision};
@@ -153,7 +154,7 @@ pub(crate) fn platform_on(bus: &Bus, clock: Clock) -> GithubActions {
         clock,
         hosts: AllowedHosts::default(),
         http: HttpOptions { deadline: DEADLINE, ..HttpOptions::default() },
-        search_lag: Duration::from_secs(30),
+        search_lag: Duration::from_secs(Settings::default().search_lag_seconds),
         writes_per_minute: 80,
     })
     .unwrap()

@@ -1,5 +1,6 @@
 //! A stand-in for GitLab, a bus for the shared budget, and the platform under test between them.
 
+use agent_gitlab_ci::Settings;
 use agent_gitlab_ci::gitlab::{GitlabCi, Parts};
 use bus::topology::{Service, needs_of};
 use bus::{Bus, ConnectOptions, Provision};
@@ -174,7 +175,7 @@ pub(crate) fn platform_on(bus: &Bus, clock: Clock) -> GitlabCi {
         clock,
         hosts: AllowedHosts::default(),
         http: HttpOptions { deadline: DEADLINE, ..HttpOptions::default() },
-        search_lag: Duration::from_secs(10),
+        search_lag: Duration::from_secs(Settings::default().search_lag_seconds),
         writes_per_minute: 25,
     })
     .unwrap()

@@ -66,8 +66,13 @@ pub(crate) fn platform(secrets: &Secrets, ways: Ways) -> Arc<KubernetesJobs> {
         deadline: ways.deadline.unwrap_or(DEADLINE),
         counted: ways.budgets.map(|budgets| Counted { budgets, platform: Slug::of_name(KUBERNETES_JOBS) }),
     });
-    let search_lag = Duration::from_secs(5);
-    Arc::new(KubernetesJobs::new(Parts { clusters, hosts: AllowedHosts::default(), search_lag }))
+    let parts = Parts {
+        clusters,
+        hosts: AllowedHosts::default(),
+        search_lag: Duration::from_secs(5),
+        pods_again: Duration::from_millis(100),
+    };
+    Arc::new(KubernetesJobs::new(parts))
 }
 
 pub(crate) fn run_of(triggered: Result<Triggered, CallError>) -> ExternalRef {

@@ -18,9 +18,11 @@ pub(super) async fn a_running_job_is_cancelled_and_ends_when_the_platform_says_s
     let command = stage.started().await;
     stage.rig.set(command.job.id, RunIs::InProgress).await;
     stage.look(&command).await;
-    let known = stage.cancel(&command).await;
+    stage.cancel(&command).await;
+    let known = stage.pass_on_the_wish(&command).await;
     let facts = stage.facts(&command).await;
-    assert_eq!(facts.iter().filter(|fact| **fact == "cancelSent").count(), 1, "{facts:?}");
+    let asked = facts.iter().filter(|fact| **fact == "cancelSent").count();
+    assert_eq!(asked, 1, "a wish that is heard of twice is one wish: {facts:?}");
     if matches!(known.state.phase, Phase::Cancelling(_)) {
         stage.rig.set(command.job.id, RunIs::Cancelled).await;
         stage.look(&command).await;

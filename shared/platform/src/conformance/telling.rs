@@ -1,7 +1,7 @@
 //! Telling: webhooks are news only when they are new, and only where they belong. A platform without webhooks has nothing
 //! to hold here.
 
-use super::rig::{Rig, RunIs};
+use super::rig::{Rig, RunIs, Webhook};
 use super::stage::Stage;
 use crate::config::of_workspace;
 use crate::platform::{Platform, TriggerRequest};
@@ -42,6 +42,17 @@ pub(super) async fn a_webhook_of_another_workspace_changes_nothing<R: Rig>(stage
         let Some(webhook) = stage.webhook(&command).await else { return };
         stage.tell_in(&Slug::of_name("somebody-else"), &webhook).await;
         assert_eq!(stage.known(&command).await.sequence, before);
+    }
+}
+
+pub(super) async fn a_webhook_that_a_source_of_another_kind_let_in_changes_nothing<R: Rig>(stage: &Stage<R>) {
+    let command = stage.started().await;
+    let before = stage.known(&command).await.sequence;
+    stage.rig.set(command.job.id, RunIs::Successful).await;
+    let Some(webhook) = stage.webhook(&command).await else { return };
+    for kind in ["hmac", "token", "cloudevents"] {
+        stage.tell(&Webhook { source_kind: Slug::of_name(kind), ..webhook.clone() }).await;
+        assert_eq!(stage.known(&command).await.sequence, before, "let in by a source of the kind {kind}");
     }
 }
 

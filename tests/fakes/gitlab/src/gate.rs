@@ -1,8 +1,9 @@
 //! What every call passes: scripted faults, tokens, rate limits, the call log. Knows nothing of what an endpoint does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -14,6 +15,9 @@ use crate::reply::Reply;
 use crate::shared::{CALLS_KEPT, Shared, remember};
 use misbehaviour::Cord;
 use misbehaviour::FaultKind;
+
+/// No request comes near this.
+const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// One API call as the server saw it; never the token itself.
 #[derive(Clone, Debug)]
@@ -52,6 +56,7 @@ pub(crate) async fn gate(
             log.write(&cx, Some(status));
             return scripted(status, &headers, body);
         }
+        Some(FaultKind::LateEffect(after)) => return late(&cx, request, next, after, log, &cord).await,
         Some(FaultKind::DropBeforeEffect) => {
             log.write(&cx, None);
             cord.cut();
@@ -71,6 +76,31 @@ pub(crate) async fn gate(
     }
     cord.cut();
     response
+}
+
+/// Cuts the connection, and lets the call have its effect later.
+async fn late(
+    cx: &Arc<Shared>,
+    request: Request,
+    next: Next,
+    after: Duration,
+    log: Log,
+    cord: &Cord,
+) -> Response {
+    log.write(cx, None);
+    let (parts, body) = request.into_parts();
+    // What was sent is here, though its sender goes away.
+    let body = match to_bytes(body, BODY_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    };
+    let server = Arc::clone(cx);
+    cx.late.put_off(after, cx.stop.clone(), async move {
+        let request = Request::from_parts(parts, Body::from(body));
+        drop(admitted(&server, request, next, &log).await);
+    });
+    cord.cut();
+    StatusCode::NO_CONTENT.into_response()
 }
 
 /// Token, then limit, then the endpoint.
