@@ -158,15 +158,15 @@ pub(crate) async fn connect(nats: &Nats) -> Bus {
 
 pub(crate) fn platform_on(bus: &Bus, clock: Clock) -> ArgoWorkflows {
     let secrets = [
-        ("CTRLPLANE_SECRET_FOR_ACME_ARGO_TOKEN", format!("Bearer {TOKEN}")),
-        ("CTRLPLANE_SECRET_FOR_ACME_READER", READER.to_owned()),
-        ("CTRLPLANE_SECRET_FOR_ACME_WRONG", "pl4nted-wrong-token".to_owned()),
-        ("CTRLPLANE_SECRET_FOR_ACME_BROKEN", "pl4nted\nbroken".to_owned()),
-        ("CTRLPLANE_SECRET_FOR_ACME_KUBE_TOKEN", TOKEN.to_owned()),
+        ("CTRLPLANE_SECRET_ARGO_TOKEN", format!("Bearer {TOKEN}")),
+        ("CTRLPLANE_SECRET_READER", READER.to_owned()),
+        ("CTRLPLANE_SECRET_WRONG", "pl4nted-wrong-token".to_owned()),
+        ("CTRLPLANE_SECRET_BROKEN", "pl4nted\nbroken".to_owned()),
+        ("CTRLPLANE_SECRET_KUBE_TOKEN", TOKEN.to_owned()),
     ];
     let secrets = secrets.map(|(name, value)| (name.to_owned(), value));
     ArgoWorkflows::new(Parts {
-        secrets: Arc::new(Secrets::new(None, secrets)),
+        secrets: Arc::new(Secrets::new(None, secrets).shared_with(["*"])),
         budgets: Budgets::new(bus, clock.clone(), 10),
         clock,
         hosts: AllowedHosts::default(),

@@ -92,14 +92,14 @@ impl Rig {
         let token = lab.account("ci", "ctrlplane-argo").await.token;
         let nobody = lab.account("ci", "default").await.token;
         let secrets = [
-            ("CTRLPLANE_SECRET_FOR_ACME_TOKEN", token),
-            ("CTRLPLANE_SECRET_FOR_ACME_NOBODY", nobody),
-            ("CTRLPLANE_SECRET_FOR_ACME_WRONG", "pl4nted-wrong".to_owned()),
-            ("CTRLPLANE_SECRET_FOR_ACME_CA", lab.ca()),
+            ("CTRLPLANE_SECRET_TOKEN", token),
+            ("CTRLPLANE_SECRET_NOBODY", nobody),
+            ("CTRLPLANE_SECRET_WRONG", "pl4nted-wrong".to_owned()),
+            ("CTRLPLANE_SECRET_CA", lab.ca()),
         ];
         let secrets = secrets.map(|(name, value)| (name.to_owned(), value));
         let argo = ArgoWorkflows::new(Parts {
-            secrets: Arc::new(Secrets::new(None, secrets)),
+            secrets: Arc::new(Secrets::new(None, secrets).shared_with(["*"])),
             budgets: Budgets::new(&bus, Clock::real(), 10),
             clock: Clock::real(),
             hosts: AllowedHosts::default(),

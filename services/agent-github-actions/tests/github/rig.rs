@@ -143,13 +143,13 @@ pub(crate) async fn connect(nats: &Nats) -> Bus {
 
 pub(crate) fn platform_on(bus: &Bus, clock: Clock) -> GithubActions {
     let secrets = [
-        ("CTRLPLANE_SECRET_FOR_ACME_PAT", PAT),
-        ("CTRLPLANE_SECRET_FOR_ACME_APP_KEY", SAMPLE_APP_PRIVATE_KEY_PEM),
-        ("CTRLPLANE_SECRET_FOR_ACME_NO_KEY", "hunter2"),
+        ("CTRLPLANE_SECRET_PAT", PAT),
+        ("CTRLPLANE_SECRET_APP_KEY", SAMPLE_APP_PRIVATE_KEY_PEM),
+        ("CTRLPLANE_SECRET_NO_KEY", "hunter2"),
     ];
     let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned()));
     GithubActions::new(Parts {
-        secrets: Arc::new(Secrets::new(None, secrets)),
+        secrets: Arc::new(Secrets::new(None, secrets).shared_with(["*"])),
         budgets: Budgets::new(bus, clock.clone(), 10),
         clock,
         hosts: AllowedHosts::default(),

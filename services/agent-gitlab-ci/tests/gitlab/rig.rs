@@ -159,13 +159,13 @@ pub(crate) async fn connect(nats: &Nats) -> Bus {
 
 pub(crate) fn secrets() -> Secrets {
     let secrets = [
-        ("CTRLPLANE_SECRET_FOR_ACME_TOKEN", TOKEN),
-        ("CTRLPLANE_SECRET_FOR_ACME_READER", READER),
-        ("CTRLPLANE_SECRET_FOR_ACME_STRANGER", STRANGER),
-        ("CTRLPLANE_SECRET_FOR_ACME_TRIGGER", TRIGGER_TOKEN),
-        ("CTRLPLANE_SECRET_FOR_ACME_WRONG", "hunter2-hunter2"),
+        ("CTRLPLANE_SECRET_TOKEN", TOKEN),
+        ("CTRLPLANE_SECRET_READER", READER),
+        ("CTRLPLANE_SECRET_STRANGER", STRANGER),
+        ("CTRLPLANE_SECRET_TRIGGER", TRIGGER_TOKEN),
+        ("CTRLPLANE_SECRET_WRONG", "hunter2-hunter2"),
     ];
-    Secrets::new(None, secrets.map(|(name, value)| (name.to_owned(), value.to_owned())))
+    Secrets::new(None, secrets.map(|(name, value)| (name.to_owned(), value.to_owned()))).shared_with(["*"])
 }
 
 pub(crate) fn platform_on(bus: &Bus, clock: Clock) -> GitlabCi {

@@ -33,7 +33,7 @@ metadata: { name: acme }
 ---
 kind: TriggerSource
 metadata: { name: github }
-spec: { sender: { type: github }, secretRefs: [old, new], events: [push, workflow_run] }
+spec: { sender: { type: github }, secretRefs: [old, new], events: [push, workflow_run, repository_dispatch] }
 ---
 kind: TriggerSource
 metadata: { name: unready }
