@@ -358,12 +358,8 @@ mod tests {
         told(&mut actives, 2, now, &[&facts[..], &[in_progress(Source::Webhook, 1)]].concat());
         assert!(actives.looks(now + TimeDelta::seconds(15), &settings).is_empty());
         // What another agent's webhook brings says nothing of this one's.
-        let other = match dispatched() {
-            JobFact::Dispatched(dispatch) => {
-                JobFact::Dispatched(Dispatch { agent: JobAgentId(derive(&["another"])), ..dispatch })
-            }
-            fact => panic!("dispatched: {}", fact.name()),
-        };
+        let JobFact::Dispatched(dispatch) = dispatched() else { panic!("it is a dispatch") };
+        let other = JobFact::Dispatched(Dispatch { agent: JobAgentId(derive(&["another"])), ..dispatch });
         let theirs = [requested(), other, trigger_started(), triggered(1)];
         told(&mut actives, 3, now - TimeDelta::seconds(100), &theirs);
         let looks = actives.looks(now + TimeDelta::seconds(15), &settings);
