@@ -76,14 +76,16 @@ fn request(decision: &TargetDecision, job: &JobOnTarget, first: Option<&JobEvent
         if let Some(grounds) = grounds {
             request["summary"] = json!(grounds.summary);
             request["rules"] = spelt(&grounds.rules);
+            return request;
         }
-        return request;
     }
-    // The job is decided on, and its first fact is on its way, or forgotten.
+    // Its first fact is on its way, or of a time when facts did not say so much.
     if job.at == decision.decided_at && decision.active.as_ref() == Some(job) {
-        request["at"] = json!(decision.decided_at);
-        request["cause"] = json!(decision.cause);
-        request["catalogRevision"] = json!(decision.catalog_revision);
+        if request["at"].is_null() {
+            request["at"] = json!(decision.decided_at);
+            request["cause"] = json!(decision.cause);
+            request["catalogRevision"] = json!(decision.catalog_revision);
+        }
         request["summary"] = json!(decision.summary);
         request["rules"] = spelt(rules(decision, job.version));
     }

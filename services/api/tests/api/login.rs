@@ -265,7 +265,7 @@ async fn a_session_is_what_the_settings_say_now_and_an_admin_of_everything_ends_
     assert_eq!((ended.status, &ended.json["ended"]), (StatusCode::OK, &json!(1)), "{ended:?}");
     assert_eq!(status(&login.world).await, StatusCode::UNAUTHORIZED);
     assert!(login.world.bus.bucket(&SESSIONS).list(">").await.unwrap().is_empty());
-    let audit = login.world.get("adam", "/api/v1/audit?kind=session&action=revoke").await;
+    let audit = login.world.get("adam", "/api/v1/audit?kind=Session&action=revoke").await;
     let newest = &audit.json["items"][0];
     assert_eq!(
         (&newest["object"]["name"], &newest["actor"]["key"]),
