@@ -133,14 +133,14 @@ impl Scripted {
         self.world().echo = Some(echo);
     }
 
-    /// The configs of the calls that started, or tried to start, a run.
+    /// The configs of the calls that started, or tried to start, a run, as they were declared.
     pub(crate) fn started_with(&self) -> Vec<Value> {
-        self.world().started_with.clone()
+        self.world().started_with.iter().map(declared).collect()
     }
 
     /// The configs of all other calls.
     pub(crate) fn asked_with(&self) -> Vec<Value> {
-        self.world().asked_with.clone()
+        self.world().asked_with.iter().map(declared).collect()
     }
 
     /// The run is from now on in a state of that name.
@@ -545,4 +545,11 @@ impl Rig for Scripted {
             payload: Bytes::from(serde_json::to_vec(run).unwrap()),
         })
     }
+}
+
+/// The config without what the agent's loop says of it: such fields begin with `$`.
+fn declared(config: &Value) -> Value {
+    let fields = config.as_object().expect("a config is an object").iter();
+    let declared = fields.filter(|(field, _)| !field.starts_with('$'));
+    Value::Object(declared.map(|(field, value)| (field.clone(), value.clone())).collect())
 }
