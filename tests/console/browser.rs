@@ -127,10 +127,11 @@ impl Browser {
         eventually(&format!("{css} shows {text:?}"), WITHIN, look).await;
     }
 
-    /// Clicks the first element whose accessible name or text is that, once it is there and nothing covers it.
+    /// Clicks the first element whose accessible name or text is that, once it is there and nothing covers it. A count
+    /// behind a name is no part of it.
     pub(crate) async fn click(&self, css: &str, name: &str) {
         let find = "return [...document.querySelectorAll(arguments[0])].find((element) => element.checkVisibility() && \
-                    !element.disabled && [element.getAttribute('aria-label'), element.innerText.trim()].includes(arguments[1]))";
+                    !element.disabled && [element.getAttribute('aria-label'), element.innerText.trim(), element.innerText.replace(/\\s*\\d+\\s*$/, '').trim()].includes(arguments[1]))";
         let click = || async {
             let found = self.run(find, json!([css, name])).await;
             let element = found[ELEMENT].as_str().ok_or("it is not there")?.to_owned();
