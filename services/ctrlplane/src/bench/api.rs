@@ -29,6 +29,7 @@ impl Api {
             .env("CTRLPLANE_HTTP__BIND", &address)
             .env("CTRLPLANE_AUTH__BOOTSTRAP_KEY_FILE", dev.data.admin_key_file())
             .env("CTRLPLANE_EVENTS__CLIENTS_MAX", "100000")
+            .env("CTRLPLANE_EVENTS__CLIENTS_EACH_MAX", "100000")
             .env("CTRLPLANE_LOG__FILTER", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
