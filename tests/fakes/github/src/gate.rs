@@ -73,15 +73,12 @@ async fn late(
     cord: &Cord,
 ) -> Response {
     log.write(cx, None);
-    let (parts, body) = request.into_parts();
-    // What was sent is here, though its sender goes away.
-    let body = match to_bytes(body, BODY_BYTES_MAX).await {
-        Ok(body) => body,
-        Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    let request = match misbehaviour::whole(request).await {
+        Ok(request) => request,
+        Err(answer) => return answer,
     };
     let server = Arc::clone(cx);
     cx.late.put_off(after, cx.stop.clone(), async move {
-        let request = Request::from_parts(parts, Body::from(body));
         drop(admitted(&server, request, next, &mut log).await);
     });
     cord.cut();

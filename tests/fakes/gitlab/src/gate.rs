@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -15,9 +15,6 @@ use crate::reply::Reply;
 use crate::shared::{CALLS_KEPT, Shared, remember};
 use misbehaviour::Cord;
 use misbehaviour::FaultKind;
-
-/// No request comes near this.
-const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// One API call as the server saw it; never the token itself.
 #[derive(Clone, Debug)]
@@ -88,15 +85,12 @@ async fn late(
     cord: &Cord,
 ) -> Response {
     log.write(cx, None);
-    let (parts, body) = request.into_parts();
-    // What was sent is here, though its sender goes away.
-    let body = match to_bytes(body, BODY_BYTES_MAX).await {
-        Ok(body) => body,
-        Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    let request = match misbehaviour::whole(request).await {
+        Ok(request) => request,
+        Err(answer) => return answer,
     };
     let server = Arc::clone(cx);
     cx.late.put_off(after, cx.stop.clone(), async move {
-        let request = Request::from_parts(parts, Body::from(body));
         drop(admitted(&server, request, next, &log).await);
     });
     cord.cut();

@@ -2,9 +2,29 @@
 
 use std::time::Duration;
 
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// No request comes near this.
+const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The request with all of its body: it can be worked though its sender has gone away.
+///
+/// # Errors
+/// The answer for a body that does not come, or is too large.
+#[allow(clippy::result_large_err, reason = "an answer is what it is")]
+pub async fn whole(request: Request) -> Result<Request, Response> {
+    let (parts, body) = request.into_parts();
+    match to_bytes(body, BODY_BYTES_MAX).await {
+        Ok(body) => Ok(Request::from_parts(parts, Body::from(body))),
+        Err(error) => Err((StatusCode::BAD_REQUEST, error.to_string()).into_response()),
+    }
+}
 
 /// Effects still to come.
 #[derive(Debug, Default)]

@@ -9,5 +9,5 @@ mod listener;
 pub use calls::{Fault, FaultKind, Faults};
 pub use dice::Dice;
 pub use hooks::{HookChaos, HookFault, HookFaultKind, HookFaults};
-pub use late::Late;
+pub use late::{Late, whole};
 pub use listener::{Cord, CuttableListener, CuttableStream};
