@@ -23,6 +23,8 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub(crate) struct Browser {
     http: reqwest::Client,
     session: String,
+    /// Of the browser, while it is not closed.
+    pid: Option<u64>,
     _driver: Child,
     _profile: TempDir,
 }
@@ -86,7 +88,8 @@ impl Browser {
         } } });
         let answer = ask(&http, reqwest::Method::POST, &base, Some(wanted)).await.expect("a browser starts");
         let session = format!("{base}/{}", answer["sessionId"].as_str().expect("a session has an id"));
-        Self { http, session, _driver: driver, _profile: profile }
+        let pid = answer["capabilities"]["goog:processID"].as_u64();
+        Self { http, session, pid, _driver: driver, _profile: profile }
     }
 
     /// Loads an address anew.
@@ -127,10 +130,11 @@ impl Browser {
         eventually(&format!("{css} shows {text:?}"), WITHIN, look).await;
     }
 
-    /// Clicks the first element whose accessible name or text is that, once it is there and nothing covers it.
+    /// Clicks the first element whose accessible name or text is that, once it is there and nothing covers it. A count
+    /// behind a name is no part of it.
     pub(crate) async fn click(&self, css: &str, name: &str) {
         let find = "return [...document.querySelectorAll(arguments[0])].find((element) => element.checkVisibility() && \
-                    !element.disabled && [element.getAttribute('aria-label'), element.innerText.trim()].includes(arguments[1]))";
+                    !element.disabled && [element.getAttribute('aria-label'), element.innerText.trim(), element.innerText.replace(/\\s*\\d+\\s*$/, '').trim()].includes(arguments[1]))";
         let click = || async {
             let found = self.run(find, json!([css, name])).await;
             let element = found[ELEMENT].as_str().ok_or("it is not there")?.to_owned();
@@ -192,9 +196,22 @@ impl Browser {
     }
 
     /// Closes the window; the driver ends with this value.
-    pub(crate) async fn close(self) {
+    pub(crate) async fn close(mut self) {
         let closed = ask(&self.http, reqwest::Method::DELETE, &self.session, None).await;
         closed.expect("the browser closes");
+        self.pid = None;
+    }
+}
+
+/// A test that fails closes nothing, and the driver that is killed leaves its browser behind.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let Some(pid) = self.pid else { return };
+        let mut kill = std::process::Command::new("/bin/sh");
+        let ended = kill.args(["-c", "kill -TERM \"$1\"", "sh", &pid.to_string()]).status();
+        if !ended.as_ref().is_ok_and(std::process::ExitStatus::success) {
+            eprintln!("the browser {pid} could not be ended: {ended:?}");
+        }
     }
 }
 

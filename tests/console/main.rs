@@ -23,6 +23,7 @@ async fn a_person_follows_a_version_by_clicking() {
     story::goes_all_the_way(&stage).await;
     story::fails_on_staging(&stage).await;
     story::is_cancelled(&stage).await;
+    story::is_put_right(&stage).await;
     story::is_frozen(&stage).await;
     story::comes_back_from_the_dead(&stage).await;
     story::is_followed_by_keyboard(&stage).await;

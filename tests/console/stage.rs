@@ -42,8 +42,8 @@ impl<'a> Stage<'a> {
         let system = System::start(Options {
             catalog: CATALOG.replace("GITLAB_URL", &gitlab.subpath_url()),
             environment: vec![
-                ("CTRLPLANE_SECRET_GITLAB_TOKEN", TOKEN.to_owned()),
-                ("CTRLPLANE_SECRET_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
+                ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_TOKEN", TOKEN.to_owned()),
+                ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
             ],
             ..Options::new(NODE)
         })

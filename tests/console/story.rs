@@ -27,6 +27,14 @@ pub(crate) async fn signs_in(stage: &Stage<'_>) {
     browser.read("h1", "Overview").await;
     browser.read("main", "Nothing runs").await;
     browser.read(".side .live", "Live").await;
+    // A session that the API did not end is not called over.
+    let away = "window.fetched = window.fetch; window.fetch = (url, how) => \
+                how?.method === 'DELETE' ? Promise.reject(new TypeError('away')) : window.fetched(url, how)";
+    browser.run(away, json!([])).await;
+    browser.click(".side button", "Sign out bootstrap").await;
+    browser.read("#said", "still signed in").await;
+    browser.read("h1", "Overview").await;
+    browser.run("window.fetch = window.fetched", json!([])).await;
     // Whoever loads the page anew would lose this.
     browser.run("window.kept = true", json!([])).await;
 }
@@ -74,6 +82,9 @@ pub(crate) async fn fails_on_staging(stage: &Stage<'_>) {
     browser.click("main a", "Why").await;
     browser.read("[aria-labelledby=chain]", "It became version v2").await;
     browser.click(".nav a", "Policies").await;
+    for rule in ["Progression", "environment.name == 'staging'", "1 person says yes", "Gradual rollout"] {
+        browser.read("main .rule-list", rule).await;
+    }
     browser.read("main", "Holds back 4 targets").await;
     browser.click("main a", "Holds back 4 targets").await;
     browser.read("main tbody", "production").await;
@@ -96,6 +107,44 @@ pub(crate) async fn is_cancelled(stage: &Stage<'_>) {
     browser.read("[aria-labelledby=history]", "Somebody wishes it to end").await;
     let job = stage.job("v3", "staging-eu-1", "cancelled").await;
     assert_eq!(job["reason"], "cancelled_by_user");
+}
+
+/// The cancelled job runs again and ends well; a person says no to the version for production, another person's word skips
+/// that rule; then what ran before is pinned, and brought once more.
+pub(crate) async fn is_put_right(stage: &Stage<'_>) {
+    let browser = stage.browser;
+    browser.click("main button", "Retry").await;
+    browser.click("dialog button", "Retry the job").await;
+    browser.read(".pill", "Running").await;
+    stage.system.github.complete_held(&Conclusion::Success);
+    browser.read(".pill", "Successful").await;
+    // Its link tells how many wait as well.
+    browser.press(&["g", "a"]).await;
+    browser.click("main button", "Reject v3 for production").await;
+    browser.write("dialog textarea", "not before the sale").await;
+    browser.click("dialog button", "Reject").await;
+    browser.read("#said", "rejected").await;
+    browser.click(".nav a", "Why").await;
+    browser.click("main tbody a", "web → production / production-eu-1").await;
+    browser.read("main", "not before the sale").await;
+    browser.click("main button", "Skip Approval for v3").await;
+    browser.write("dialog textarea", "the sale is over").await;
+    browser.click("dialog button", "Skip the rule").await;
+    browser.read("#said", "The rule is skipped").await;
+    for resource in ["production-eu-1", "production-us-2"] {
+        stage.job("v3", resource, "successful").await;
+    }
+    browser.read("main .answer", "v3").await;
+    browser.click("main button", "Pin a version").await;
+    browser.run("document.querySelector('dialog [name=version]').value = ''", json!([])).await;
+    browser.write("dialog [name=version]", "v1").await;
+    browser.write("dialog [name=reason]", "it was calmer").await;
+    browser.click("dialog button", "Pin it").await;
+    browser.read("#said", "v1 is pinned on production-eu-1").await;
+    browser.read("main", "runs v1 since").await;
+    browser.click("main button", "Redeploy").await;
+    browser.click("dialog button", "Redeploy").await;
+    browser.read("#said", "brought there once more").await;
 }
 
 pub(crate) async fn is_frozen(stage: &Stage<'_>) {

@@ -89,14 +89,14 @@ impl Client {
         let mut jobs = Vec::new();
         let mut cursor = String::new();
         loop {
-            let path = format!("/api/v1/workspaces/acme/jobs?limit=200{query}{cursor}");
+            let path = format!("/api/v1/workspaces/acme/jobs?brief=true&limit=200{query}{cursor}");
             let (status, mut answer) = self.get(&path).await?;
             let Some(Value::Array(items)) =
                 answer.get_mut("items").map(Value::take).filter(|_| status == 200)
             else {
                 return Err(format!("{status}: {answer}"));
             };
-            jobs.extend(items.into_iter().map(as_told));
+            jobs.extend(items.into_iter().map(|mut item| as_told(item["job"].take())));
             match answer["cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => return Ok(jobs),

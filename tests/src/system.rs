@@ -26,6 +26,8 @@ pub const SERVICES: [&str; 11] = [
 const ACK_WAIT: Duration = Duration::from_secs(1);
 const WEBHOOK_SECRET: &str = "a-webhook-secret-of-the-tests";
 const ADMIN_KEY: &str = "an-admin-key-of-the-tests";
+/// Beside the secrets: it is none that a workspace could name.
+const ADMIN_KEY_FILE: &str = "admin-key";
 
 /// How a system is started.
 pub struct Options {
@@ -112,9 +114,9 @@ impl System {
         }
         let dir = servers.dir.path().to_owned();
         let (secrets, logs) = (dir.join("secrets"), dir.join("logs"));
-        write(&secrets, "github-webhook", WEBHOOK_SECRET);
-        write(&secrets, "github-app-key", fake_github::SAMPLE_APP_PRIVATE_KEY_PEM);
-        write(&secrets, "admin-key", ADMIN_KEY);
+        write(&secrets, "for-acme-github-webhook", WEBHOOK_SECRET);
+        write(&secrets, "for-acme-github-app-key", fake_github::SAMPLE_APP_PRIVATE_KEY_PEM);
+        write(&dir, ADMIN_KEY_FILE, ADMIN_KEY);
         std::fs::create_dir_all(&logs).expect("a directory can be made");
         let github = FakeGithub::start(fake_github::Options {
             app: Some(App::sample("4711", "acme")),
@@ -330,7 +332,7 @@ fn environment(servers: &TestServers, secrets: &Path, options: &Options) -> BTre
         ("CTRLPLANE_LOG__FORMAT", "json".to_owned()),
         ("CTRLPLANE_LOG__FILTER", std::env::var("CTRLPLANE_TEST_LOG").unwrap_or_else(|_| "info".to_owned())),
         ("CTRLPLANE_SECRETS__DIR", secrets.display().to_string()),
-        ("CTRLPLANE_AUTH__BOOTSTRAP_KEY_FILE", secrets.join("admin-key").display().to_string()),
+        ("CTRLPLANE_AUTH__BOOTSTRAP_KEY_FILE", servers.dir.path().join(ADMIN_KEY_FILE).display().to_string()),
         ("CTRLPLANE_NATS__ACK_WAIT_SECONDS", ACK_WAIT.as_secs().to_string()),
     ]
     .into_iter()

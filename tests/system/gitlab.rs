@@ -47,8 +47,8 @@ async fn a_push_goes_the_whole_way_to_finished_pipelines() {
         catalog: catalog(&fake.subpath_url()),
         nats_config: Some(std::fs::read_to_string(users).unwrap()),
         environment: vec![
-            ("CTRLPLANE_SECRET_GITLAB_TOKEN", TOKEN.to_owned()),
-            ("CTRLPLANE_SECRET_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
+            ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_TOKEN", TOKEN.to_owned()),
+            ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
             // Only webhooks are quick enough for what follows.
             ("CTRLPLANE_SWEEP__FAST_SECONDS", "3600".to_owned()),
             ("CTRLPLANE_SWEEP__SLOW_SECONDS", "3600".to_owned()),

@@ -67,7 +67,7 @@ async fn a_push_goes_the_whole_way_to_finished_jobs() {
         nats_config: Some(std::fs::read_to_string(users).unwrap()),
         replicas_of: vec![(AGENT, 2)],
         environment: vec![
-            ("CTRLPLANE_SECRET_KUBE_TOKEN", TOKEN.to_owned()),
+            ("CTRLPLANE_SECRET_FOR_ACME_KUBE_TOKEN", TOKEN.to_owned()),
             // Only watches are quick enough for what follows.
             ("CTRLPLANE_SWEEP__FAST_SECONDS", "3600".to_owned()),
             ("CTRLPLANE_SWEEP__SLOW_SECONDS", "3600".to_owned()),

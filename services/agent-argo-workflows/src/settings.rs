@@ -22,7 +22,7 @@ pub struct Settings {
     pub call_deadline_seconds: u64,
     /// How many requests of one credential this process has in flight at most.
     pub concurrent_calls: usize,
-    /// Hosts credentials may be sent to; empty for all, over https.
+    /// Hosts credentials may be sent to; empty for loopback only.
     pub hosts: Vec<String>,
     /// The kubeconfig for job agents that go through the Kubernetes API and name no cluster; else the cluster the agent runs in.
     pub kubeconfig: Option<PathBuf>,
@@ -75,8 +75,8 @@ impl Documented for Settings {
         Setting::new("concurrent_calls", "How many requests of one credential are in flight at most."),
         Setting::new(
             "hosts",
-            "Hosts of Argo Servers and Kubernetes APIs (with a port where it is unusual) that credentials may be sent to; \
-             none: all over https, loopback over http.",
+            "Hosts of Argo Servers and Kubernetes APIs (with a port where it is unusual) that credentials may be sent to, \
+             and no others; none: loopback only.",
         ),
         Setting::new(
             "kubeconfig",

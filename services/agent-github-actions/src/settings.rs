@@ -23,7 +23,7 @@ pub struct Settings {
     pub writes_per_minute: u32,
     /// How many requests of one credential this process has in flight at most.
     pub concurrent_calls: usize,
-    /// Hosts credentials may be sent to; empty for all, over https.
+    /// Hosts credentials may be sent to; empty for api.github.com, over https.
     pub hosts: Vec<String>,
     /// Seconds between two looks at GitHub's log of webhook deliveries; 0 for none.
     pub recover_seconds: u64,
@@ -72,7 +72,7 @@ impl Default for Settings {
         Self {
             slots: 64,
             call_deadline_seconds: 15,
-            search_lag_seconds: 30,
+            search_lag_seconds: 60,
             writes_per_minute: 80,
             concurrent_calls: 10,
             hosts: Vec::new(),
@@ -90,7 +90,7 @@ impl Documented for Settings {
         ),
         Setting::new(
             "search_lag_seconds",
-            "Seconds after a dispatch during which GitHub's search may still not show its run.",
+            "Seconds after a dispatch that got no answer during which its run may still appear, or GitHub's search not show it.",
         ),
         Setting::new(
             "writes_per_minute",
@@ -100,8 +100,8 @@ impl Documented for Settings {
         Setting::new("concurrent_calls", "How many requests of one credential are in flight at most."),
         Setting::new(
             "hosts",
-            "API hosts (with a port where it is unusual) that credentials may be sent to; none: all over https, \
-             loopback over http.",
+            "API hosts (with a port where it is unusual) that credentials may be sent to, and no others; none: api.github.com over https, and \
+             loopback.",
         ),
         Setting::new(
             "recover_seconds",

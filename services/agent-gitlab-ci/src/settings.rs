@@ -26,7 +26,7 @@ pub struct Settings {
     pub writes_per_minute: u32,
     /// How many requests of one credential this process has in flight at most.
     pub concurrent_calls: usize,
-    /// Hosts credentials may be sent to; empty for all, over https.
+    /// Hosts credentials may be sent to; empty for gitlab.com, over https.
     pub hosts: Vec<String>,
     /// Seconds between two looks at GitLab's log of webhook deliveries; 0 for none.
     pub recover_seconds: u64,
@@ -75,7 +75,7 @@ impl Default for Settings {
         Self {
             slots: 64,
             call_deadline_seconds: 45,
-            search_lag_seconds: 10,
+            search_lag_seconds: 60,
             writes_per_minute: 25,
             concurrent_calls: 10,
             hosts: Vec::new(),
@@ -93,7 +93,7 @@ impl Documented for Settings {
         ),
         Setting::new(
             "search_lag_seconds",
-            "Seconds after a pipeline was asked for during which GitLab's search may still not show it.",
+            "Seconds after a start that got no answer during which its pipeline may still appear, or GitLab's search not show it.",
         ),
         Setting::new(
             "writes_per_minute",
@@ -103,8 +103,8 @@ impl Documented for Settings {
         Setting::new("concurrent_calls", "How many requests of one credential are in flight at most."),
         Setting::new(
             "hosts",
-            "API hosts (with a port where it is unusual) that credentials may be sent to; none: all over https, \
-             loopback over http.",
+            "API hosts (with a port where it is unusual) that credentials may be sent to, and no others; none: gitlab.com over https, and \
+             loopback.",
         ),
         Setting::new(
             "recover_seconds",

@@ -24,6 +24,8 @@ const API_INBOX: &str = "_INBOX_api.";
 /// The headers in which services of NATS tell an error.
 const ERROR: &str = "Nats-Service-Error";
 const ERROR_CODE: &str = "Nats-Service-Error-Code";
+/// The fence of a job's first claim.
+const FIRST_FENCE: u32 = 1;
 const AUTHORIZATION: &str = "Authorization";
 
 #[async_trait]
@@ -69,10 +71,16 @@ impl ForApi {
         let mut body: Map<String, Value> = read(&request.payload)?;
         body.retain(|_field, value| !value.is_null());
         let job = body.get("job").cloned();
-        // Clients that know no fences mean the claim that there is.
+        // Clients that know no fences mean the claim that there is. Once there may have been another, they must say which.
         if matches!(verb, "report" | "heartbeat" | "release") && !body.contains_key("fence") {
             let job = job.and_then(|job| serde_json::from_value(job).ok());
             let fence = self.0.desk.get(&puller, named(job)?).await?.fence();
+            if fence > FIRST_FENCE {
+                return Err(Refusal::invalid(
+                    "fence",
+                    "is missing: this job was given out more than once, so say by its fence which claim is yours",
+                ));
+            }
             body.insert("fence".to_owned(), fence.into());
         }
         // Nor do they give signs of life.

@@ -18,10 +18,14 @@ use platform::agent::Agent;
 use platform::budget::Budgets;
 use service::{Boot, CommonSettings, Service, connect_bus};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The places where a crash is tried: before and after every durable effect of the agent.
 pub use platform::agent::CRASH_POINTS;
 pub use settings::Settings;
+
+/// How soon pods are tried to be watched again that the agent may not watch.
+const PODS_AGAIN: Duration = Duration::from_secs(300);
 
 /// The agent for Kubernetes Jobs.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +60,7 @@ impl Service for AgentKubernetesJobs {
             clusters,
             hosts: settings.hosts(),
             search_lag: settings.search_lag(),
+            pods_again: PODS_AGAIN,
         });
         let secrets = Arc::new(secrets::of_jobs(Arc::clone(&boot.secrets)));
         let agent = Agent::with_secrets(Arc::new(jobs), &bus, settings.agent(), Clock::real(), secrets);

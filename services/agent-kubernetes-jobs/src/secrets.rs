@@ -2,12 +2,15 @@
 
 use cluster::SecretByName;
 use platform::SecretSource;
+use platform::config::SecretName;
 use service::Secrets;
 use std::sync::Arc;
 
-/// What the agent itself signs in with.
+/// What the agent itself signs in with, as the workspace names it.
 pub(crate) fn of_the_agent(secrets: Arc<Secrets>) -> SecretByName {
-    Arc::new(move |name: &str| secrets.get(name).map_err(|error| error.to_string()))
+    Arc::new(move |SecretName { workspace, name }: &SecretName| {
+        secrets.for_workspace(workspace.as_str(), name).map_err(|error| error.to_string())
+    })
 }
 
 /// The secrets of the job's workspace.
@@ -23,16 +26,25 @@ mod tests {
 
     #[test]
     fn neither_kind_reaches_the_other() {
-        let variables =
-            [("CTRLPLANE_SECRET_KUBE", "the agent's own"), ("CTRLPLANE_SECRET_VAR_ACME_DB", "of acme")];
+        let variables = [
+            ("CTRLPLANE_SECRET_FOR_ACME_KUBE", "the agent's own"),
+            ("CTRLPLANE_SECRET_VAR_ACME_DB", "of acme"),
+        ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let secrets = Arc::new(Secrets::new(None, variables));
         let (own, jobs) = (of_the_agent(Arc::clone(&secrets)), of_jobs(secrets));
-        let acme = "acme".parse().expect("a slug");
-        assert!(own("kube").is_ok() && jobs.secret(&acme, "db").is_ok());
-        for why in [own("var-acme-db").expect_err("acme's"), own("VAR_ACME_DB").expect_err("acme's")] {
+        let acme: domain::token::Slug = "acme".parse().expect("a slug");
+        let own_of = |workspace: &str, name: &str| {
+            own(&SecretName { workspace: workspace.parse().expect("a slug"), name: name.to_owned() })
+        };
+        assert!(own_of("acme", "kube").is_ok() && jobs.secret(&acme, "db").is_ok());
+        for why in [
+            own_of("acme", "var-acme-db").expect_err("acme's"),
+            own_of("acme", "VAR_ACME_DB").expect_err("acme's"),
+        ] {
             assert!(!why.contains("of acme\""), "{why}");
         }
-        assert!(jobs.secret(&acme, "kube").is_err() && own("nothing").is_err());
+        assert!(jobs.secret(&acme, "kube").is_err() && own_of("acme", "nothing").is_err());
+        assert!(own_of("globex", "kube").is_err() && own_of("globex", "for-acme-kube").is_err());
     }
 }

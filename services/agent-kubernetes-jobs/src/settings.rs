@@ -20,7 +20,7 @@ pub struct Settings {
     pub search_lag_seconds: u64,
     /// How many requests of one credential this process has in flight at most.
     pub concurrent_calls: usize,
-    /// Hosts that tokens named in a config may be sent to; empty for all, over https.
+    /// Hosts that tokens named in a config may be sent to; empty for loopback only.
     pub hosts: Vec<String>,
     /// The kubeconfig for configs that name no cluster.
     pub kubeconfig: Option<PathBuf>,
@@ -84,8 +84,8 @@ impl Documented for Settings {
         Setting::new("concurrent_calls", "How many requests of one credential are in flight at most."),
         Setting::new(
             "hosts",
-            "API servers (with a port where it is unusual) that a tokenSecret may be sent to; none: all over https, \
-             loopback over http.",
+            "API servers (with a port where it is unusual) that a tokenSecret may be sent to, and no others; none: loopback \
+             only.",
         ),
         Setting::new(
             "kubeconfig",

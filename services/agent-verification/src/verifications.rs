@@ -12,7 +12,7 @@ use domain::token::Slug;
 use domain::verification::{Config, PLATFORM};
 use platform::{
     CallError, CancelAck, CancelMode, Clock, CorrelationKey, Found, NotReadable, Platform, PlatformEvent,
-    Seen, Signal, TriggerRequest, Triggered,
+    RunKey, Seen, Signal, TriggerRequest, Triggered,
 };
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -136,6 +136,11 @@ impl Platform for Verifications {
             Err(StoreError::Bus(error)) => Err(unwritten(&error)),
             Err(error @ (StoreError::Unreadable { .. } | StoreError::Contended(_))) => Err(unread(error)),
         }
+    }
+
+    /// Nobody tells of a verification but we.
+    fn runs_there(&self, _config: &Map<String, Value>, _run: &RunKey) -> bool {
+        false
     }
 
     fn read_event(&self, _event: &PlatformEvent<'_>) -> Result<Vec<Signal>, NotReadable> {

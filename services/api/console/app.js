@@ -1,13 +1,14 @@
 // The console's beginning: signs in, draws the frame, and shows the view that the address names.
-import { all, get, of, place } from "/console/static/core/api.js";
+import { all, get, of, place, statusOf } from "/console/static/core/api.js";
 import { tell } from "/console/static/core/dialog.js";
-import { h, show } from "/console/static/core/dom.js";
+import { h, say, show } from "/console/static/core/dom.js";
 import { icon } from "/console/static/core/icons.js";
 import { approvals } from "/console/static/core/jobs.js";
 import { bind, list, start as startKeys } from "/console/static/core/keys.js";
 import { connect, disconnect, listen, state as line } from "/console/static/core/live.js";
 import { again, empty, head, open } from "/console/static/core/page.js";
 import { go, route, start as startRouter, to } from "/console/static/core/router.js";
+import { isActive } from "/console/static/core/status.js";
 import { restore, signOut, whenOver, who } from "/console/static/core/session.js";
 import { apply, theme, turn } from "/console/static/core/theme.js";
 import { tick } from "/console/static/core/time.js";
@@ -126,7 +127,7 @@ function frame() {
     h("div", { class: "side-foot" },
       workspaces.length > 0 && h("div", { class: "row" }, lineState("side-line"), h("button", { class: "button bare square", type: "button", onclick: help, "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts (?)" }, icon("keys"))),
       h("div", { class: "row" }, h("button", { class: "button bare", type: "button", onclick: changeTheme, title: "Change the theme (t)" }, icon("theme"), `Theme: ${theme()}`)),
-      h("div", { class: "row" }, h("button", { class: "button bare", type: "button", onclick: signOut }, icon("out"), who()?.name ? `Sign out ${who().name}` : "Sign out"))));
+      h("div", { class: "row" }, h("button", { class: "button bare", type: "button", onclick: leave }, icon("out"), who()?.name ? `Sign out ${who().name}` : "Sign out"))));
   const top = h("header", { class: "top", key: "top" },
     h("button", { class: "button bare square", type: "button", "aria-expanded": String(is_open), "aria-controls": "side", "aria-label": "Menu", onclick: () => { is_open = !is_open; frame(); } }, icon("menu")),
     h("a", { class: "brand", href: to("overview") }, "Ctrlplane"), workspaces.length > 0 && lineState("top-line"));
@@ -164,7 +165,7 @@ async function count() {
     const [waiting, freezes, jobs] = await Promise.all([all(of("/waiting"), { rule: "anyApproval" }, undefined, 1000), all(of("/freezes"), {}, undefined, 200), get(of("/jobs/counts"))]);
     const frozen = freezes.items.filter((freeze) => !freeze.until || Date.parse(freeze.until) > Date.now()).length;
     const asked = approvals(waiting.items).filter((entry) => entry.newest).length;
-    const running = Object.entries(jobs.counts).filter(([status]) => ["queued", "in_progress", "pending", "action_required"].includes(status)).reduce((sum, [, number]) => sum + number, 0);
+    const running = Object.entries(jobs.counts).filter(([status]) => isActive(statusOf(status))).reduce((sum, [, number]) => sum + number, 0);
     counts = {
       approvals: { count: asked, tone: "wait", said: `${asked} wait for an approval` },
       freeze: { count: frozen, tone: "cold", said: `${frozen} freezes are on` },
@@ -173,6 +174,14 @@ async function count() {
     frame();
   } catch {
     // The view itself says that the API is away; the numbers come back with it.
+  }
+}
+
+async function leave() {
+  try {
+    await signOut();
+  } catch (error) {
+    say(error.message, true);
   }
 }
 

@@ -1,7 +1,7 @@
 //! Who somebody is by what they present: a key of a file, a key made over the API, or a session. And how often they may.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use bus::{Bus, clock};
 use chrono::TimeDelta;
@@ -35,6 +35,14 @@ pub(crate) enum Counted {
     Key([u8; 32]),
     /// Those of a user whom the issuer let in.
     User(String),
+}
+
+/// What somebody showed when they came, to be held against what is so later.
+pub(crate) enum Proof {
+    /// A key, by its hash.
+    Key([u8; 32]),
+    /// A session.
+    Session(Token),
 }
 
 /// Which keys are tried.
@@ -71,6 +79,14 @@ impl Access {
         self.by_hash(digest(key), tried)
     }
 
+    /// Who that is now; `None`: the key opens nothing any more, or the session is over.
+    pub(crate) async fn by_proof(&self, proof: &Proof) -> Result<Option<Caller>, Problem> {
+        match proof {
+            Proof::Key(hash) => Ok(self.by_hash(*hash, Tried::All)),
+            Proof::Session(token) => self.by_session(token).await,
+        }
+    }
+
     /// Whose session it is.
     pub(crate) async fn by_session(&self, token: &Token) -> Result<Option<Caller>, Problem> {
         let session = self.sessions.get(token).await?;
@@ -86,13 +102,12 @@ impl Access {
                 let caller = self.by_hash(hash, Tried::All)?;
                 Some(Caller { means: Means { session: true, ..caller.means }, ..caller })
             }
-            LoggedInBy::Oidc { roles } => {
+            LoggedInBy::Oidc { issuer, groups, .. } => {
+                let oidc = self.oidc.as_ref().filter(|oidc| oidc.issuer() == issuer)?;
+                let grants = oidc.granted(groups);
                 let counted = Counted::User(session.user.clone());
-                Some(Caller::new(
-                    &session.user,
-                    roles.clone(),
-                    Means { key_id: None, session: true, counted },
-                ))
+                let means = Means { key_id: None, session: true, counted };
+                (!grants.is_empty()).then(|| Caller::new(&session.user, grants, means))
             }
         }
     }
@@ -112,19 +127,24 @@ impl Access {
 /// How often somebody may.
 pub(crate) struct Limits {
     requests: Option<Buckets<Counted>>,
+    logins: Option<Buckets<Counted>>,
     failures: Option<Buckets<IpAddr>>,
     pub(crate) forwarded_hops: usize,
+    told_of_a_proxy: Once,
 }
 
 impl Limits {
     fn of(settings: &LimitSettings) -> Self {
         let rate = |each: f64, burst| Rate { per_second: each, burst };
         let requests = rate(settings.requests_per_second.into(), settings.requests_at_once);
+        let logins = rate(f64::from(settings.logins_per_minute) / 60.0, settings.logins_per_minute);
         let failures = rate(f64::from(settings.failures_per_minute) / 60.0, settings.failures_at_once);
         Self {
             requests: (settings.requests_per_second > 0).then(|| Buckets::new(requests)),
+            logins: (settings.logins_per_minute > 0).then(|| Buckets::new(logins)),
             failures: (settings.failures_per_minute > 0).then(|| Buckets::new(failures)),
             forwarded_hops: usize::try_from(settings.forwarded_hops).unwrap_or(usize::MAX),
+            told_of_a_proxy: Once::new(),
         }
     }
 
@@ -133,10 +153,26 @@ impl Limits {
         Some(self.requests.as_ref()?.take(counted, Instant::now()))
     }
 
+    /// Counts the beginning of a session, each of which is kept; `None`: there may be one more.
+    pub(crate) fn login(&self, counted: &Counted) -> Option<Verdict> {
+        let verdict = self.logins.as_ref()?.take(counted, Instant::now());
+        (!verdict.allowed).then_some(verdict)
+    }
+
     /// Whether too many wrong keys came from there.
     pub(crate) fn failures(&self, from: IpAddr) -> Option<Verdict> {
         let verdict = self.failures.as_ref()?.look(&network(from), Instant::now());
         (!verdict.allowed).then_some(verdict)
+    }
+
+    /// Says, once, that everybody behind a proxy is counted as one.
+    pub(crate) fn came_through_a_proxy(&self) {
+        self.told_of_a_proxy.call_once(|| {
+            tracing::warn!(
+                "requests come with X-Forwarded-For and limits.forwarded_hops is 0: whoever comes through that proxy is \
+                 counted as one address, so that one who guesses keys keeps all others from using those of files"
+            );
+        });
     }
 
     /// Counts a wrong key.

@@ -1,6 +1,7 @@
 //! Who did what: one event per write, published before the write is answered.
 
-use bus::{Bus, clock, crash_point};
+use bus::{Bus, PublishError, clock, crash_point};
+pub(crate) use domain::audit::EVERYWHERE;
 use domain::audit::{Actor, AuditEvent, Documents, Object};
 use domain::subject;
 use domain::token::Slug;
@@ -18,9 +19,6 @@ pub(crate) struct Deed<'a> {
     pub(crate) documents: Documents,
 }
 
-/// Stands for all tenants in the audit of what belongs to none.
-pub(crate) const EVERYWHERE: &str = "all";
-
 /// Of what belongs to all tenants.
 pub(crate) fn everywhere() -> Slug {
     Slug::of_name(EVERYWHERE)
@@ -32,7 +30,7 @@ pub(crate) async fn note(bus: &Bus, caller: &Caller, deed: Deed<'_>) -> Result<(
     let Deed { action, workspace, object, before, after, documents } = deed;
     let role = caller.grants.role_in(workspace).unwrap_or(caller.role);
     let means = &caller.means;
-    let event = AuditEvent {
+    let mut event = AuditEvent {
         at: clock::now(),
         actor: Actor { key: caller.name.clone(), role, key_id: means.key_id, session: means.session },
         action: action.to_owned(),
@@ -44,7 +42,12 @@ pub(crate) async fn note(bus: &Bus, caller: &Caller, deed: Deed<'_>) -> Result<(
     };
     let subject = subject::audit(workspace, &Slug::of_name(&event.object.kind));
     crash_point("api.audit.before");
-    let published = bus.publish_json(subject, &event, None).await;
+    let mut published = bus.publish_json(subject.clone(), &event, None).await;
+    if let Err(PublishError::TooLarge { .. }) = &published {
+        // Who did it to what counts more than what changed.
+        event.documents = Documents { cut: true, ..Documents::default() };
+        published = bus.publish_json(subject, &event, None).await;
+    }
     crash_point("api.audit.after");
     if let Err(error) = published {
         tracing::error!(

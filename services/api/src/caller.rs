@@ -180,7 +180,7 @@ fn admitted(app: &App, caller: Caller, path: &RawPathParams, request: &Request) 
     found.ok_or_else(|| Problem::not_found(format_args!("workspace {text}")))
 }
 
-fn is_read(method: &Method) -> bool {
+pub(crate) fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
@@ -264,7 +264,12 @@ pub(crate) fn address_of(access: &Access, headers: &HeaderMap, extensions: &Exte
     let peer = extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
     match access.limits.forwarded_hops {
-        0 => peer,
+        0 => {
+            if headers.contains_key(FORWARDED_FOR) {
+                access.limits.came_through_a_proxy();
+            }
+            peer
+        }
         hops => forwarded(headers, hops).unwrap_or(peer),
     }
 }

@@ -33,14 +33,24 @@ pub(crate) fn declared(
             if was.is_none() {
                 metadata.insert(CREATED_BY.to_owned(), caller.name.clone());
             }
-            version.spec.known_since = match before {
-                Some(Entity::Version(before)) => before.spec.known_since,
-                _ => Some(now).filter(|now| *now != version.meta.created_at),
-            };
+            if let Some(Entity::Version(before)) = before {
+                version.spec.known_since = before.spec.known_since;
+                version.spec.content_since = before.spec.content_since;
+                version.spec.edited_by.clone_from(&before.spec.edited_by);
+                if !version.has_content_of(before) {
+                    version.spec.content_since = Some(now);
+                    version.spec.edited_by.insert(caller.name.clone());
+                }
+            } else {
+                version.spec.known_since = Some(now).filter(|now| *now != version.meta.created_at);
+                version.spec.content_since = None;
+                version.spec.edited_by.clear();
+            }
         }
         Entity::Approval(approval) => {
             let spec = &mut approval.spec;
             spec.user.clone_from(&caller.name);
+            spec.role = caller.grants.role_in(&approval.meta.workspace);
             spec.at = now;
             approval.meta.id = ApprovalId::of(spec.version, spec.environment, &spec.user).0;
         }
@@ -201,6 +211,8 @@ mod tests {
             job_agent_config: Default::default(),
             dependencies: Default::default(),
             known_since: None,
+            content_since: None,
+            edited_by: Default::default(),
         };
         Entity::Version(Record { meta: meta(metadata), spec })
     }
@@ -212,6 +224,7 @@ mod tests {
             user: user.into(),
             status: ApprovalStatus::Approved,
             reason: None,
+            role: None,
             at: at.parse().unwrap(),
         };
         Entity::Approval(Record { meta: meta(&[]), spec })
@@ -226,12 +239,59 @@ mod tests {
         }
         assert_eq!(fresh, version(&[("createdBy", "ann"), ("team", "web")]));
 
-        let born = version(&[("createdBy", "trigger"), ("ctrlplane/delivery", "d-1")]);
+        let born = version(&[("createdBy", "trigger"), ("ctrlplane/delivery", "d-1"), ("team", "web")]);
         let again = declared(&caller("bob"), Some(&born), version(&claimed));
         assert_eq!(
             again,
             version(&[("createdBy", "trigger"), ("ctrlplane/delivery", "d-1"), ("team", "web")])
         );
+    }
+
+    #[test]
+    fn who_changes_what_a_version_brings_is_told_and_since_when_and_nobody_else() {
+        let born = declared(&caller("ann"), None, version(&[("image", "web:1")]));
+        let made = |entity: &Entity| {
+            let Entity::Version(version) = entity else { panic!("a version stays one") };
+            let by: Vec<_> = version.spec.edited_by.iter().cloned().collect();
+            (version.spec.content_since, by)
+        };
+        let edit = |before: &Entity, edit: &dyn Fn(&mut Record<Version>)| {
+            let Entity::Version(mut version) = before.clone() else { panic!("a version") };
+            edit(&mut version);
+            declared(&caller("bob"), Some(before), Entity::Version(version))
+        };
+        assert_eq!(made(&born), (None, vec![]));
+        let needs = || {
+            serde_json::from_value(
+                serde_json::json!({ "deployment": Uuid::nil(), "versionSelector": "true" }),
+            )
+        };
+        type Edit<'a> = &'a dyn Fn(&mut Record<Version>);
+        let changes: [Edit<'_>; 5] = [
+            &|v| _ = v.spec.config.insert("image".into(), "web:2".into()),
+            &|v| _ = v.spec.job_agent_config.insert("ref".into(), "main".into()),
+            &|v| v.spec.dependencies.push(needs().unwrap()),
+            &|v| _ = v.meta.metadata.insert("image".into(), "web:2".into()),
+            &|v| v.meta.name = "another".into(),
+        ];
+        for (n, change) in changes.into_iter().enumerate() {
+            let changed = edit(&born, change);
+            assert_eq!(made(&changed), (Some(now()), vec!["bob".to_owned()]), "{n}");
+            assert_eq!(made(&declared(&caller("cid"), Some(&changed), changed.clone())), made(&changed));
+        }
+        let others: [Edit<'_>; 3] = [
+            &|v| v.spec.status = VersionStatus::Rejected,
+            &|v| _ = v.meta.metadata.insert("ctrlplane/links".into(), "{}".into()),
+            // Nobody says it of themselves, or of another.
+            &|v| (v.spec.content_since, v.spec.edited_by) = (Some(now()), ["cid".to_owned()].into()),
+        ];
+        for (n, other) in others.into_iter().enumerate() {
+            assert_eq!(made(&edit(&born, other)), (None, vec![]), "{n}");
+        }
+        let Entity::Version(mut invented) = born else { panic!("a version") };
+        invented.spec.edited_by.insert("cid".into());
+        invented.spec.content_since = Some(now());
+        assert_eq!(made(&declared(&caller("ann"), None, Entity::Version(invented))), (None, vec![]));
     }
 
     fn skip(by: &str, reason: &str) -> Entity {
@@ -357,6 +417,7 @@ mod tests {
         let said = declared(&caller("ann"), None, approval("bob", "2026-01-01T00:00:00Z"));
         let Entity::Approval(record) = &said else { panic!("an approval stays one") };
         assert_eq!((record.spec.user.as_str(), record.spec.at), ("ann", now()));
+        assert_eq!(record.spec.role, Some(Role::Admin));
         assert_eq!(record.meta.id, ApprovalId::of(record.spec.version, record.spec.environment, "ann").0);
     }
 

@@ -13,6 +13,7 @@ use crate::access::Access;
 use crate::caller::Caller;
 use crate::decisions::Decisions;
 use crate::doctor::Known;
+use crate::listeners::Listeners;
 use crate::lookup::Lookup;
 use crate::problem::Problem;
 use crate::settings::EventSettings;
@@ -37,8 +38,8 @@ pub(crate) struct Parts {
     pub(crate) events: EventSettings,
     /// What clients of live events share.
     pub(crate) live: Events,
-    /// One permit per client of live events.
-    pub(crate) listeners: Arc<Semaphore>,
+    /// One place per client of live events.
+    pub(crate) listeners: Listeners,
     /// One permit: a back-test holds the whole history in memory.
     pub(crate) backtests: Arc<Semaphore>,
 }
@@ -66,7 +67,7 @@ impl App {
     ) -> Self {
         let store = Store::new(bus.clone(), Arc::clone(&catalog));
         let catalog = Lookup::new(catalog);
-        let listeners = Arc::new(Semaphore::new(events.clients_max));
+        let listeners = Listeners::new(events.clients_max, events.clients_each_max);
         let backtests = Arc::new(Semaphore::new(1));
         Self(Arc::new(Parts {
             bus,

@@ -13,6 +13,7 @@ use crate::changes::{CREATED_BY, DELIVERY};
 use crate::context::App;
 use crate::lookup::Lookup;
 use crate::problem::Problem;
+use crate::spelling::spelt;
 
 /// A target with the names of its parts.
 pub(crate) fn target(catalog: &Lookup, workspace: &Slug, target: &TargetKey) -> Value {
@@ -42,7 +43,7 @@ pub(crate) async fn chain(
     let Some(job) = job else {
         chain.push(json!({
             "step": "decision", "at": decision.decided_at, "cause": decision.cause, "summary": decision.summary,
-            "catalogRevision": decision.catalog_revision, "rules": version.and_then(|version| rules(decision, version)),
+            "catalogRevision": decision.catalog_revision, "rules": spelt(version.and_then(|version| rules(decision, version))),
         }));
         return Ok(chain);
     };
@@ -51,7 +52,7 @@ pub(crate) async fn chain(
     let state = events.iter().fold(None, |state, (_, event)| Some(evolve(state, event)));
     chain.push(json!({
         "step": "job", "id": job.job, "attempt": job.attempt, "version": job.tag, "release": job.release,
-        "status": state.as_ref().map_or(job.status, JobState::status),
+        "status": state.as_ref().map_or(job.status, JobState::status).as_camel(),
         "at": state.as_ref().map_or(job.at, |state| state.created_at),
         "agent": state.as_ref().and_then(|state| state.assigned.as_ref()).map(|assigned| &assigned.dispatch.agent_name),
     }));
@@ -74,17 +75,19 @@ fn request(decision: &TargetDecision, job: &JobOnTarget, first: Option<&JobEvent
         request["traceparent"] = json!(event.traceparent);
         if let Some(grounds) = grounds {
             request["summary"] = json!(grounds.summary);
-            request["rules"] = json!(grounds.rules);
+            request["rules"] = spelt(&grounds.rules);
+            return request;
         }
-        return request;
     }
-    // The job is decided on, and its first fact is on its way, or forgotten.
+    // Its first fact is on its way, or of a time when facts did not say so much.
     if job.at == decision.decided_at && decision.active.as_ref() == Some(job) {
-        request["at"] = json!(decision.decided_at);
-        request["cause"] = json!(decision.cause);
-        request["catalogRevision"] = json!(decision.catalog_revision);
+        if request["at"].is_null() {
+            request["at"] = json!(decision.decided_at);
+            request["cause"] = json!(decision.cause);
+            request["catalogRevision"] = json!(decision.catalog_revision);
+        }
         request["summary"] = json!(decision.summary);
-        request["rules"] = json!(rules(decision, job.version));
+        request["rules"] = spelt(rules(decision, job.version));
     }
     request
 }

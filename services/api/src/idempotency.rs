@@ -4,7 +4,7 @@
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, ETAG};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use bus::topology::IDEMPOTENCY;
@@ -27,6 +27,9 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const KEY_BYTES_MAX: usize = 255;
 /// A larger answer is not kept: the request is worked again, which entities by name allow.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
+/// Answers to whom may not, or not now: nothing was done, and what is kept takes room.
+const NOTHING_DONE: [StatusCode; 4] =
+    [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::TOO_MANY_REQUESTS];
 /// Whoever works on a request longer than this has died.
 const WORK_WITHIN: TimeDelta = TimeDelta::seconds(60);
 
@@ -57,13 +60,27 @@ struct Answer {
 
 /// Works a POST with a key once.
 pub(crate) async fn once(State(app): State<App>, request: Request, next: Next) -> Response {
-    if request.method() != Method::POST || !request.headers().contains_key(KEY_HEADER) {
+    let has_key = request.method() == Method::POST && request.headers().contains_key(KEY_HEADER);
+    if !has_key || is_a_look(request.uri()) {
         return next.run(request).await;
     }
     match worked_once(&app, request, next).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     }
+}
+
+/// Whether a POST changes nothing: repeating it does no harm, and keeping its answer costs room.
+fn is_a_look(uri: &Uri) -> bool {
+    let looks = [
+        "/resources/search",
+        "/policies/backtest",
+        "/release-targets/state",
+        "/eligible-versions",
+        "/resource-preview",
+    ];
+    let mut asked = uri.query().unwrap_or_default().split('&');
+    looks.iter().any(|end| uri.path().ends_with(end)) || asked.any(|pair| pair == "dryRun=true")
 }
 
 async fn worked_once(app: &App, request: Request, next: Next) -> Result<Response, Problem> {
@@ -88,7 +105,7 @@ async fn worked_once(app: &App, request: Request, next: Next) -> Result<Response
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.map_err(|error| Problem::internal(&error))?;
     let is_kept = parts.status.as_u16() < 500
-        && parts.status != StatusCode::TOO_MANY_REQUESTS
+        && !NOTHING_DONE.contains(&parts.status)
         && parts.extensions.get::<Unkept>().is_none()
         && body.len() <= ANSWER_BYTES_MAX;
     let kept = if is_kept {
@@ -213,6 +230,13 @@ mod tests {
         for wrong in ["", "a b", &"x".repeat(256)] {
             assert!(place(&caller("ann"), &headers(wrong)).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn what_only_looks_is_not_kept() {
+        let looks = |uri: &str| is_a_look(&uri.parse().unwrap());
+        assert!(looks("/api/v1/workspaces/w/resources/search") && looks("/api/v1/apply?x=1&dryRun=true"));
+        assert!(!looks("/api/v1/apply") && !looks("/api/v1/apply?dryRun=false") && !looks("/api/v1/keys"));
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! Reading requests: body, query and path, each refused with a problem that says what is wrong.
 
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use bytes::Bytes;
+use domain::entity::{Entity, Kind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::form_urlencoded;
 
+use crate::filter;
 use crate::problem::{Fault, Problem};
 
 /// No request body may be larger.
@@ -86,10 +90,26 @@ pub(crate) struct Params<T>(pub(crate) T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let query = Query::<T>::from_request_parts(parts, state).await;
-        query.map(|Query(params)| Self(params)).map_err(|rejection| Problem::invalid(rejection.body_text()))
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        params(parts.uri.query().unwrap_or_default()).map(Self)
     }
+}
+
+fn params<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs)).map_err(|error| {
+        let message = error.inner().to_string();
+        let path = Some(error.path().to_string()).filter(|path| path != ".");
+        match path.as_deref().or_else(|| of_whole(&message)) {
+            Some(field) => Problem::invalid_field(field, &message),
+            None => Problem::invalid(format!("the query does not fit: {message}")),
+        }
+    })
+}
+
+/// The parameter that is missing or there twice, by the words of the deserializer.
+fn of_whole(message: &str) -> Option<&str> {
+    missing(message).or_else(|| message.strip_prefix("duplicate field `")?.split('`').next())
 }
 
 /// The variable parts of the path.
@@ -115,6 +135,22 @@ impl Cel {
     pub(crate) fn text(&self) -> Option<&str> {
         self.cel.as_deref().filter(|cel| !cel.trim().is_empty())
     }
+
+    /// Those of the kind that it is true of; all where there is none.
+    pub(crate) fn of(&self, kind: Kind, entities: Vec<Entity>) -> Result<Vec<Entity>, Problem> {
+        match self.text() {
+            None => Ok(entities),
+            Some(cel) => filter::matching(kind, entities, cel),
+        }
+    }
+
+    /// As [`Cel::of`], of what are no entities.
+    pub(crate) fn of_values(&self, variable: &'static str, all: Vec<Value>) -> Result<Vec<Value>, Problem> {
+        match self.text() {
+            None => Ok(all),
+            Some(cel) => filter::matching_values(variable, all, cel),
+        }
+    }
 }
 
 /// Which part of a list.
@@ -125,15 +161,24 @@ pub(crate) struct Page {
     limit: Option<usize>,
     /// How many to leave out first.
     offset: Option<usize>,
+    /// All of so many.
+    #[serde(skip)]
+    #[param(ignore)]
+    all: Option<usize>,
 }
 
 impl Page {
     pub(crate) fn new(limit: Option<usize>, offset: Option<usize>) -> Self {
-        Self { limit, offset }
+        Self { limit, offset, all: None }
+    }
+
+    /// The whole list where no limit is given.
+    pub(crate) fn or_all(self, count: usize) -> Self {
+        Self { all: self.limit.is_none().then_some(count.max(1)), ..self }
     }
 
     pub(crate) fn limit(self) -> usize {
-        self.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)
+        self.all.unwrap_or_else(|| self.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX))
     }
 
     pub(crate) fn offset(self) -> usize {
@@ -196,13 +241,27 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_query_says_which_parameter() {
+        for (query, field) in [("limit=many", "limit"), ("offset=-1", "offset"), ("limit=1&limit=2", "limit")]
+        {
+            let problem = serde_json::to_value(params::<Page>(query).unwrap_err()).unwrap();
+            assert_eq!(problem["errors"][0]["field"], field, "{query}: {problem}");
+        }
+        let missing = serde_json::to_value(params::<Example>("").unwrap_err()).unwrap();
+        assert_eq!(missing["errors"][0]["field"], "dryRun");
+        assert_eq!(params::<Page>("limit=7&cel=x").unwrap().limit(), 7);
+    }
+
+    #[test]
     fn a_page_counts_everything_and_shows_its_part() {
-        let page = Page { limit: Some(2), offset: Some(1) };
+        let page = Page::new(Some(2), Some(1));
         assert_eq!(
             page.of(["a", "b", "c", "d"]),
             serde_json::json!({"items": ["b", "c"], "total": 4, "limit": 2, "offset": 1})
         );
-        assert_eq!(Page { limit: Some(0), offset: None }.limit(), 1);
-        assert_eq!(Page { limit: Some(1_000_000), offset: None }.limit(), PAGE_MAX);
+        assert_eq!(Page::new(Some(0), None).limit(), 1);
+        assert_eq!(Page::new(Some(1_000_000), None).limit(), PAGE_MAX);
+        assert_eq!(Page::new(None, Some(1)).or_all(5_000).limit(), 5_000);
+        assert_eq!(Page::new(Some(7), None).or_all(5_000).limit(), 7);
     }
 }

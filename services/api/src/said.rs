@@ -9,8 +9,9 @@ use domain::entity::{Approval, ApprovalStatus, Entity, Kind, PolicyRule, Record,
 use crate::applicable::Places;
 use crate::lookup::Lookup;
 
-/// Whether a yes counts no more for a rule that governs it, so that saying it again is another word. The shortest
-/// `expiresAfterSeconds` of the enabled policies of the version's targets in the environment says when. A no does not expire.
+/// Whether a yes counts no more for a rule that governs it, so that saying it again is another word: the version was
+/// changed since, or it has expired. The shortest `expiresAfterSeconds` of the enabled policies of the version's targets in
+/// the environment says when. A no does not expire.
 pub(crate) fn has_expired(catalog: &Lookup, yes: &Record<Approval>, now: Timestamp) -> bool {
     let spec = &yes.spec;
     if spec.status != ApprovalStatus::Approved {
@@ -20,6 +21,10 @@ pub(crate) fn has_expired(catalog: &Lookup, yes: &Record<Approval>, now: Timesta
     else {
         return false;
     };
+    // It was said of what the version brought then.
+    if spec.at < version.content_since() {
+        return true;
+    }
     let places =
         Places { deployment: version.spec.deployment, environment: Some(spec.environment), resource: None };
     let policies = catalog.policies(&yes.meta.workspace, places);

@@ -38,9 +38,15 @@ pub(crate) enum LoggedInBy {
         /// Its SHA-256 in hexadecimal.
         sha256: String,
     },
-    /// The issuer, which said what they may do.
+    /// The issuer: what their groups may do is asked of the settings at every request.
     Oidc {
-        /// As it follows from their groups at the login.
+        /// Which one: another one's groups are others.
+        #[serde(default)]
+        issuer: String,
+        /// As they were at the login.
+        #[serde(default)]
+        groups: Vec<String>,
+        /// What they could do then. Replicas of the version before count by it; nobody else does.
         roles: Grants,
     },
 }
@@ -80,6 +86,23 @@ impl Sessions {
     pub(crate) async fn get(&self, token: &Token) -> Result<Option<Session>, Problem> {
         let found = self.bucket.get_json::<Session>(&token.id()).await?;
         Ok(found.map(|(session, _)| session).filter(|session| session.expires_at > clock::now()))
+    }
+
+    /// Ends every session of that user, and tells how many there were.
+    pub(crate) async fn end_of_user(&self, user: &str) -> Result<usize, Problem> {
+        let mut ended = 0;
+        for (key, entry) in self.bucket.list(">").await? {
+            // What cannot be read is nobody's, and lets nobody in.
+            let Ok(session) = serde_json::from_slice::<Session>(&entry.value) else { continue };
+            if session.user == user {
+                crash_point("api.session.before");
+                let deleted = self.bucket.delete(&key).await;
+                crash_point("api.session.after");
+                deleted?;
+                ended += 1;
+            }
+        }
+        Ok(ended)
     }
 
     /// Ends the session of the token.

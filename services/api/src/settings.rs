@@ -109,6 +109,8 @@ pub struct LimitSettings {
     pub failures_per_minute: u32,
     /// Wrong keys per address at once.
     pub failures_at_once: u32,
+    /// Sessions that a key may begin per minute, on average and at once; 0: as many as they like.
+    pub logins_per_minute: u32,
     /// How many proxies of ours stand in front, each of which adds an address to X-Forwarded-For.
     pub forwarded_hops: u32,
 }
@@ -120,6 +122,7 @@ impl Default for LimitSettings {
             requests_at_once: 2_000,
             failures_per_minute: 30,
             failures_at_once: 30,
+            logins_per_minute: 30,
             forwarded_hops: 0,
         }
     }
@@ -131,11 +134,19 @@ impl Default for LimitSettings {
 pub struct EventSettings {
     /// How many clients may listen at once.
     pub clients_max: usize,
+    /// How many of them may be of one key or user; 0: as many as there are.
+    pub clients_each_max: usize,
+    /// How often it is asked whether a listener still may, in seconds.
+    pub recheck_seconds: u64,
     /// How long a client may leave its buffer full before it is cut off, in seconds.
     pub slow_client_seconds: u64,
 }
 
 impl EventSettings {
+    pub(crate) fn recheck(&self) -> Duration {
+        Duration::from_secs(self.recheck_seconds)
+    }
+
     pub(crate) fn slow_client(&self) -> Duration {
         Duration::from_secs(self.slow_client_seconds)
     }
@@ -143,7 +154,7 @@ impl EventSettings {
 
 impl Default for EventSettings {
     fn default() -> Self {
-        Self { clients_max: 2_000, slow_client_seconds: 20 }
+        Self { clients_max: 2_000, clients_each_max: 100, recheck_seconds: 15, slow_client_seconds: 20 }
     }
 }
 
@@ -214,11 +225,24 @@ impl Documented for Settings {
             "How many wrong keys may come from an address at once beyond that.",
         ),
         Setting::new(
+            "limits.logins_per_minute",
+            "How many sessions per minute a key may begin, on average and at once, at each replica; 0 is no limit.",
+        ),
+        Setting::new(
             "limits.forwarded_hops",
             "How many proxies of yours stand in front of the API, each adding an address to X-Forwarded-For; 0 takes the \
              address of the connection.",
         ),
         Setting::new("events.clients_max", "How many clients may listen to live events at once."),
+        Setting::new(
+            "events.clients_each_max",
+            "How many of them may be of one key (with the sessions it opened) or user; 0 is no limit.",
+        ),
+        Setting::new(
+            "events.recheck_seconds",
+            "After how many seconds at most live events end for whom they are not any more: a revoked key, a session that is \
+             over, a role that was taken away.",
+        ),
         Setting::new(
             "events.slow_client_seconds",
             "How many seconds a client may leave its buffer of live events full before it is cut off.",
@@ -229,6 +253,9 @@ impl Documented for Settings {
         self.check_access()?;
         if self.events.clients_max == 0 {
             return Err(Invalid { key: "events.clients_max", reason: "must be at least 1".to_owned() });
+        }
+        if self.events.recheck_seconds == 0 {
+            return Err(Invalid { key: "events.recheck_seconds", reason: "must be at least 1".to_owned() });
         }
         if self.events.slow_client_seconds == 0 {
             return Err(Invalid {

@@ -5,6 +5,8 @@ use domain::id::WorkspaceId;
 use domain::token::Slug;
 use serde_json::{Map, Value, json};
 
+use crate::spelling::respell_rules;
+
 /// The selector of an environment that selects nothing.
 pub(crate) const NOTHING: &str = "false";
 
@@ -50,6 +52,9 @@ pub(crate) fn flat(entity: &Entity) -> Value {
     }
     if let Entity::Resource(resource) = entity {
         object.insert("kind".to_owned(), json!(resource.spec.resource_type));
+    }
+    if let (Entity::Policy(_), Some(rules)) = (entity, object.get_mut("rules")) {
+        respell_rules(rules);
     }
     if let Entity::System(system) = entity {
         object.insert("slug".to_owned(), json!(Slug::of_name(&system.meta.name)));

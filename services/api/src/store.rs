@@ -47,6 +47,8 @@ pub(crate) enum Action {
 pub(crate) enum Mode {
     /// For real.
     Write,
+    /// For real, as a person's word: a skip that holds no more, because its policy was changed, begins anew by it.
+    Say,
     /// Nothing is written.
     DryRun,
 }
@@ -97,9 +99,10 @@ impl Store {
             precondition.check(revision)?;
             let now = clock::now();
             let mut after = desire(before.as_ref())?;
-            let action = settle_times(before.as_ref(), &mut after, now);
+            let is_over = before.as_ref().is_some_and(|before| self.is_over(before, mode, now));
+            let action = settle_times(before.as_ref(), &mut after, now, is_over);
             if action == Action::Unchanged || mode == Mode::DryRun {
-                if mode == Mode::Write {
+                if mode != Mode::DryRun {
                     // Whoever wrote it may have died before it could be noted.
                     self.note_freeze(&after, revision.unwrap_or(0)).await?;
                 }
@@ -123,6 +126,17 @@ impl Store {
             }
         }
         Err(CasError::Conflict.into())
+    }
+
+    /// Whether it is a skip that holds no more.
+    fn is_over(&self, before: &Entity, mode: Mode, now: Timestamp) -> bool {
+        let Entity::Skip(skip) = before else { return false };
+        if skip.spec.expires_at.is_some_and(|expires_at| expires_at <= now) {
+            return true;
+        }
+        let catalog = self.fold.read();
+        let policy = catalog.workspace(&skip.meta.workspace).and_then(|ws| ws.policy(skip.spec.policy));
+        mode == Mode::Say && policy.is_some_and(|policy| skip.meta.created_at < policy.meta.updated_at)
     }
 
     /// Deletes the entity of the key, if it is still of that revision.
@@ -204,7 +218,7 @@ impl Action {
 
 /// Keeps the time of creation, and all times when nothing else changed. A skip that is over begins anew: since when its
 /// rule counts as satisfied is its creation.
-fn settle_times(before: Option<&Entity>, after: &mut Entity, now: Timestamp) -> Action {
+fn settle_times(before: Option<&Entity>, after: &mut Entity, now: Timestamp, is_over: bool) -> Action {
     let Some(before) = before else {
         after.meta_mut().updated_at = now;
         return Action::Created;
@@ -212,14 +226,12 @@ fn settle_times(before: Option<&Entity>, after: &mut Entity, now: Timestamp) -> 
     let times = before.meta();
     let meta = after.meta_mut();
     (meta.created_at, meta.updated_at) = (times.created_at, times.updated_at);
-    if before == after {
+    if before == after && !is_over {
         return Action::Unchanged;
     }
     let meta = after.meta_mut();
     meta.updated_at = now;
-    if let Entity::Skip(skip) = before
-        && skip.spec.expires_at.is_some_and(|expires_at| expires_at <= now)
-    {
+    if is_over {
         meta.created_at = now;
     }
     Action::Updated
@@ -252,15 +264,15 @@ mod tests {
         let before = system(born, "one");
 
         let mut same = system(now, "one");
-        assert_eq!(settle_times(Some(&before), &mut same, now), Action::Unchanged);
+        assert_eq!(settle_times(Some(&before), &mut same, now, false), Action::Unchanged);
         assert_eq!(same, before);
 
         let mut other = system(now, "two");
-        assert_eq!(settle_times(Some(&before), &mut other, now), Action::Updated);
+        assert_eq!(settle_times(Some(&before), &mut other, now, false), Action::Updated);
         assert_eq!((other.meta().created_at, other.meta().updated_at), (born, now));
 
         let mut fresh = system(born, "one");
-        assert_eq!(settle_times(None, &mut fresh, now), Action::Created);
+        assert_eq!(settle_times(None, &mut fresh, now, false), Action::Created);
         assert_eq!((fresh.meta().created_at, fresh.meta().updated_at), (born, now));
     }
 
@@ -285,7 +297,9 @@ mod tests {
         let hour = TimeDelta::hours(1);
         for (now, began) in [(born + hour / 2, born), (born + hour, born + hour)] {
             let mut longer = skip(now, now + hour);
-            assert_eq!(settle_times(Some(&skip(born, born + hour)), &mut longer, now), Action::Updated);
+            let is_over = began == now;
+            let action = settle_times(Some(&skip(born, born + hour)), &mut longer, now, is_over);
+            assert_eq!(action, Action::Updated);
             assert_eq!((longer.meta().created_at, longer.meta().updated_at), (began, now));
         }
     }

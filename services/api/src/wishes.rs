@@ -15,6 +15,7 @@ use crate::context::App;
 use crate::documents;
 use crate::problem::{Fault, Problem};
 use crate::references::{names_no_rule, references};
+use crate::rest::etag::Precondition;
 use crate::said;
 use crate::store::{Mode, Written};
 
@@ -22,13 +23,18 @@ use crate::store::{Mode, Written};
 const SECONDS_MAX: u64 = 315_360_000;
 
 /// Makes the catalog say what the caller declares. A request that is sent again changes nothing.
-pub(crate) async fn declare(app: &App, caller: &Caller, entity: Entity) -> Result<Written, Problem> {
+pub(crate) async fn declare(
+    app: &App,
+    caller: &Caller,
+    entity: Entity,
+    precondition: &Precondition,
+) -> Result<Written, Problem> {
     let declared = changes::declared(caller, None, entity, clock::now());
     documents::check(&declared)?;
     check_references(app, &declared).await?;
     let written = app
         .store
-        .write(caller, &declared.key(), Mode::Write, |before| {
+        .write_if(caller, &declared.key(), Mode::Say, precondition, |before| {
             let after = changes::declared(caller, before, declared.clone(), clock::now());
             Ok(changes::same_request(before, after, |wish| {
                 said::is_open(wish, app.decisions.get(&declared.meta().workspace, &wish.target).as_deref())
@@ -45,8 +51,10 @@ pub(crate) async fn withdraw(
     caller: &Caller,
     key: &CatalogKey,
     what: &str,
+    precondition: &Precondition,
 ) -> Result<Value, Problem> {
     let found = app.store.read(key).await?;
+    precondition.check(found.as_ref().map(|(_, at)| *at))?;
     let (entity, at) = found.ok_or_else(|| Problem::not_found(what))?;
     let revision = app.store.delete(caller, &entity, at).await?;
     app.store.seen(revision).await;

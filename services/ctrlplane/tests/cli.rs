@@ -190,6 +190,10 @@ async fn what_goes_wrong_is_told_by_place_and_exit_code() {
     assert!(said.contains("no *.yaml"), "{said}");
     let (_, said) = world.run("get pods", 2).await;
     assert!(said.contains("there is no kind"), "{said}");
+    for unfiltered in ["get jobs", "get workspaces", "get policy x"] {
+        let (_, said) = world.run(&format!("{unfiltered} --cel true"), 2).await;
+        assert!(said.contains("--cel is for lists"), "{unfiltered} does not leave anything out: {said}");
+    }
     let (_, said) = world.run("get workspaces --url http://127.0.0.1:1", 5).await;
     assert!(said.contains("does not answer"), "{said}");
     let (_, said) = world.run("get workspaces --key wrong-key", 1).await;
@@ -352,6 +356,15 @@ async fn jobs_are_followed_live_and_ctrl_c_is_the_end() {
     assert!(rebuilt.contains("the views are rebuilt from 4 facts"), "{rebuilt}");
     let (table, _) = world.run("jobs", 0).await;
     assert_eq!(table.lines().count(), 3, "{table}");
+    let (json, _) = world.run("jobs --limit 1 -o json", 0).await;
+    let told: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((told["items"].as_array().map(Vec::len), &told["total"]), (Some(1), &2.into()), "{json}");
+    let newest = &told["items"][0];
+    assert_eq!(newest["job"]["id"], second.id.to_string(), "as the API answers: {json}");
+    assert_eq!(
+        (&newest["deployment"]["name"], &newest["resource"]["name"]),
+        (&"web".into(), &"staging-eu-1".into())
+    );
     world.run("cancel ffffffff", 1).await;
     let (none, said) = world.run("dead list", 0).await;
     assert!(none.is_empty() && said.contains("no dead letters"), "{none}{said}");

@@ -52,11 +52,11 @@ impl Handler for Dispatcher {
                 if delivery.attempt > 1 {
                     return self.dispatch_if_due(job).await;
                 }
-                let got = self.dispatch(job, Base::After(delivery.sequence), None).await?;
+                let got = self.dispatch(job, Base::After(delivery.sequence), None, Some(event.at)).await?;
                 self.see_to_all(&job.workspace, got).await
             }
             JobFact::RetryRequested { .. } => self.dispatch_if_due(job).await,
-            JobFact::CancelRequested { .. } => self.cancel(job).await,
+            JobFact::CancelRequested { .. } => self.cancel(job, delivery.sequence).await,
             JobFact::Finished(_) => self.free(job, delivery).await,
             // An agent saw that a freeze came or went since the dispatch: it is looked at here.
             JobFact::Held { why: HeldWhy::Freeze { freeze: None, .. } } => self.dispatch_if_due(job).await,
@@ -94,17 +94,18 @@ impl Dispatcher {
     }
 
     /// Chooses the agent, renders its config, takes a slot, records the dispatch and sends the command. Answers who got a
-    /// slot by that: somebody must see to them.
+    /// slot by that: somebody must see to them. `asked_at`: when the gates let the job go, where its config is made only now.
     async fn dispatch(
         &self,
         job: &JobRef,
         base: Base,
         rerun_of: Option<ExternalRef>,
+        asked_at: Option<Timestamp>,
     ) -> Result<Vec<JobId>, Failure> {
         let changed_at = self.see_freezes(job).await?;
         // One instant for everything that is asked of the job here.
         let now = clock::now();
-        let Chosen { dispatch, limit, freezes } = match self.choose(job, now) {
+        let Chosen { dispatch, limit, freezes } = match self.choose(job, asked_at, now) {
             Ok(chosen) => chosen,
             Err(refusal) => {
                 let fact = JobFact::ended(refusal.status, refusal.reason, refusal.message);
@@ -128,11 +129,19 @@ impl Dispatcher {
         self.send(job, dispatch, base, rerun_of, Seen { changed_at, begins_at: freezes.begins_at }).await
     }
 
-    fn choose(&self, job: &JobRef, now: Timestamp) -> Result<Chosen, domain::dispatch::Undispatchable> {
+    fn choose(
+        &self,
+        job: &JobRef,
+        asked_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Chosen, domain::dispatch::Undispatchable> {
         let catalog = self.catalog.read();
         let workspace = catalog
             .workspace(&job.workspace)
             .ok_or_else(|| domain::dispatch::Undispatchable::no_workspace(&job.workspace))?;
+        if let Some(asked_at) = asked_at {
+            domain::dispatch::as_asked_for(workspace, job, asked_at)?;
+        }
         let dispatch = domain::dispatch::dispatch(workspace, job)?;
         // A verification is run by the system itself: it is no agent of the catalog's, and takes no slot.
         let limit = match job.purpose {
@@ -239,17 +248,20 @@ impl Dispatcher {
     pub(crate) async fn dispatch_known(&self, known: Known) -> Result<Vec<JobId>, Failure> {
         let job = known.state.job.clone();
         let rerun_of = known.state.external.clone();
-        self.dispatch(&job, Base::Known(Box::new(known)), rerun_of).await
+        // What was dispatched has its config already.
+        let asked_at = (known.state.phase != Phase::Dispatched).then_some(known.state.created_at);
+        self.dispatch(&job, Base::Known(Box::new(known)), rerun_of, asked_at).await
     }
 
     /// Passes a wish to end on to the agent; ends the job itself where no agent can have called a platform.
-    async fn cancel(&self, job: &JobRef) -> Result<(), Failure> {
+    /// One command per wish, however often it is heard of.
+    async fn cancel(&self, job: &JobRef, wish: u64) -> Result<(), Failure> {
         let known = self.known(job).await?;
         let Phase::Cancelling(cancelling) = &known.state.phase else { return Ok(()) };
         match (cancelling.fence, &known.state.assigned) {
             (Some(_), Some(assigned)) => {
                 let dispatch = assigned.dispatch.clone();
-                self.command(job, dispatch, Verb::Cancel, known.sequence, None, Seen::default()).await
+                self.command(job, dispatch, Verb::Cancel, wish, None, Seen::default()).await
             }
             (None, _) | (Some(_), None) => {
                 let fact = JobFact::ended(

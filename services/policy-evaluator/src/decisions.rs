@@ -2,6 +2,7 @@
 
 use domain::Timestamp;
 use domain::decision::TargetDecision;
+use domain::entity::{DeploymentDependency, EnvironmentProgression, GradualRollout, built_in};
 use domain::evaluate::Decided;
 use domain::id::{DeploymentId, ResourceId};
 use domain::target::TargetKey;
@@ -10,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The rule whose verdict depends on what happens in other environments.
-const PROGRESSION: &str = "environmentProgression";
+const PROGRESSION: &str = EnvironmentProgression::RULE;
 /// The rule whose verdict depends on what happens to other targets of the environment.
-const ROLLOUT: &str = "gradualRollout";
+const ROLLOUT: &str = GradualRollout::RULE;
 /// The rules whose verdicts depend on what other deployments run on the resource.
-const DEPENDENCIES: [&str; 2] = ["deploymentDependency", "versionDependency"];
+const DEPENDENCIES: [&str; 2] = [DeploymentDependency::RULE, built_in::VERSION_DEPENDENCY];
 
 /// Every decision, by target.
 #[derive(Debug, Default)]

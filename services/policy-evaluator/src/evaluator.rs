@@ -9,6 +9,7 @@ use bus::topology::TARGETS;
 use bus::{Bucket, Bus, BusError};
 use chrono::TimeDelta;
 use domain::catalog::WorkspaceCatalog;
+use domain::decision::TargetDecision;
 use domain::evaluate::{DeploymentView, same_but_for_words, same_decision};
 use domain::id::DeploymentId;
 use domain::target::TargetKey;
@@ -140,6 +141,7 @@ impl Evaluator {
                 continue;
             }
             let outcome = view.decide(target, Some(cause.to_owned()));
+            count_errors(&outcome.decision);
             let same = previous.is_some_and(|previous| same_decision(previous, &outcome.decision));
             let asks =
                 outcome.request.is_some() || outcome.supersede.is_some() || !outcome.verifications.is_empty();
@@ -226,6 +228,13 @@ impl Drop for Unsettled<'_> {
         self.mark_again();
         let put_off = std::mem::take(&mut self.put_off);
         self.mark(put_off);
+    }
+}
+
+/// Rules that deny because they cannot be evaluated: somebody should mend them.
+fn count_errors(decision: &TargetDecision) {
+    for verdict in decision.considered.iter().flat_map(|told| &told.rules).filter(|verdict| verdict.error) {
+        metrics::counter!("evaluator_rule_errors_total", "rule" => verdict.rule.clone()).increment(1);
     }
 }
 

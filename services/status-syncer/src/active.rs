@@ -10,7 +10,6 @@ use domain::Timestamp;
 use domain::command::{AgentCommand, Verb};
 use domain::id::{JobAgentId, JobId};
 use domain::job::{JobEvent, JobFact, JobRef, JobState, Overdue, Reason, Source, due, evolve};
-use domain::token::Slug;
 use domain::webhook::{Account, Health};
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,8 +19,8 @@ pub(crate) struct Actives {
     jobs: HashMap<JobId, Active>,
     due: BTreeSet<(Timestamp, JobId)>,
     unknown: BTreeSet<JobId>,
-    /// When news of each platform last came.
-    news: HashMap<Slug, News>,
+    /// When news of each agent's jobs last came: two agents of one platform have webhooks of their own.
+    news: HashMap<JobAgentId, News>,
     /// What platforms' logs say of webhooks, by their keys in the bucket.
     accounts: HashMap<String, Account>,
     lost: LostBreaker,
@@ -202,7 +201,7 @@ impl Actives {
     ) -> Option<Look> {
         let state = active.state.as_ref()?;
         let dispatch = &state.assigned.as_ref()?.dispatch;
-        let news = self.news.get(&dispatch.platform).copied().unwrap_or_default();
+        let news = self.news.get(&dispatch.agent).copied().unwrap_or_default();
         let health = health.get(&dispatch.agent).copied().unwrap_or(Health::Unknown);
         let webhooks = Webhooks::judge(health, news, now, settings);
         let interval = pace::interval(&state.phase, webhooks, settings)?;
@@ -252,9 +251,9 @@ impl Actives {
     }
 
     fn hear(&mut self, event: &JobEvent) {
-        let (source, external) = match &event.fact {
-            JobFact::Observed(snapshot) => (snapshot.source, &snapshot.external),
-            JobFact::Finished(snapshot) => (snapshot.source, &snapshot.external),
+        let source = match &event.fact {
+            JobFact::Observed(snapshot) => snapshot.source,
+            JobFact::Finished(snapshot) => snapshot.source,
             JobFact::Requested { .. }
             | JobFact::Held { .. }
             | JobFact::Dispatched(_)
@@ -266,9 +265,8 @@ impl Actives {
             | JobFact::RetryRequested { .. } => return,
         };
         let state = self.jobs.get(&event.job.id).and_then(|active| active.state.as_ref());
-        let assigned = state.and_then(|state| state.assigned.as_ref()).map(|a| a.dispatch.platform.clone());
-        if let Some(platform) = assigned.or_else(|| external.as_ref().map(|run| run.platform.clone())) {
-            let news = self.news.entry(platform).or_default();
+        if let Some(assigned) = state.and_then(|state| state.assigned.as_ref()) {
+            let news = self.news.entry(assigned.dispatch.agent).or_default();
             match source {
                 Source::Webhook => news.heard = news.heard.max(Some(event.at)),
                 // A webhook may only have been a reason to look.
@@ -295,7 +293,7 @@ mod tests {
     };
     use chrono::TimeDelta;
     use domain::id::derive;
-    use domain::job::fold;
+    use domain::job::{Dispatch, fold};
     use domain::webhook::{Answer, Attempt, Hook, HookUser};
 
     fn told(actives: &mut Actives, n: usize, at: Timestamp, facts: &[JobFact]) {
@@ -359,6 +357,14 @@ mod tests {
         // A webhook for another job of the platform: webhooks arrive.
         told(&mut actives, 2, now, &[&facts[..], &[in_progress(Source::Webhook, 1)]].concat());
         assert!(actives.looks(now + TimeDelta::seconds(15), &settings).is_empty());
+        // What another agent's webhook brings says nothing of this one's.
+        let JobFact::Dispatched(dispatch) = dispatched() else { panic!("it is dispatched") };
+        let other = JobFact::Dispatched(Dispatch { agent: JobAgentId(derive(&["another"])), ..dispatch });
+        let theirs = [requested(), other, trigger_started(), triggered(1)];
+        told(&mut actives, 3, now - TimeDelta::seconds(100), &theirs);
+        let looks = actives.looks(now + TimeDelta::seconds(15), &settings);
+        assert_eq!(looks.iter().map(|look| look.command.job.id).collect::<Vec<_>>(), [job(3).id]);
+        actives.remove(job(3).id);
         // So does a look that a webhook gave rise to, and no other look.
         for (cause, arrive) in
             [("https://gitlab.com/acme/web 7", true), ("ctrlplane.command.p.a.observe.j 9", false)]
@@ -415,7 +421,7 @@ mod tests {
 
     #[test]
     fn replicas_call_the_same_jobs_lost() {
-        let old = ago(TimeDelta::hours(2));
+        let old = ago(TimeDelta::days(2));
         let facts = [requested(), dispatched(), trigger_started()];
         let mut chosen = Vec::new();
         for order in [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]] {

@@ -168,7 +168,11 @@ async fn force_cancel(
 }
 
 async fn lost(watch: &Watch, job: &JobRef, known: Known) -> Result<(), BusError> {
-    let message = "nobody could say what became of it: the call to the platform may have arrived or not";
+    let unknown = "nobody could say what became of it: the call to the platform may have arrived or not";
+    let message = match &known.state.message {
+        Some(last) => format!("{unknown}; last: {last}"),
+        None => unknown.to_owned(),
+    };
     let fact = JobFact::ended(TerminalStatus::ExternalRunNotFound, Some(Reason::Lost), message);
     finish(watch, job, known, fact, Overdue::Lost).await
 }

@@ -145,7 +145,7 @@ async fn a_crowd_of_lost_jobs_is_not_called_lost() {
     let world = World::start().await;
     let facts = || vec![requested(), dispatched(), trigger_started()];
     for n in 0..30 {
-        append_all(&world, &job(n), ago(TimeDelta::hours(2)), facts()).await;
+        append_all(&world, &job(n), ago(TimeDelta::days(2)), facts()).await;
     }
     let replicas = Replicas::start(&world, &Settings::default()).await;
     let late = job(99);
@@ -161,6 +161,26 @@ async fn a_crowd_of_lost_jobs_is_not_called_lost() {
     let lost = lost().await;
     assert_eq!(lost.len(), 5, "at most five of thirty");
     assert!(lost.iter().all(|view| view.reason == Some(Reason::Lost)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_tries_have_no_effect_for_hours_is_not_called_lost_and_one_without_an_answer_is() {
+    let world = World::start().await;
+    let (tried, unknown) = (job(1), job(2));
+    let begun = ago(TimeDelta::hours(5));
+    append_all(&world, &tried, begun, vec![requested(), dispatched(), trigger_started()]).await;
+    let last = world.bus.jobs().load(&tried.workspace, tried.id).await.unwrap().unwrap().sequence;
+    append(&world, &tried, ago(TimeDelta::hours(4)), last, JobFact::TriggerStarted { fence: 2 }).await;
+    let unheard = JobFact::TriggerUnknown { fence: 1, message: "no answer".into() };
+    append_all(&world, &unknown, begun, vec![requested(), dispatched(), trigger_started(), unheard]).await;
+
+    let replicas = Replicas::start(&world, &Settings::default()).await;
+    until("the unknown one is lost", async || facts_of(&world, &unknown).await.len() == 5).await;
+    replicas.end().await;
+    let shown = world.views.job(&unknown.workspace, unknown.id).await.unwrap().unwrap();
+    assert_eq!((shown.status, shown.reason), (JobStatus::ExternalRunNotFound, Some(Reason::Lost)));
+    assert!(shown.message.is_some_and(|message| message.ends_with("; last: no answer")), "and why");
+    assert_eq!(facts_of(&world, &tried).await.len(), 4, "its agent goes on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

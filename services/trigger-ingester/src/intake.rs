@@ -69,11 +69,16 @@ impl Intake {
         incoming: Incoming,
         traceparent: Option<String>,
     ) -> Result<Stored, NotStored> {
-        let id = delivery_key(door, &incoming.delivery_id);
+        let id = delivery_key(door, &incoming);
         let event_subject =
             subject::trigger(&door.workspace, &door.source, &event_token(&incoming.event_type));
         crash_point("trigger-ingester.claim.before");
-        match self.claims.claim(&id, &event_subject).await? {
+        // The same body may have come as another event.
+        let stored_on = match is_known_by_body(door, &incoming) {
+            true => subject::triggers_of_source(&door.workspace, &door.source),
+            false => event_subject.clone(),
+        };
+        match self.claims.claim(&id, &stored_on).await? {
             Claimed::Stored => return Ok(Stored::Before),
             Claimed::ToPublish => {}
         }
@@ -108,8 +113,33 @@ impl Intake {
     }
 }
 
-/// The key of a claim and the message id of its event: the door, and a hash of the delivery id.
-fn delivery_key(door: &Door, delivery_id: &str) -> String {
-    let hash = hex::encode(Sha256::digest(delivery_id.as_bytes()));
-    format!("{}.{}.{hash}", door.workspace, door.source)
+/// Events of GitHub of which no two have the same body: it tells the commit, the run, or an id and the moment. Others, such as
+/// `repository_dispatch`, may be meant twice.
+const UNIQUE_BODIES: [&str; 10] = [
+    "check_run",
+    "check_suite",
+    "deployment",
+    "deployment_status",
+    "pull_request",
+    "push",
+    "registry_package",
+    "release",
+    "workflow_job",
+    "workflow_run",
+];
+
+fn is_known_by_body(door: &Door, incoming: &Incoming) -> bool {
+    door.kind.as_str() == "github" && UNIQUE_BODIES.contains(&incoming.event_type.as_str())
+}
+
+/// The key of a claim and the message id of its event: the door, and a hash of what no repetition changes. GitHub signs the
+/// body alone: whoever has seen a delivery could send it again under another delivery id, so where the body can be told
+/// from every other one, the body is what counts.
+fn delivery_key(door: &Door, incoming: &Incoming) -> String {
+    let hash = if is_known_by_body(door, incoming) {
+        Sha256::new().chain_update(b"body\0").chain_update(&incoming.data).finalize()
+    } else {
+        Sha256::digest(incoming.delivery_id.as_bytes())
+    };
+    format!("{}.{}.{}", door.workspace, door.source, hex::encode(hash))
 }

@@ -66,7 +66,7 @@ async fn deliver(
 /// Answers how many events were new and how many had come before.
 async fn take(doors: &Doors, workspace: &str, source: &str, request: Request) -> Result<(u32, u32), Turned> {
     let (door, config) = doors.find(workspace, source).ok_or(Turned::NoSuchDoor)?;
-    let secrets = doors.secrets_of(&config)?;
+    let secrets = doors.secrets_of(&door, &config)?;
     let (parts, body) = request.into_parts();
     let body = doors.bodies.read(&parts.headers, body).await.map_err(Turned::Unread)?;
     let accepted =
@@ -125,8 +125,8 @@ impl Doors {
         Some((Door { workspace, source, kind: kind_of(&config.sender) }, config))
     }
 
-    fn secrets_of(&self, config: &TriggerSource) -> Result<Vec<SecretString>, Turned> {
-        let resolve = |name: &String| self.secrets.get(name);
+    fn secrets_of(&self, door: &Door, config: &TriggerSource) -> Result<Vec<SecretString>, Turned> {
+        let resolve = |name: &String| self.secrets.for_workspace(door.workspace.as_str(), name);
         let secrets: Result<Vec<_>, _> = config.secret_refs.iter().map(resolve).collect();
         secrets.map_err(|error| Turned::Misconfigured(error.to_string()))
     }

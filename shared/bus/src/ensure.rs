@@ -67,7 +67,10 @@ impl Bus {
             self.look::<Info>(&format!("STREAM.INFO.{}", wanted.name), ErrorCode::STREAM_NOT_FOUND).await?;
         let (api, config) = match found {
             Some(found) => match stream_difference(&found.config, &wanted) {
-                None => return Ok(()),
+                None if self.provision() == Provision::Verify || !lacks_limit(&found.config, &wanted) => {
+                    return Ok(());
+                }
+                None => ("UPDATE", updated(found.config, &wanted)),
                 Some(difference) => match self.provision() {
                     Provision::Verify => return Err(BusError::Misfit { what, difference }),
                     Provision::Create => ("UPDATE", updated(found.config, &wanted)),
@@ -193,6 +196,7 @@ fn bucket_config(spec: &BucketSpec) -> Config {
         name: spec.stream(),
         subjects: vec![spec.subject(">")],
         max_age: spec.max_age,
+        max_bytes: spec.bytes_max.map_or(-1, i64::from),
         max_messages_per_subject: i64::from(spec.history),
         duplicate_window: BUCKET_DUPLICATE_WINDOW,
         discard: DiscardPolicy::New,
@@ -239,8 +243,14 @@ fn updated(found: Config, wanted: &Config) -> Config {
         allow_direct: wanted.allow_direct,
         allow_rollup: wanted.allow_rollup,
         deny_delete: wanted.deny_delete,
+        max_bytes: if lacks_limit(&found, wanted) { wanted.max_bytes } else { found.max_bytes },
         ..found
     }
+}
+
+/// Whether it may grow without a bound, as it did in earlier versions. Another bound than ours is the operator's.
+fn lacks_limit(found: &Config, wanted: &Config) -> bool {
+    wanted.max_bytes > 0 && found.max_bytes <= 0
 }
 
 fn stream_difference(found: &Config, wanted: &Config) -> Option<String> {

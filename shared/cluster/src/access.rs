@@ -2,7 +2,7 @@
 //! secret.
 
 use platform::CallError;
-use platform::config::{ConfigError, writes_per_minute};
+use platform::config::{ConfigError, SecretName, secret_name, writes_per_minute};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use url::{Host, Url};
@@ -26,14 +26,14 @@ pub enum SignIn {
         /// `baseUrl`: the API server, e.g. `https://10.0.0.1:6443`.
         server: Url,
         /// `tokenSecret`: the name of the secret that holds a bearer token.
-        token_secret: String,
+        token_secret: SecretName,
         /// `caSecret`: the name of the secret that holds the CA's certificates in PEM.
-        ca_secret: Option<String>,
+        ca_secret: Option<SecretName>,
     },
     /// `kubeconfigSecret` and, where its current context is not meant, `context`.
     Kubeconfig {
         /// `kubeconfigSecret`: the name of the secret that holds a kubeconfig.
-        secret: String,
+        secret: SecretName,
         /// `context`: one of its contexts.
         context: Option<String>,
     },
@@ -66,35 +66,36 @@ impl From<AccessError> for CallError {
     }
 }
 
-/// Which hosts a token may be sent to: whoever runs the agent can say so, because whoever may edit a job agent names both
-/// the host and the secret.
+/// Which hosts a token may be sent to: whoever runs the agent says so, because whoever may edit a job agent names both the
+/// host and the secret. A kubeconfig is a secret with its hosts in it.
 #[derive(Debug, Clone, Default)]
 pub struct AllowedHosts(BTreeSet<String>);
 
 impl AllowedHosts {
-    /// These hosts only (with a port where it is unusual); without any: every host over https, and loopback over http.
+    /// These hosts only (with a port where it is unusual), over any scheme; without any: loopback.
     pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
         Self(hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect())
     }
 
     fn permit(&self, server: &Url) -> Result<(), AccessError> {
         let host = host_of(server);
-        if !self.0.is_empty() {
-            return match self.0.contains(&host) {
-                true => Ok(()),
-                false => wrong("baseUrl", format!("the host {host} is not one this agent may talk to")),
-            };
-        }
         let loopback = match server.host() {
             Some(Host::Domain(name)) => name == "localhost",
             Some(Host::Ipv4(ip)) => ip.is_loopback(),
             Some(Host::Ipv6(ip)) => ip.is_loopback(),
             None => false,
         };
-        if server.scheme() == "https" || loopback {
+        let permitted = if self.0.is_empty() { loopback } else { self.0.contains(&host) };
+        if permitted {
             Ok(())
         } else {
-            wrong("baseUrl", "tokens are sent over https only, or to hosts the agent's settings allow")
+            wrong(
+                "baseUrl",
+                format!(
+                    "has the host {host}, which is not one this agent may talk to: whoever runs the agent lists it in the \
+                     setting `hosts`"
+                ),
+            )
         }
     }
 }
@@ -106,8 +107,8 @@ impl Access {
     /// The first field that does not fit, and why.
     pub fn parse(config: &Map<String, Value>, hosts: &AllowedHosts) -> Result<Self, AccessError> {
         let context = text(config, "context")?;
-        let (server, token) = (text(config, "baseUrl")?, text(config, "tokenSecret")?);
-        let sign_in = match (server, token, text(config, "kubeconfigSecret")?) {
+        let (server, token) = (text(config, "baseUrl")?, secret_name(config, "tokenSecret")?);
+        let sign_in = match (server, token, secret_name(config, "kubeconfigSecret")?) {
             (Some(_), _, Some(_)) => {
                 return wrong("baseUrl", "and `kubeconfigSecret` are both given; which one is meant?");
             }
@@ -123,7 +124,7 @@ impl Access {
                 }
                 let server = base_url(&server)?;
                 hosts.permit(&server)?;
-                SignIn::Token { server, token_secret, ca_secret: text(config, "caSecret")? }
+                SignIn::Token { server, token_secret, ca_secret: secret_name(config, "caSecret")? }
             }
             (None, None, Some(secret)) => SignIn::Kubeconfig { secret, context },
             (None, None, None) => SignIn::Own { context },
@@ -216,11 +217,16 @@ fn text(config: &Map<String, Value>, field: &'static str) -> Result<Option<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use platform::config::of_workspace;
     use serde_json::json;
 
+    fn of_acme(config: &Value) -> Map<String, Value> {
+        of_workspace(config.as_object().unwrap().clone(), &"acme".parse().unwrap())
+    }
+
     fn parse(config: &Value) -> Result<Access, String> {
-        let config = config.as_object().unwrap();
-        Access::parse(config, &AllowedHosts::default()).map_err(|error| error.to_string())
+        let hosts = AllowedHosts::new(["k8s.example:6443".to_owned(), "a".to_owned()]);
+        Access::parse(&of_acme(config), &hosts).map_err(|error| error.to_string())
     }
 
     #[track_caller]
@@ -233,9 +239,9 @@ mod tests {
         named(&json!({ "namespace": "ci" }), "namespace ci of own cluster");
         named(&json!({ "namespace": "ci", "context": "eu" }), "namespace ci of own cluster context eu");
         let kubeconfig = json!({ "namespace": "ci", "context": "eu", "kubeconfigSecret": "kube" });
-        named(&kubeconfig, "namespace ci of kubeconfig kube context eu");
+        named(&kubeconfig, "namespace ci of kubeconfig kube of acme context eu");
         let token = json!({ "namespace": "ci", "baseUrl": "https://K8s.Example:6443/", "tokenSecret": "t", "caSecret": "ca" });
-        named(&token, "namespace ci of k8s.example:6443 by t");
+        named(&token, "namespace ci of k8s.example:6443 by t of acme");
     }
 
     #[test]
@@ -269,7 +275,7 @@ mod tests {
                 json!({ "namespace": "ci", "baseUrl": "https://a", "tokenSecret": "t", "context": "c" }),
                 "context",
             ),
-            (json!({ "namespace": "ci", "baseUrl": "http://a", "tokenSecret": "t" }), "baseUrl"),
+            (json!({ "namespace": "ci", "baseUrl": "https://b", "tokenSecret": "t" }), "baseUrl"),
             (json!({ "namespace": "ci", "baseUrl": "https://u:p@a", "tokenSecret": "t" }), "baseUrl"),
             (json!({ "namespace": "ci", "baseUrl": "ftp://a", "tokenSecret": "t" }), "baseUrl"),
             (json!({ "namespace": "ci", "baseUrl": "nonsense", "tokenSecret": "t" }), "baseUrl"),
@@ -289,10 +295,10 @@ mod tests {
         let at = |base: &str, hosts: &[&str]| {
             let config = json!({ "namespace": "ci", "baseUrl": base, "tokenSecret": "t" });
             let hosts = AllowedHosts::new(hosts.iter().map(|host| (*host).to_owned()));
-            Access::parse(config.as_object().unwrap(), &hosts).is_ok()
+            Access::parse(&of_acme(&config), &hosts).is_ok()
         };
         assert!(
-            at("https://a.example", &[]) && at("http://127.0.0.1:8080", &[]) && at("http://[::1]:1", &[])
+            !at("https://a.example", &[]) && at("http://127.0.0.1:8080", &[]) && at("http://[::1]:1", &[])
         );
         assert!(at("https://a.example:6443", &["A.example:6443"]) && at("http://a.example", &["a.example"]));
         assert!(!at("https://a.example", &["b.example"]) && !at("https://a.example:1", &["a.example"]));

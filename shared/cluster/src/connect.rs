@@ -6,6 +6,7 @@ use crate::call::Cluster;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use platform::CallError;
+use platform::config::SecretName;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -19,7 +20,7 @@ use url::Url;
 const OPEN_MAX: usize = 1_000;
 
 /// Looks up a secret of the agent by its name; the error is a sentence for people.
-pub type SecretByName = Arc<dyn Fn(&str) -> Result<SecretString, String> + Send + Sync>;
+pub type SecretByName = Arc<dyn Fn(&SecretName) -> Result<SecretString, String> + Send + Sync>;
 
 /// What clusters are reached with.
 #[derive(Clone)]
@@ -121,7 +122,7 @@ impl Clusters {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn secret(&self, name: &str) -> Result<SecretString, CallError> {
+    fn secret(&self, name: &SecretName) -> Result<SecretString, CallError> {
         (self.options.secrets)(name).map_err(CallError::Unauthorized)
     }
 
@@ -130,7 +131,7 @@ impl Clusters {
             SignIn::Token { server, token_secret, ca_secret } => Material::Token {
                 server: server.clone(),
                 token: self.secret(token_secret)?,
-                ca: ca_secret.as_deref().map(|name| self.secret(name)).transpose()?,
+                ca: ca_secret.as_ref().map(|name| self.secret(name)).transpose()?,
             },
             SignIn::Kubeconfig { secret, context } => Material::Kubeconfig {
                 text: self.secret(secret)?,

@@ -1,5 +1,6 @@
 //! Dispatch: which agent runs a job, and with what config. Pure; the dispatcher only sends what comes out.
 
+use crate::Timestamp;
 use crate::catalog::{
     WorkspaceCatalog, deployment_context, environment_context, job_agent_context, resource_context,
     version_context,
@@ -83,6 +84,31 @@ struct Parts<'a> {
     environment: &'a Record<Environment>,
     resource: &'a Record<Resource>,
     version: &'a Record<Version>,
+}
+
+/// Whether a job that was asked for then brings what its gates let go: a version that was changed since is another one to
+/// them.
+///
+/// # Errors
+/// When it was changed. The job ends as one that was superseded, so that another is asked for when they let that one go.
+pub fn as_asked_for(
+    workspace: &WorkspaceCatalog,
+    job: &JobRef,
+    asked_at: Timestamp,
+) -> Result<(), Undispatchable> {
+    let version = workspace.version(job.version).filter(|_| job.purpose.is_deploy());
+    match version.and_then(|version| version.spec.content_since).filter(|changed| *changed > asked_at) {
+        None => Ok(()),
+        Some(changed) => Err(Undispatchable {
+            status: TerminalStatus::Cancelled,
+            reason: Some(Reason::Superseded),
+            message: format!(
+                "{} was changed at {} after this job was asked for: its rules are asked of what it is now",
+                job.tag,
+                changed.to_rfc3339()
+            ),
+        }),
+    }
 }
 
 /// The agent and the rendered config of a job.

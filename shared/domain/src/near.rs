@@ -4,18 +4,20 @@
 pub(crate) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     const FEW: usize = 16;
     let known: Vec<&str> = known.into_iter().collect();
+    let all = || format!("there are {}", known.join(", "));
+    let few = !known.is_empty() && known.len() <= FEW;
+    near(word, known.iter().copied()).or_else(|| few.then(all))
+}
+
+/// A sentence with the nearest of the known words, where one is near.
+pub(crate) fn near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let lower = word.to_ascii_lowercase();
     let nearest = known
-        .iter()
+        .into_iter()
         .map(|candidate| (distance(&lower, &candidate.to_ascii_lowercase()), candidate))
         .min_by_key(|(distance, _)| *distance);
-    match nearest {
-        Some((distance, candidate)) if distance <= 1 + word.chars().count() / 4 => {
-            Some(format!("did you mean `{candidate}`?"))
-        }
-        _ if known.is_empty() || known.len() > FEW => None,
-        _ => Some(format!("there are {}", known.join(", "))),
-    }
+    let (_, candidate) = nearest.filter(|(distance, _)| *distance <= 1 + word.chars().count() / 4)?;
+    Some(format!("did you mean `{candidate}`?"))
 }
 
 /// How many letters to insert, drop, replace, or swap with their neighbour.

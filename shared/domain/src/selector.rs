@@ -5,10 +5,10 @@ mod value;
 
 pub use value::{ScopeValue, value_of};
 
+use crate::catalog::FIELDS;
 use cel::common::value::CowVal;
 use cel::context::VariableResolver;
 use cel::{Context, Env, Program, Value as Cel};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -21,7 +21,7 @@ pub const EXPRESSION_BYTES_MAX: usize = 4096;
 pub struct Selector {
     source: Arc<str>,
     program: Arc<Program>,
-    used: Arc<BTreeSet<String>>,
+    names: Arc<check::Names>,
     number: u64,
 }
 
@@ -72,11 +72,15 @@ impl Selector {
             let messages: Vec<String> = errors.errors.iter().map(|error| one_line(&error.msg)).collect();
             SelectorError(format!("`{source}` is no expression: {}", messages.join("; ")))
         })?;
-        let used = check::names(program.expression(), variables)?;
+        let names = check::names(program.expression(), variables)?;
+        if let Some((field, known)) = unknown_field(&names, &["user"]) {
+            let are = known.iter().map(|known| format!("`user.{known}`")).collect::<Vec<_>>().join(", ");
+            return Err(SelectorError(format!("there is no `{field}`; there are {are}")));
+        }
         // What is compiled again gets another number, so that an answer kept under it is never another text's.
         static COMPILED: AtomicU64 = AtomicU64::new(0);
         let number = COMPILED.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { source: source.into(), program: Arc::new(program), used: Arc::new(used), number })
+        Ok(Self { source: source.into(), program: Arc::new(program), names: Arc::new(names), number })
     }
 
     /// Names it and its copies, as long as this process lives.
@@ -86,7 +90,7 @@ impl Selector {
 
     /// Whether what it says depends on this variable and no other.
     pub(crate) fn is_only_about(&self, variable: &str) -> bool {
-        self.used.len() == 1 && self.used.contains(variable)
+        self.names.used.len() == 1 && self.names.used.contains(variable)
     }
 
     /// What was compiled.
@@ -96,7 +100,14 @@ impl Selector {
 
     /// Whether what it says can depend on the variable.
     pub fn uses(&self, variable: &str) -> bool {
-        self.used.contains(variable)
+        self.names.used.contains(variable)
+    }
+
+    /// A field that it asks for and that is never there, as `variable.field`; and which ones are. Only of what always has
+    /// the same fields: what senders and people make up may have any.
+    pub(crate) fn unknown_field(&self) -> Option<(String, &'static [&'static str])> {
+        let variables: Vec<&str> = self.names.used.iter().map(String::as_str).collect();
+        unknown_field(&self.names, &variables)
     }
 
     /// Whether the expression is true of the scope.
@@ -114,6 +125,13 @@ impl Selector {
             Err(error) => Err(SelectorError(format!("`{}`: {}", self.source, one_line(&error.to_string())))),
         }
     }
+}
+
+fn unknown_field(names: &check::Names, variables: &[&str]) -> Option<(String, &'static [&'static str])> {
+    names.fields.iter().find_map(|(variable, field)| {
+        let (_, known) = FIELDS.iter().find(|(of, _)| of == variable && variables.contains(of))?;
+        (!known.contains(&field.as_str())).then(|| (format!("{variable}.{field}"), *known))
+    })
 }
 
 /// In one line, and not without end: errors of CEL print the values they are about.
@@ -191,6 +209,32 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_is_never_there_is_found_wherever_it_is_asked_for() {
+        let variables = ["resource", "environment", "event"];
+        let unknown = |source: &str| {
+            let selector = Selector::compile(source, &variables).unwrap();
+            selector.unknown_field().map(|(field, _)| field)
+        };
+        for source in [
+            "environment.nmae == 'a'",
+            "environment['nmae'] == 'a'",
+            "'nmae' in environment",
+            "resource.name == 'b' && has(environment.nmae)",
+            "['a'].exists(x, x == environment.nmae)",
+        ] {
+            assert_eq!(unknown(source).as_deref(), Some("environment.nmae"), "{source}");
+        }
+        for source in [
+            "environment.metadata.nmae == 'a' && resource.config.nmae == 'b'",
+            "event.nmae == 'a'",
+            "[{'nmae': 1}].exists(environment, environment.nmae == 1)",
+            "'nmae' in environment.metadata && environment[resource.name] == 'a'",
+        ] {
+            assert_eq!(unknown(source), None, "{source}");
+        }
+    }
+
+    #[test]
     fn an_error_says_what_is_wrong_in_one_short_line() {
         for (source, said) in [
             ("resourc.name == 'a'", "there is no variable `resourc` here; there is resource"),
@@ -254,7 +298,7 @@ mod tests {
                 assert!(Selector::compile(&right, &[variable]).is_ok(), "{right}");
             }
         }
-        let said = Selector::compile("user.role == 'sre'", &["user"]).unwrap_err().to_string();
-        assert_eq!(said, "there is no `user.role`; there is `user.name`");
+        let said = Selector::compile("user.team == 'sre'", &["user"]).unwrap_err().to_string();
+        assert_eq!(said, "there is no `user.team`; there are `user.name`, `user.role`");
     }
 }

@@ -10,6 +10,11 @@ pub fn trigger(workspace: &Slug, source: &Slug, event_token: &Slug) -> String {
     format!("ctrlplane.trigger.{workspace}.{source}.{event_token}")
 }
 
+/// Every trigger of one source.
+pub fn triggers_of_source(workspace: &Slug, source: &Slug) -> String {
+    format!("ctrlplane.trigger.{workspace}.{source}.*")
+}
+
 /// Every trigger of one event token, in every workspace and from every source.
 pub fn triggers_of_event(event_token: &Slug) -> String {
     format!("ctrlplane.trigger.*.*.{event_token}")

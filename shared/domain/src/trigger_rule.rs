@@ -18,6 +18,9 @@ pub const TAG_CHARS_MAX: usize = 200;
 pub const DELIVERY: &str = "ctrlplane/delivery";
 /// Metadata key of who made a version.
 pub const CREATED_BY: &str = "createdBy";
+/// Where payloads say whose doing an event is: GitHub's; GitLab's of a push, and of all else. Neither CloudEvents nor
+/// CDEvents have a field for it: there the trigger's `metadata` says which it is.
+const MAKERS: [&str; 3] = ["/sender/login", "/user_username", "/user/username"];
 
 /// Why a rule could not be applied to an event that it is about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -124,7 +127,7 @@ fn version(
         metadata.insert(key.clone(), render_str(template, &context).map_err(failed("metadata"))?);
     }
     metadata.insert(DELIVERY.to_owned(), attributes.id.clone());
-    if let Some(login) = event.pointer("/sender/login").and_then(Value::as_str) {
+    if let Some(login) = MAKERS.iter().find_map(|pointer| event.pointer(pointer)?.as_str()) {
         metadata.entry(CREATED_BY.to_owned()).or_insert_with(|| login.to_owned());
     }
     let meta = Meta {
@@ -143,6 +146,8 @@ fn version(
         job_agent_config: Default::default(),
         dependencies: Vec::new(),
         known_since: None,
+        content_since: None,
+        edited_by: Default::default(),
     };
     Ok(Entity::Version(Record { meta, spec }))
 }

@@ -103,6 +103,64 @@ fn a_run_that_had_begun_and_waits_again_is_under_the_deadline_of_running() {
 }
 
 #[test]
+fn a_run_that_was_run_again_on_the_platform_has_its_whole_time_again() {
+    let due = |state: &_| domain::job::due(state).unwrap().at;
+    let deadlines = domain::entity::Deadlines::default();
+    let later = |seconds: u32| chrono::TimeDelta::seconds(seconds.into());
+    let week = 7 * 86_400;
+    let begun = evolve(Some(history("running")), &event(100, active(ActiveStatus::InProgress, 1, 50)));
+    let over = evolve(Some(begun), &event(200, finished(1, 60)));
+    let queued = evolve(Some(over.clone()), &event(week, active(ActiveStatus::Queued, 2, 70)));
+    assert_eq!((queued.started_at, queued.completed_at), (None, None));
+    assert_eq!(due(&queued), at(week) + later(deadlines.queue_seconds));
+    let runs = evolve(Some(queued), &event(week + 9, active(ActiveStatus::InProgress, 2, 80)));
+    assert_eq!(runs.started_at, Some(at(week + 9)));
+    assert_eq!(due(&runs), at(week + 9) + later(deadlines.run_seconds));
+    let runs_at_once = evolve(Some(over.clone()), &event(week, active(ActiveStatus::InProgress, 2, 70)));
+    assert_eq!(due(&runs_at_once), at(week) + later(deadlines.run_seconds));
+    let unseen = evolve(Some(over), &event(week, finished(2, 90)));
+    assert_eq!(unseen.started_at, None, "nobody saw when the second attempt began");
+}
+
+#[test]
+fn a_job_that_is_tried_again_and_again_is_not_lost_before_its_agent_says_that_it_is_too_late() {
+    let queue = chrono::TimeDelta::seconds(domain::entity::Deadlines::default().queue_seconds.into());
+    let due = |state: &_| domain::job::due(state).unwrap();
+    let started = history("triggering");
+    let too_late = started.dispatched_at.unwrap() + queue;
+    assert!(due(&started).at > too_late && due(&started).then == domain::job::Overdue::Lost);
+    // However short the queue deadline: a try is not lost while a platform may have it wait.
+    let hours = 30 * 3_600;
+    let again = evolve(Some(started), &event(hours, JobFact::TriggerStarted { fence: 2 }));
+    assert!(due(&again).at > at(hours) + chrono::TimeDelta::seconds(3_660), "{:?}", due(&again));
+    let unknown = JobFact::TriggerUnknown { fence: 2, message: "no answer".into() };
+    let unknown = evolve(Some(again), &event(hours + 9, unknown));
+    assert!(due(&unknown).at > at(hours + 9) + chrono::TimeDelta::seconds(3_660), "looking may have to wait");
+}
+
+#[test]
+fn what_stays_unknown_may_say_another_reason_and_is_lost_no_later_for_it() {
+    let unknown = history("unknown");
+    let because = |message: &str| JobFact::TriggerUnknown { fence: 1, message: message.into() };
+    assert_eq!(admit(Some(&unknown), &because("no answer")), Admission::AlreadySo);
+    assert_eq!(admit(Some(&unknown), &because("the search is refused")), Admission::Append);
+    let told = evolve(Some(unknown.clone()), &event(1_000, because("the search is refused")));
+    assert_eq!(told.message.as_deref(), Some("the search is refused"));
+    assert_eq!(domain::job::due(&told), domain::job::due(&unknown));
+}
+
+#[test]
+fn only_the_platform_confirms() {
+    let confirmed = evolve(Some(history("running")), &event(10, active(ActiveStatus::InProgress, 1, 50)));
+    assert_eq!(confirmed.confirmed_at, Some(at(10)));
+    let noted = look("77", ActiveStatus::InProgress, 1, 50, Source::Ctrlplane);
+    let noted = evolve(Some(confirmed), &event(20, noted));
+    assert_eq!((noted.confirmed_at, noted.updated_at), (Some(at(10)), at(20)), "a look that failed");
+    let read = evolve(Some(noted), &event(30, look("77", ActiveStatus::InProgress, 1, 50, Source::Read)));
+    assert_eq!(read.confirmed_at, Some(at(30)));
+}
+
+#[test]
 fn a_cancelled_run_says_why() {
     for (reason, status, said) in [
         (CancelReason::User, JobStatus::Cancelled, domain::job::Reason::CancelledByUser),

@@ -3,10 +3,15 @@
 
 use crate::http::BaseUrl;
 use crate::platform::CallError;
+use domain::token::Slug;
 use reqwest::Url;
 use serde_json::{Map, Value};
+use std::fmt;
 
 pub use crate::http::AllowedHosts;
+
+/// Where a config says whose it is. Nobody can set it: [`of_workspace`] writes over it.
+const WORKSPACE: &str = "$workspace";
 
 /// A config that does not fit, by field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +62,44 @@ pub fn required(config: &Map<String, Value>, field: &'static str) -> Result<Stri
     }
 }
 
+/// The config as one of this workspace: the names of secrets in it are names among those that this workspace may use. To be
+/// asked of every config before a platform sees it.
+#[must_use]
+pub fn of_workspace(mut config: Map<String, Value>, workspace: &Slug) -> Map<String, Value> {
+    config.insert(WORKSPACE.to_owned(), Value::String(workspace.to_string()));
+    config
+}
+
+/// The name of a secret that an agent signs in with, and the workspace that names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SecretName {
+    /// Whose agent names it.
+    pub workspace: Slug,
+    /// What it is called there.
+    pub name: String,
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.name, self.workspace)
+    }
+}
+
+/// The name of a secret; null and empty are none.
+///
+/// # Errors
+/// It is something else, or the config does not tell whose it is.
+pub fn secret_name(
+    config: &Map<String, Value>,
+    field: &'static str,
+) -> Result<Option<SecretName>, ConfigError> {
+    let Some(name) = text(config, field)? else { return Ok(None) };
+    match text(config, WORKSPACE)?.map(|workspace| workspace.parse()) {
+        Some(Ok(workspace)) => Ok(Some(SecretName { workspace, name })),
+        Some(Err(_)) | None => wrong(field, "names a secret, and the config does not tell whose"),
+    }
+}
+
 /// `rateLimit.writesPerMinute`: the pace of writes, if the config sets one; 0 is none.
 ///
 /// # Errors
@@ -74,7 +117,8 @@ pub fn writes_per_minute(config: &Map<String, Value>) -> Result<Option<u32>, Con
     }
 }
 
-/// `baseUrl`, without a slash at its end, and its host; credentials may be sent there.
+/// `baseUrl`, without a slash at its end, and its host; credentials may be sent there. `default` is where the platform is for
+/// most, and permitted where the settings list no hosts.
 ///
 /// # Errors
 /// It is no such URL, or these `hosts` do not permit it.
@@ -86,7 +130,8 @@ pub fn base_url(
     let given = text(config, "baseUrl")?;
     let fits = |why| ConfigError { field: "baseUrl", why };
     let base = BaseUrl::parse(given.as_deref().unwrap_or(default)).map_err(fits)?;
-    hosts.permit(&base).map_err(fits)?;
+    let usual = BaseUrl::parse(default).map_err(fits)?;
+    hosts.permit(&base, Some(&usual)).map_err(fits)?;
     Ok((base.url().clone(), base.host().to_owned()))
 }
 
@@ -106,4 +151,36 @@ pub fn host_of(url: &Url) -> Option<String> {
 pub fn below<'a>(mut url: Url, segments: impl IntoIterator<Item = &'a str>) -> Url {
     url.path_segments_mut().expect("an http URL has a path").pop_if_empty().extend(segments);
     url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn config(value: Value) -> Map<String, Value> {
+        value.as_object().cloned().expect("a map")
+    }
+
+    #[test]
+    fn a_secret_is_named_by_the_workspace_of_the_job_whatever_the_config_says() {
+        let acme: Slug = "acme".parse().expect("a slug");
+        let forged = config(json!({ "tokenSecret": "token", "$workspace": "globex" }));
+        let name = secret_name(&of_workspace(forged, &acme), "tokenSecret").expect("it fits");
+        assert_eq!(name, Some(SecretName { workspace: acme, name: "token".to_owned() }));
+        assert!(secret_name(&config(json!({ "tokenSecret": "token" })), "tokenSecret").is_err());
+        assert_eq!(secret_name(&config(json!({ "tokenSecret": "" })), "tokenSecret"), Ok(None));
+    }
+
+    #[test]
+    fn credentials_go_to_the_usual_host_where_no_other_is_listed() {
+        let at = |base: &str, hosts: &[&str]| {
+            let hosts = AllowedHosts::new(hosts.iter().map(|host| (*host).to_owned()));
+            base_url(&config(json!({ "baseUrl": base })), "https://api.github.com", &hosts).is_ok()
+        };
+        assert!(at("", &[]) && at("https://api.github.com/", &[]) && at("http://127.0.0.1:80", &[]));
+        assert!(!at("https://evil.example", &[]) && !at("http://api.github.com", &[]));
+        assert!(!at("https://api.github.com.evil.example", &[]) && !at("https://api.github.com:8443", &[]));
+        assert!(at("https://ghes.example/api/v3", &["ghes.example"]) && !at("", &["ghes.example"]));
+    }
 }

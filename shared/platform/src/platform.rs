@@ -58,6 +58,16 @@ pub trait Platform: Send + Sync + 'static {
     /// Runs a finished run again, as its next attempt, under the same id.
     async fn rerun(&self, config: &Map<String, Value>, run: &ExternalRef) -> Result<Triggered, CallError>;
 
+    /// The kind of trigger source that verifies this platform's webhooks, e.g. `github`; `None` where it sends none. What a
+    /// source of another kind let in is not the platform's word: its secret is somebody else's.
+    fn source_kind(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether a job of this config runs where a signal says that its run is: the id that a run carries can be written by
+    /// whoever may start runs anywhere.
+    fn runs_there(&self, config: &Map<String, Value>, run: &RunKey) -> bool;
+
     /// Reads a webhook delivery of this platform (already verified by the ingester). Pure.
     fn read_event(&self, event: &PlatformEvent<'_>) -> Result<Vec<Signal>, NotReadable>;
 
@@ -185,8 +195,6 @@ pub enum CancelAck {
 pub struct PlatformEvent<'a> {
     /// The event type as the platform names it.
     pub event_type: &'a str,
-    /// The kind of the trigger source that let it in, e.g. `github`.
-    pub source_kind: &'a Slug,
     /// The payload.
     pub data: &'a [u8],
 }

@@ -7,7 +7,7 @@ mod scripted;
 use bus::topology::{Service, needs_of};
 use bus::{Bus, ConnectOptions, Provision};
 use domain::job::{JobFact, JobStatus, Reason};
-use platform::conformance::Stage;
+use platform::conformance::{Rig as _, RunIs, Stage, Webhook};
 use platform::{Clock, Platform as _, TriggerRequest};
 use scripted::{Answers, Scripted};
 use servers::TestServers;
@@ -103,6 +103,86 @@ async fn what_stood_in_the_way_of_a_start_is_said_when_it_is_too_late() {
     stage.expect(&command, JobStatus::Failure, 0).await;
     let message = stage.known(&command).await.state.message.unwrap_or_default();
     assert!(message.contains("before its queue deadline passed; last: connection refused"), "{message}");
+}
+
+#[tokio::test]
+async fn people_hear_why_it_cannot_be_looked_up_whether_a_run_was_started() {
+    let (_servers, bus) = bus().await;
+    let stage = stage(&bus, Answers::WithTheRun);
+    let command = stage.dispatched().await;
+    stage.record(&command.job, JobFact::TriggerStarted { fence: 1 }).await;
+    let unknown = JobFact::TriggerUnknown { fence: 1, message: "connection reset".to_owned() };
+    stage.record(&command.job, unknown).await;
+    stage.rig.unsearchable_for(60);
+    stage.pass(Duration::from_secs(30));
+    stage.settle(&command).await;
+    let messages = stage.unknowns(&command).await;
+    let told = messages.iter().filter(|message| message.contains("the search is too wide")).count();
+    assert_eq!(told, 1, "said once while it stays so: {messages:?}");
+    stage.expect(&command, JobStatus::Queued, 1).await;
+}
+
+#[tokio::test]
+async fn a_run_that_shows_again_was_not_missing() {
+    let (_servers, bus) = bus().await;
+    let stage = stage(&bus, Answers::WithTheRun);
+    let command = stage.started().await;
+    stage.rig.vanish(command.job.id, true);
+    stage.look(&command).await;
+    stage.rig.vanish(command.job.id, false);
+    assert_eq!(stage.look(&command).await.state.message, None, "it is there");
+    stage.rig.vanish(command.job.id, true);
+    stage.pass(Duration::from_secs(61));
+    let known = stage.look(&command).await;
+    assert!(!known.state.is_finished(), "this absence is another: {known:?}");
+}
+
+#[tokio::test]
+async fn a_crowd_of_missing_runs_is_not_called_missing() {
+    let (_servers, bus) = bus().await;
+    let stage = stage(&bus, Answers::WithTheRun);
+    let mut commands = Vec::new();
+    for _ in 0..8 {
+        commands.push(stage.started().await);
+    }
+    for command in &commands {
+        stage.rig.vanish(command.job.id, true);
+        stage.look(command).await;
+    }
+    let over = async || {
+        let mut over = 0;
+        for command in &commands {
+            over += usize::from(stage.look(command).await.state.is_finished());
+        }
+        over
+    };
+    stage.pass(Duration::from_secs(61));
+    assert_eq!(over().await, 5);
+    assert_eq!(over().await, 5, "nor a moment later");
+    for command in &commands {
+        stage.rig.vanish(command.job.id, false);
+    }
+    stage.pass(Duration::from_secs(600));
+    assert_eq!(over().await, 5, "the others were there all the time");
+}
+
+#[tokio::test]
+async fn a_run_elsewhere_that_carries_a_job_s_id_does_not_become_its_run() {
+    let (_servers, bus) = bus().await;
+    let stage = stage(&bus, Answers::WithTheRun);
+    let command = stage.dispatched().await;
+    stage.record(&command.job, JobFact::TriggerStarted { fence: 1 }).await;
+    let request = TriggerRequest { job: command.job.id, config: &command.config };
+    stage.rig.trigger(&request).await.expect("nothing is wrong");
+    stage.rig.set(command.job.id, RunIs::Successful).await;
+    let webhook = stage.webhook(&command).await.expect("it has webhooks");
+    let mut run: serde_json::Value = serde_json::from_slice(&webhook.payload).unwrap();
+    run["elsewhere"] = true.into();
+    let before = stage.known(&command).await.sequence;
+    stage.tell(&Webhook { payload: run.to_string().into(), ..webhook.clone() }).await;
+    assert_eq!(stage.known(&command).await.sequence, before, "anybody may name a run so");
+    stage.tell(&webhook).await;
+    stage.expect(&command, JobStatus::Successful, 1).await;
 }
 
 fn stage(bus: &Bus, answers: Answers) -> Stage<Scripted> {

@@ -148,6 +148,34 @@ async fn a_pause_one_replica_was_asked_for_holds_for_the_other() {
     following.join_next().await.expect("one").expect("no panic").expect("drains");
 }
 
+#[tokio::test]
+async fn a_pause_holds_for_a_replica_that_uses_the_credential_for_the_first_time() {
+    let servers = TestServers::start().await;
+    let (clock, hand) = Clock::movable();
+    let (one, restarted) = budgets(&servers, &clock).await;
+    let pause = Learned { blocked_for: Some(Duration::from_secs(60)), ..Learned::default() };
+    one.of(&key(), RateLimit::OFF).learned(pause).await;
+    // What is written later is heard later: once this is heard, the pause is.
+    let sign = BudgetKey { credential: "installation 2".to_owned(), ..key() };
+    one.of(&sign, RateLimit::OFF).learned(pause).await;
+    let signal = restarted.of(&sign, RateLimit::OFF);
+    let drain = CancellationToken::new();
+    let mut following = JoinSet::new();
+    following.spawn(Arc::clone(&restarted).follow(drain.clone()));
+    let heard = async {
+        while signal.admit(Kind::Read).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(WITHIN, heard).await.expect("it hears what was written before it began");
+    let budget = restarted.of(&key(), RateLimit::OFF);
+    assert!(budget.admit(Kind::Read).await.is_err(), "the platform asked for a pause");
+    hand.pass(Duration::from_secs(61));
+    assert!(budget.admit(Kind::Read).await.is_ok());
+    drain.cancel();
+    following.join_next().await.expect("one").expect("no panic").expect("drains");
+}
+
 async fn budgets(servers: &TestServers, clock: &Clock) -> (Arc<Budgets>, Arc<Budgets>) {
     let (one, other) = (connect(servers, Provision::Create).await, connect(servers, Provision::Create).await);
     one.ensure(&needs_of(Service::Admin)).await.expect("buckets can be made");

@@ -106,6 +106,8 @@ pub enum LogFormat {
 pub struct Secrets {
     /// A directory with one file per secret, named as the secret.
     pub dir: Option<PathBuf>,
+    /// Workspaces whose agents and sources may use secrets whose names tell no workspace; `*` is all.
+    pub shared: Vec<String>,
 }
 
 impl CommonSettings {
@@ -171,6 +173,11 @@ impl Documented for CommonSettings {
         Setting::new("log.format", "text (for people) or json (one object per line)."),
         Setting::new("log.filter", "Log level and exceptions, as in info,bus=debug."),
         Setting::new("secrets.dir", "Directory with one file per secret, named as the secret."),
+        Setting::new(
+            "secrets.shared",
+            "Workspaces whose job agents and trigger sources may use secrets whose names tell no workspace (github-app-key \
+             beside for-acme-github-app-key); * for all, none by default.",
+        ),
         Setting::new(
             "drain_seconds",
             "How many seconds work in hand may take to finish when the service stops.",

@@ -131,7 +131,7 @@ async fn live<S: Service>(
     let signals = Signals::install().context("signals cannot be received")?;
     let supervisor = Supervisor::new(S::NAME);
     let drain = common.drain();
-    let secrets = Arc::new(Secrets::new(common.secrets.dir.clone(), environment));
+    let secrets = Arc::new(Secrets::of(&common.secrets, environment));
     if let Err(error) = start::<S>(&supervisor, Plan { settings, common, secrets }).await {
         // What was started before the failure must not be left behind; the failure itself is the reason to report.
         if let Err(also) = supervisor.finish(drain).await {

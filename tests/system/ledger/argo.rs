@@ -2,6 +2,7 @@
 
 use super::books::Run;
 use super::{QUEUED, RUNS, Stand};
+use domain::job::JobStatus;
 use fake_argo::{Ending, FakeArgo, Fault, FaultKind, NewsChaos, Options, Plan, Template};
 use misbehaviour::Dice;
 use system_tests::System;
@@ -34,7 +35,7 @@ impl Stand for Argo {
     }
 
     fn secrets(&self) -> Vec<(&'static str, String)> {
-        vec![("CTRLPLANE_SECRET_ARGO_TOKEN", TOKEN.to_owned())]
+        vec![("CTRLPLANE_SECRET_FOR_ACME_ARGO_TOKEN", TOKEN.to_owned())]
     }
 
     async fn attach(&self, _system: &System) {}
@@ -63,7 +64,8 @@ impl Stand for Argo {
     fn runs(&self, _system: &System) -> Vec<Run> {
         let run = |it: fake_argo::Workflow| {
             let job = it.label("ctrlplane.dev/job-id").unwrap().to_owned();
-            Run { id: it.name().to_owned(), job }
+            // Every workflow is planned to succeed.
+            Run { id: it.name().to_owned(), job, ended: JobStatus::Successful }
         };
         self.0.workflows().into_iter().map(run).collect()
     }

@@ -24,6 +24,8 @@ pub(crate) struct Run {
     pub(crate) id: String,
     /// The job whose id it carries.
     pub(crate) job: String,
+    /// How it ended.
+    pub(crate) ended: JobStatus,
 }
 
 /// What is known of every job.
@@ -35,8 +37,8 @@ pub(crate) struct Books {
     pub(crate) runs: Vec<Run>,
     /// What Redis shows.
     pub(crate) views: BTreeMap<JobId, (Option<JobView>, Vec<HistoryEntry>)>,
-    /// How many successful jobs Redis counts.
-    pub(crate) counted: u64,
+    /// How many jobs Redis counts, by how they ended.
+    pub(crate) counted: BTreeMap<JobStatus, u64>,
     /// What was told of it, by subject, oldest first.
     pub(crate) statuses: BTreeMap<String, Vec<JobView>>,
 }
@@ -54,8 +56,8 @@ impl Books {
             });
             views.insert(*job, shown.await);
         }
-        let counts = eventually("Redis counts jobs", SOON, || projections.counts(&workspace)).await;
-        let counted = counts[&JobStatus::Successful];
+        let mut counted = eventually("Redis counts jobs", SOON, || projections.counts(&workspace)).await;
+        counted.retain(|_, count| *count > 0);
         let mut statuses: BTreeMap<String, Vec<JobView>> = BTreeMap::new();
         let on = |change: Change| {
             if let Change::Put { key, payload, .. } = change {
@@ -67,7 +69,7 @@ impl Books {
         Self { histories, runs, views, counted, statuses }
     }
 
-    /// Where the books do not agree, when there should be so many jobs, all of them successful.
+    /// Where the books do not agree, when there should be so many jobs, each of which ended as its run did.
     pub(crate) fn disagreements(&self, jobs: usize) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.histories.len() != jobs {
@@ -76,12 +78,14 @@ impl Books {
         if self.runs.len() != jobs {
             wrong.push(format!("{} runs instead of {jobs}", self.runs.len()));
         }
-        if self.counted != u64::try_from(jobs).unwrap() {
-            wrong.push(format!("Redis counts {} successful jobs instead of {jobs}", self.counted));
-        }
-        let mut runs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let mut ended: BTreeMap<JobStatus, u64> = BTreeMap::new();
+        let mut runs: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
         for run in &self.runs {
-            runs.entry(&run.job).or_default().push(&run.id);
+            *ended.entry(run.ended).or_default() += 1;
+            runs.entry(&run.job).or_default().push(run);
+        }
+        if self.counted != ended {
+            wrong.push(format!("Redis counts {:?}, the platform {ended:?}", self.counted));
         }
         for job in self.histories.keys() {
             let runs = runs.remove(job.to_string().as_str()).unwrap_or_default();
@@ -99,7 +103,7 @@ impl Books {
         wrong
     }
 
-    fn of_job(&self, job: JobId, runs: &[&str]) -> Vec<String> {
+    fn of_job(&self, job: JobId, runs: &[&Run]) -> Vec<String> {
         let mut wrong = Vec::new();
         let (mut state, mut timeline, mut last) = (None, Vec::new(), 0);
         for (sequence, event) in &self.histories[&job] {
@@ -109,12 +113,13 @@ impl Books {
         }
         let state = state.unwrap();
         let view = JobView::of(&state, last);
-        if view.status != JobStatus::Successful {
-            wrong.push(format!("is {:?}: {:?}", view.status, view.message));
+        for run in runs.iter().filter(|run| run.ended != view.status) {
+            wrong.push(format!("is {:?}, its run {:?}: {:?}", view.status, run.ended, view.message));
         }
         let ours = state.external.as_ref().map(|run| run.id.as_str());
-        if runs != ours.as_slice() {
-            wrong.push(format!("the platform has the runs {runs:?}, its history says {ours:?}"));
+        let ids: Vec<&str> = runs.iter().map(|run| run.id.as_str()).collect();
+        if ids != ours.as_slice() {
+            wrong.push(format!("the platform has the runs {ids:?}, its history says {ours:?}"));
         }
         let (shown, entries) = &self.views[&job];
         if !shown.as_ref().is_some_and(|shown| says(shown, &view)) {

@@ -2,7 +2,9 @@
 
 use super::books::{Books, Run};
 use domain::id::{DeploymentId, EnvironmentId, JobAgentId, JobId, ReleaseId, ResourceId, VersionId, derive};
-use domain::job::{Dispatch, ExternalRef, JobEvent, JobFact, JobRef, JobView, Links, TerminalStatus, evolve};
+use domain::job::{
+    Dispatch, ExternalRef, JobEvent, JobFact, JobRef, JobStatus, JobView, Links, TerminalStatus, evolve,
+};
 use domain::subject;
 use domain::target::TargetKey;
 use projections::HistoryEntry;
@@ -71,9 +73,9 @@ fn books() -> Books {
     let platform = "p".parse().unwrap();
     let subject = subject::status(&job.workspace, Some(&platform), &job.deployment, &job.environment, job.id);
     Books {
-        runs: vec![Run { id: "7".to_owned(), job: job.id.to_string() }],
+        runs: vec![Run { id: "7".to_owned(), job: job.id.to_string(), ended: JobStatus::Successful }],
         views: [(job.id, (told.last().cloned(), timeline))].into(),
-        counted: 1,
+        counted: [(JobStatus::Successful, 1)].into(),
         statuses: [(subject, told)].into(),
         histories: [(job.id, facts)].into(),
     }
@@ -95,12 +97,15 @@ fn books_that_agree_are_in_order() {
 #[test]
 fn whatever_does_not_agree_is_found() {
     let id = job().id;
-    let again = Run { id: "8".to_owned(), job: id.to_string() };
+    let again = Run { id: "8".to_owned(), job: id.to_string(), ended: JobStatus::Successful };
     assert!(wrong(|books| books.runs.push(again)).contains(r#"the runs ["7", "8"]"#));
     assert!(wrong(|books| books.runs.clear()).contains("the runs []"));
     assert!(wrong(|books| books.runs[0].id = "9".to_owned()).contains(r#"the runs ["9"]"#));
     assert!(wrong(|books| books.runs[0].job = "x".to_owned()).contains("which is none"));
-    assert!(wrong(|books| books.counted = 0).contains("Redis counts 0"));
+    assert!(wrong(|books| books.counted.clear()).contains("Redis counts {}"));
+    let failed = |books: &mut Books| books.runs[0].ended = JobStatus::Failure;
+    assert!(wrong(failed).contains("is Successful, its run Failure"));
+    assert!(wrong(failed).contains("the platform {Failure: 1}"));
     let last = |books: &mut Books| books.histories.get_mut(&id).and_then(Vec::pop).is_some();
     assert!(wrong(|books| assert!(last(books))).contains("is Queued"));
     let shown = |books: &mut Books| books.views.get_mut(&id).unwrap().0.as_mut().unwrap().sequence = 3;

@@ -1,9 +1,10 @@
 //! GitLab CI/CD in the ledger.
 
 use super::books::Run;
-use super::{QUEUED, RUNS, Stand};
+use super::{LATE, QUEUED, RUNS, Stand, failing_resources};
+use domain::job::JobStatus;
 use fake_gitlab::{
-    Ending, FakeGitlab, Fault, FaultKind, Hook, HookChaos, Options, Plan, Project, Script, Token,
+    Ending, FakeGitlab, Fault, FaultKind, Hook, HookChaos, Options, Pipeline, Plan, Project, Script, Token,
 };
 use misbehaviour::Dice;
 use std::time::Duration;
@@ -18,11 +19,14 @@ impl Stand for Gitlab {
     const AGENT: &'static str = "agent-gitlab-ci";
 
     async fn start(seed: u64) -> Self {
-        let plan = Plan::new(Ending::Finish("success".to_owned())).taking(QUEUED, RUNS);
+        let ending = |status: &str| Plan::new(Ending::Finish(status.to_owned())).taking(QUEUED, RUNS);
+        let script = failing_resources().fold(Script::of(ending("success")), |script, resource| {
+            script.when_input("resource", &resource, ending("failed"))
+        });
         let project = Project {
             inputs: ["tag", "resource", "job_id"].map(str::to_owned).to_vec(),
             named_after: Some("job_id".to_owned()),
-            ..Project::new("acme/shop").script(Script::of(plan))
+            ..Project::new("acme/shop").script(script)
         };
         let (tokens, projects) = (vec![Token::new(TOKEN)], vec![project]);
         Self(FakeGitlab::start(Options { tokens, projects, seed, ..Options::default() }).await.unwrap())
@@ -35,8 +39,8 @@ impl Stand for Gitlab {
 
     fn secrets(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("CTRLPLANE_SECRET_GITLAB_TOKEN", TOKEN.to_owned()),
-            ("CTRLPLANE_SECRET_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
+            ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_TOKEN", TOKEN.to_owned()),
+            ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
         ]
     }
 
@@ -60,13 +64,15 @@ impl Stand for Gitlab {
 
     fn misbehave(&self, _system: &System, dice: &mut Dice) {
         let (start, read) = ("*/pipeline", "*/pipelines*");
-        self.0.inject(match dice.below(8) {
+        self.0.inject(match dice.below(10) {
             0 => fake_gitlab::limited("POST", start, 1),
             1 => Fault::answer("POST", start, 502, "Bad gateway"),
             2 => Fault::once("POST", start, FaultKind::DropBeforeEffect),
             3 | 4 => Fault::once("POST", start, FaultKind::DropAfterEffect),
             5 => Fault::once("POST", start, FaultKind::HangAfterEffect),
-            6 => Fault::answer("GET", read, 503, "Service unavailable").times(3),
+            6 => Fault::once("POST", start, FaultKind::LateEffect(LATE)),
+            7 => Fault::answer("POST", start, 409, "409 Conflict: Resource lock"),
+            8 => Fault::answer("GET", read, 503, "Service unavailable").times(3),
             _ => Fault::once("GET", read, FaultKind::DropAfterEffect).times(3),
         });
     }
@@ -76,7 +82,14 @@ impl Stand for Gitlab {
         let job_of = |inputs: &serde_json::Map<String, serde_json::Value>| {
             inputs["job_id"].as_str().unwrap().to_owned()
         };
-        pipelines.map(|it| Run { id: it.id.to_string(), job: job_of(&it.inputs) }).collect()
+        let ended = |status: &str| match status {
+            "success" => JobStatus::Successful,
+            "failed" => JobStatus::Failure,
+            other => panic!("no pipeline is planned to end as {other}"),
+        };
+        let run =
+            |it: Pipeline| Run { id: it.id.to_string(), job: job_of(&it.inputs), ended: ended(&it.status) };
+        pipelines.map(run).collect()
     }
 
     fn started(&self, _system: &System) -> usize {
@@ -85,6 +98,6 @@ impl Stand for Gitlab {
 
     fn spoiled(&self, _system: &System) -> usize {
         let calls = self.0.calls();
-        calls.iter().filter(|call| call.status.is_none_or(|status| status >= 429)).count()
+        calls.iter().filter(|call| call.status.is_none_or(|status| status == 409 || status >= 429)).count()
     }
 }

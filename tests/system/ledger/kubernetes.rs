@@ -2,6 +2,7 @@
 
 use super::books::Run;
 use super::{QUEUED, RUNS, Stand};
+use domain::job::JobStatus;
 use fake_kubernetes::{Chaos, Ending, FakeKubernetes, Fault, FaultKind, Options, Script, User};
 use misbehaviour::Dice;
 use system_tests::System;
@@ -28,7 +29,7 @@ impl Stand for Kubernetes {
     }
 
     fn secrets(&self) -> Vec<(&'static str, String)> {
-        vec![("CTRLPLANE_SECRET_KUBE_TOKEN", TOKEN.to_owned())]
+        vec![("CTRLPLANE_SECRET_FOR_ACME_KUBE_TOKEN", TOKEN.to_owned())]
     }
 
     async fn attach(&self, _system: &System) {}
@@ -46,7 +47,12 @@ impl Stand for Kubernetes {
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
         let run = |job: &serde_json::Value| {
             let metadata = &job["metadata"];
-            Run { id: text(&metadata["name"]), job: text(&metadata["labels"]["ctrlplane.dev/job-id"]) }
+            Run {
+                id: text(&metadata["name"]),
+                job: text(&metadata["labels"]["ctrlplane.dev/job-id"]),
+                // All of its pods are planned to end well.
+                ended: JobStatus::Successful,
+            }
         };
         self.0.jobs(NAMESPACE).iter().map(run).collect()
     }

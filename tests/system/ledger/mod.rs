@@ -1,6 +1,6 @@
 //! The ledger: many jobs on each platform, whose stand-in misbehaves by a seed, while one replica of its agent after the
-//! other is killed and started again. In the end every job is over, has exactly one run on the platform, and is shown
-//! everywhere as its history says.
+//! other is killed and started again. In the end every job is over as its run on the platform is, has exactly one, and is
+//! shown everywhere as its history says.
 //!
 //! `CTRLPLANE_LEDGER_JOBS=1000` for more jobs, `CTRLPLANE_LEDGER_SEED` to play a failure again.
 
@@ -31,7 +31,7 @@ const JOBS_PER_KILL: usize = 100;
 const KILLS_MIN: usize = 4;
 /// The platform begins to misbehave once for so many jobs.
 const JOBS_PER_FAULT: usize = 8;
-/// All jobs are over within this and [`PER_JOB`] for each; a call that got no answer alone takes ten seconds to be cleared up.
+/// All jobs are over within this and [`PER_JOB`] for each; a call that got no answer alone takes a quarter of a minute to be cleared up.
 const WITHIN: Duration = Duration::from_secs(300);
 const PER_JOB: Duration = Duration::from_millis(200);
 /// Everything is quiet within this after the last end.
@@ -42,6 +42,13 @@ const SHOWN: usize = 20;
 /// How long runs wait for their turn, and run.
 const QUEUED: Duration = Duration::from_millis(100);
 const RUNS: Duration = Duration::from_millis(400);
+
+/// When the effect of a call comes whose connection was cut: long after, but within the time that an agent gives it.
+const LATE: Duration = Duration::from_secs(5);
+/// Seconds that an agent gives it, where it has no name of its own to find a run by.
+const SEARCH_LAG: u64 = 12;
+/// Of so many runs one fails, where a stand-in can be told which.
+const ONE_FAILS_OF: usize = 7;
 
 /// Of more jobs than this, a listing takes a stand-in on a busy machine longer than a call may take else.
 const MANY_JOBS: usize = 300;
@@ -86,6 +93,11 @@ fn jobs() -> usize {
     }
 }
 
+/// The resources whose runs fail.
+fn failing_resources() -> impl Iterator<Item = String> {
+    (1..=jobs()).step_by(ONE_FAILS_OF).map(|n| format!("stage-{n}"))
+}
+
 /// One deployment, and as many resources as jobs.
 fn catalog(jobs: usize, name: &str, job_agent: &str) -> String {
     let agents = format!("jobAgents: [{{ ref: {name} }}]");
@@ -120,6 +132,7 @@ async fn system_of<S: Stand>(stand: &S, seed: u64, jobs: usize) -> System {
         ("status-syncer", "CTRLPLANE_SWEEP__SLOW_SECONDS", 8),
         ("status-syncer", "CTRLPLANE_SWEEP__UNKNOWN_SECONDS", 2),
         (S::AGENT, "CTRLPLANE_CALL_DEADLINE_SECONDS", CALL_DEADLINE),
+        (S::AGENT, "CTRLPLANE_SEARCH_LAG_SECONDS", SEARCH_LAG),
     ];
     System::start(Options {
         catalog: catalog(jobs, name, &manifest),

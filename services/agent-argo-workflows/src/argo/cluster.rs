@@ -15,6 +15,10 @@ use std::collections::BTreeMap;
 
 const API: &str = "/apis/argoproj.io/v1alpha1";
 
+/// How long a workflow that is over is kept, whatever its template says: two days. One that is deleted before the agent is back
+/// from an outage could not be found, and would be made once more.
+const KEPT_SECONDS: u32 = 172_800;
+
 /// Why there is no retry here.
 pub(super) const NO_RETRY: &str = "Argo offers retries through Argo Server only: give the job agent a baseUrl and \
                                    leave `via: kubernetes` out, or start a new job";
@@ -71,7 +75,11 @@ fn object(config: &ArgoConfig, name: &str, labels: &BTreeMap<String, String>) ->
     };
     let parameters: Vec<Value> =
         config.parameters.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
-    let mut spec = json!({ "workflowTemplateRef": reference, "arguments": { "parameters": parameters } });
+    let mut spec = json!({
+        "workflowTemplateRef": reference,
+        "arguments": { "parameters": parameters },
+        "ttlStrategy": { "secondsAfterCompletion": KEPT_SECONDS },
+    });
     if let Some(account) = &config.service_account {
         spec["serviceAccountName"] = json!(account);
     }
@@ -158,6 +166,7 @@ mod tests {
                 "workflowTemplateRef": { "name": "deploy", "clusterScope": true },
                 "arguments": { "parameters": [{ "name": "version", "value": "1.2=3" }] },
                 "serviceAccountName": "runner", "entrypoint": "main",
+                "ttlStrategy": { "secondsAfterCompletion": 172_800 },
             },
         });
         assert_eq!(object(&config, "job-1", &labels), expected);

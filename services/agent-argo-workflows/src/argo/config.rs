@@ -3,6 +3,7 @@
 
 use cluster::{Access, AccessError};
 use platform::CallError;
+use platform::config::{SecretName, secret_name};
 use platform::http::BaseUrl;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -50,7 +51,7 @@ pub struct ServerPlace {
     /// `baseUrl`: its root, with its path where it has one.
     pub base: BaseUrl,
     /// `tokenSecret`: the name of the secret with the token.
-    pub token_secret: String,
+    pub token_secret: SecretName,
 }
 
 /// Which hosts credentials may be sent to, by what is there.
@@ -61,7 +62,7 @@ pub struct AllowedHosts {
 }
 
 impl AllowedHosts {
-    /// These hosts only, over any scheme; without any: every host over https, and loopback over http.
+    /// These hosts only, over any scheme; without any: loopback.
     pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
         let hosts: Vec<String> = hosts.into_iter().collect();
         Self {
@@ -99,6 +100,12 @@ pub struct ConfigError {
     pub field: &'static str,
     /// What is wrong with it.
     pub why: String,
+}
+
+impl From<platform::config::ConfigError> for ConfigError {
+    fn from(error: platform::config::ConfigError) -> Self {
+        Self { field: error.field, why: error.why }
+    }
 }
 
 impl From<ConfigError> for CallError {
@@ -152,8 +159,11 @@ fn place(config: &Map<String, Value>, hosts: &AllowedHosts) -> Result<Place, Con
     let Some(base) = url(config, "baseUrl")? else {
         return wrong("baseUrl", "is missing, and `via` does not say kubernetes");
     };
-    hosts.of_servers.permit(&base).or_else(|why| wrong("baseUrl", why))?;
-    Ok(Place::Server(ServerPlace { base, token_secret: required(config, "tokenSecret")? }))
+    hosts.of_servers.permit(&base, None).or_else(|why| wrong("baseUrl", why))?;
+    match secret_name(config, "tokenSecret")? {
+        Some(token_secret) => Ok(Place::Server(ServerPlace { base, token_secret })),
+        None => wrong("tokenSecret", "is missing"),
+    }
 }
 
 fn url(config: &Map<String, Value>, field: &'static str) -> Result<Option<BaseUrl>, ConfigError> {

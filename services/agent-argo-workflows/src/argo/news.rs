@@ -40,8 +40,8 @@ impl Scene<'_> {
         }
     }
 
-    /// What a watch says of a workflow; nothing where it is not one of ours. One whose object is gone, or that uses words we do
-    /// not know, is to be looked at.
+    /// What a watch says of a workflow; nothing where it is not one of ours. One whose object is gone before its end was seen, or
+    /// that uses words we do not know, is to be looked at.
     fn signal(&self, workflow: &Workflow, deleted: bool) -> Option<Signal> {
         let job = workflow.job().filter(|job| names::of_job(*job) == workflow.metadata.name)?;
         let run = RunKey {
@@ -49,7 +49,9 @@ impl Scene<'_> {
             scope: self.config.namespace.clone(),
             id: workflow.metadata.name.clone(),
         };
-        let told = if deleted { None } else { self.look(workflow, Source::Webhook) };
+        let told = self.look(workflow, Source::Webhook);
+        // The last sight of one that was over tells how it ended.
+        let told = told.filter(|told| !deleted || matches!(told.status, SnapshotStatus::Terminal(_)));
         Some(Signal { run, job: Some(job), snapshot: told })
     }
 }

@@ -13,10 +13,11 @@ use domain::Timestamp;
 use domain::id::JobId;
 use domain::job::{ExternalRef, Links, Source};
 use domain::token::Slug;
+use platform::config::SecretName;
 use platform::http::{BuildError, HttpClient, HttpOptions};
 use platform::{
     CallError, CancelAck, CancelMode, Clock, CorrelationKey, Found, News, NotReadable, Platform,
-    PlatformEvent, Seen, Signal, TriggerRequest, Triggered, WatchKey,
+    PlatformEvent, RunKey, Seen, Signal, TriggerRequest, Triggered, WatchKey,
 };
 use serde_json::{Map, Value};
 use service::Secrets;
@@ -76,7 +77,9 @@ impl ArgoWorkflows {
         let name = Slug::of_name(ARGO_WORKFLOWS);
         let of_clusters = Arc::clone(&secrets);
         let clusters = Clusters::new(Options {
-            secrets: Arc::new(move |name: &str| of_clusters.get(name).map_err(|error| error.to_string())),
+            secrets: Arc::new(move |SecretName { workspace, name }: &SecretName| {
+                of_clusters.for_workspace(workspace.as_str(), name).map_err(|error| error.to_string())
+            }),
             kubeconfig,
             in_cluster_server: Options::IN_CLUSTER_SERVER.to_owned(),
             service_account_dir: Options::SERVICE_ACCOUNT_DIR.into(),
@@ -242,6 +245,17 @@ impl Platform for ArgoWorkflows {
             }
             Triggered::Accepted => Ok(Triggered::Accepted),
         }
+    }
+
+    fn runs_there(&self, config: &Map<String, Value>, run: &RunKey) -> bool {
+        self.config(config).is_ok_and(|config| {
+            let is_host = match &config.place {
+                Place::Server(server) => server.base.host().eq_ignore_ascii_case(&run.host),
+                // Its address is the kubeconfig's to say: the watch is kept in that cluster only.
+                Place::Cluster(_) => true,
+            };
+            is_host && config.namespace == run.scope
+        })
     }
 
     fn read_event(&self, event: &PlatformEvent<'_>) -> Result<Vec<Signal>, NotReadable> {

@@ -66,6 +66,14 @@ impl conformance::Rig for ArgoRig {
         self.fake.inject(fault);
     }
 
+    fn says(&self, fault: Fault) -> &'static str {
+        match fault {
+            Fault::Unauthorized => "token not valid",
+            Fault::Invalid => "\"deploy\" not found",
+            Fault::AnswerLost | Fault::RateLimited { .. } => "",
+        }
+    }
+
     async fn heal(&self) {
         self.fake.clear_faults();
     }

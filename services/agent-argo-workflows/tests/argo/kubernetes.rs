@@ -26,7 +26,7 @@ pub(crate) struct KubeRig {
 
 fn config(base: &str) -> Map<String, Value> {
     let config = json!({
-        "via": "kubernetes", "baseUrl": base, "tokenSecret": "kube-token", "namespace": "ci", "template": "deploy",
+        "via": "kubernetes", "$workspace": "acme", "baseUrl": base, "tokenSecret": "kube-token", "namespace": "ci", "template": "deploy",
         "parameters": { "version": "1.2.3" }, "uiUrl": "https://argo.example",
     });
     config.as_object().unwrap().clone()
@@ -108,6 +108,14 @@ impl conformance::Rig for KubeRig {
                 fake_kubernetes::Fault::always("POST", "/workflows", answer(422, "spec: Invalid value", None))
             }
         });
+    }
+
+    fn says(&self, fault: Fault) -> &'static str {
+        match fault {
+            Fault::Unauthorized => "Unauthorized",
+            Fault::Invalid => "Invalid value",
+            Fault::AnswerLost | Fault::RateLimited { .. } => "",
+        }
     }
 
     async fn heal(&self) {
@@ -237,8 +245,11 @@ async fn changes_are_told_over_watches_that_break_and_forget() {
         rig.fake.cut_watches();
         rig.phase(job, "Succeeded", "");
         until(Some(JobStatus::Successful)).await;
+        rig.phase(job, "Failed", "too often");
+        until(Some(JobStatus::Failure)).await;
         rig.fake.remove("workflows", "ci", &name_of(job));
-        until(None).await;
+        // What is deleted when it is over still tells how it ended.
+        until(Some(JobStatus::Failure)).await;
     };
     tokio::select! {
         ended = rig.platform.watch(&rig.config, &mut news) => panic!("the watch ended: {ended}"),

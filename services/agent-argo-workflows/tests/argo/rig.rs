@@ -51,7 +51,7 @@ pub(crate) fn options(plan: Plan) -> Options {
 /// What a job agent for it says.
 pub(crate) fn config(base: &str) -> Map<String, Value> {
     let config = json!({
-        "baseUrl": base, "tokenSecret": "argo-token", "namespace": "ci", "template": "deploy",
+        "$workspace": "acme", "baseUrl": base, "tokenSecret": "argo-token", "namespace": "ci", "template": "deploy",
         "parameters": { "version": "1.2.3" },
     });
     config.as_object().unwrap().clone()
@@ -166,7 +166,7 @@ pub(crate) fn platform_on(bus: &Bus, clock: Clock) -> ArgoWorkflows {
     ];
     let secrets = secrets.map(|(name, value)| (name.to_owned(), value));
     ArgoWorkflows::new(Parts {
-        secrets: Arc::new(Secrets::new(None, secrets)),
+        secrets: Arc::new(Secrets::new(None, secrets).shared_with(["*"])),
         budgets: Budgets::new(bus, clock.clone(), 10),
         clock,
         hosts: AllowedHosts::default(),

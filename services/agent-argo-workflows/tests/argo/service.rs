@@ -27,7 +27,8 @@ const SHOP_DB: &str = "pl4nted-shop-db";
 async fn replica(supervisor: &Supervisor, nats: &Nats) -> Started {
     let mut common = CommonSettings::default();
     nats.url().clone_into(&mut common.nats.url);
-    let secrets = [("CTRLPLANE_SECRET_ARGO_TOKEN", TOKEN), ("CTRLPLANE_SECRET_VAR_ACME_SHOP_DB", SHOP_DB)];
+    let secrets =
+        [("CTRLPLANE_SECRET_FOR_ACME_ARGO_TOKEN", TOKEN), ("CTRLPLANE_SECRET_VAR_ACME_SHOP_DB", SHOP_DB)];
     let secrets = Secrets::new(None, secrets.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let plan = Plan { settings: Settings::default(), common, secrets: Arc::new(secrets) };
     ::service::start::<AgentArgoWorkflows>(supervisor, plan).await.unwrap()

@@ -10,6 +10,7 @@
 mod rig;
 
 use crate::rig::{Rig, SOON, WORKFLOWS, new_job, status};
+use domain::id::JobId;
 use domain::job::JobStatus;
 use futures::StreamExt as _;
 use platform::{CallError, CancelAck, CancelMode, CorrelationKey, Found, News, Platform as _, Seen};
@@ -84,25 +85,28 @@ async fn refused_in_plain_words(rig: &Rig) {
 }
 
 async fn heard_of_by_a_watch(rig: &Rig) {
-    let job = new_job();
-    let run = rig.run(job).await;
+    let (job, early) = (new_job(), new_job());
+    let (run, deleted_early) = (rig.run(job).await, rig.run(early).await);
     let (mut news, mut told) = News::channel(16);
     let scene = async {
-        let mut until = async |is: Option<JobStatus>| {
+        let mut until = async |of: JobId, is: Option<JobStatus>| {
             loop {
                 let signal = told.next().await.expect("the watch goes on");
-                if signal.job == Some(job) && signal.snapshot.as_ref().map(status) == is {
+                if signal.job == Some(of) && signal.snapshot.as_ref().map(status) == is {
                     return;
                 }
             }
         };
-        until(Some(JobStatus::Queued)).await;
+        until(job, Some(JobStatus::Queued)).await;
         rig.phase(&run, "Running", "").await;
-        until(Some(JobStatus::InProgress)).await;
+        until(job, Some(JobStatus::InProgress)).await;
         rig.phase(&run, "Failed", "child failed").await;
-        until(Some(JobStatus::Failure)).await;
+        until(job, Some(JobStatus::Failure)).await;
         rig.lab.call("DELETE", &format!("{WORKFLOWS}/{}", run.id), None).await.unwrap();
-        until(None).await;
+        // The last sight of one that was over tells how it ended; one that was not is to be looked at.
+        until(job, Some(JobStatus::Failure)).await;
+        rig.lab.call("DELETE", &format!("{WORKFLOWS}/{}", deleted_early.id), None).await.unwrap();
+        until(early, None).await;
     };
     tokio::select! {
         ended = rig.argo.watch(&rig.config, &mut news) => panic!("the watch ended: {ended}"),

@@ -92,7 +92,7 @@ impl Rig {
         ];
         let secrets = secrets.map(|(name, value)| (name.to_owned(), value));
         let argo = ArgoWorkflows::new(Parts {
-            secrets: Arc::new(Secrets::new(None, secrets)),
+            secrets: Arc::new(Secrets::new(None, secrets).shared_with(["*"])),
             budgets: Budgets::new(&bus, Clock::real(), 10),
             clock: Clock::real(),
             hosts: AllowedHosts::default(),
@@ -101,7 +101,7 @@ impl Rig {
         })
         .unwrap();
         let config = json!({
-            "via": "kubernetes", "baseUrl": lab.url(), "tokenSecret": "token", "caSecret": "ca", "namespace": "ci",
+            "$workspace": "acme", "via": "kubernetes", "baseUrl": lab.url(), "tokenSecret": "token", "caSecret": "ca", "namespace": "ci",
             "template": "deploy", "parameters": { "version": "1.2.3" },
         });
         Self { lab, argo, config: config.as_object().unwrap().clone(), _nats: nats, _dir: dir }

@@ -16,7 +16,7 @@ use domain::token::Slug;
 use platform::http::{AllowedHosts, BuildError, HttpClient, HttpOptions};
 use platform::{
     CallError, CancelAck, CancelMode, Clock, CorrelationKey, Found, NotReadable, Platform, PlatformEvent,
-    Recover, Seen, Signal, TriggerRequest, Triggered,
+    Recover, RunKey, Seen, Signal, TriggerRequest, Triggered,
 };
 use serde_json::{Map, Value};
 use service::Secrets;
@@ -218,6 +218,16 @@ impl Platform for GithubActions {
         let attempt = next.max(seen.attempt());
         let links = seen.html_url.as_deref().map(|page| links::of_page(page, attempt)).unwrap_or_default();
         Ok(Triggered::Run { external: self.external(&config, seen.id, attempt, seen.html_url), links })
+    }
+
+    fn source_kind(&self) -> Option<&'static str> {
+        Some("github")
+    }
+
+    fn runs_there(&self, config: &Map<String, Value>, run: &RunKey) -> bool {
+        self.config(config).is_ok_and(|config| {
+            config.host.eq_ignore_ascii_case(&run.host) && config.scope() == run.scope.to_ascii_lowercase()
+        })
     }
 
     fn read_event(&self, event: &PlatformEvent<'_>) -> Result<Vec<Signal>, NotReadable> {

@@ -72,15 +72,17 @@ pub(super) fn learned(outcome: &Outcome, now: Timestamp) -> Learned {
 mod tests {
     use super::*;
     use http::{HeaderMap, HeaderName, StatusCode};
-    use platform::http::AllowedHosts;
+    use platform::http::{AllowedHosts, BaseUrl};
     use serde_json::{Value, json};
     use std::time::Duration;
 
     fn paced(base: &str, limits: Value) -> u32 {
         let config = json!({
             "owner": "a", "repo": "b", "workflow": "c.yml", "tokenSecret": "d", "baseUrl": base, "rateLimit": limits,
+            "$workspace": "acme",
         });
-        let config = GithubConfig::parse(config.as_object().unwrap(), &AllowedHosts::default()).unwrap();
+        let hosts = AllowedHosts::new([BaseUrl::parse(base).unwrap().host().to_owned()]);
+        let config = GithubConfig::parse(config.as_object().unwrap(), &hosts).unwrap();
         limit(&config, 80).writes_per_minute
     }
 

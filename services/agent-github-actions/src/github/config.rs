@@ -1,7 +1,7 @@
 //! What a job's rendered config says about GitHub: where, as whom, what to run. Parsed once per call, trusted after.
 //! It knows names of secrets, never a secret.
 
-use platform::config::{base_url, below, required, text, writes_per_minute, wrong};
+use platform::config::{SecretName, base_url, below, required, secret_name, text, writes_per_minute, wrong};
 use reqwest::Url;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -55,14 +55,14 @@ pub enum Credential {
         /// What the JWT's `iss` says.
         id: String,
         /// The name of the secret that holds the PEM of the App's private key.
-        key_secret: String,
+        key_secret: SecretName,
         /// The installation on the owner's account.
         installation: Option<u64>,
     },
     /// A personal access token: `tokenSecret`.
     Token {
         /// The name of the secret that holds it.
-        secret: String,
+        secret: SecretName,
     },
 }
 
@@ -193,11 +193,12 @@ fn credential(config: &Map<String, Value>) -> Result<Credential, ConfigError> {
             Err(_) => return wrong("installationId", "must be a number"),
         },
     };
-    match (app, text(config, "tokenSecret")?) {
+    match (app, secret_name(config, "tokenSecret")?) {
         (Some(_), Some(_)) => wrong("tokenSecret", "and `appId` are both given; which one is meant?"),
-        (Some(id), None) => {
-            Ok(Credential::App { id, key_secret: required(config, "privateKeySecret")?, installation })
-        }
+        (Some(id), None) => match secret_name(config, "privateKeySecret")? {
+            Some(key_secret) => Ok(Credential::App { id, key_secret, installation }),
+            None => wrong("privateKeySecret", "is missing"),
+        },
         (None, Some(secret)) => Ok(Credential::Token { secret }),
         (None, None) => wrong("appId", "is missing, and so is `tokenSecret`: one of them must be given"),
     }

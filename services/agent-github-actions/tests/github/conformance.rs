@@ -62,6 +62,16 @@ impl conformance::Rig for GithubRig {
         self.fake.runs().iter().filter(|run| run.inputs.get("job_id") == Some(&job)).count()
     }
 
+    async fn cut_off(&self) -> bool {
+        let late = FaultKind::LateEffect(Duration::from_secs(3_600));
+        self.fake.inject(fake_github::Fault::once("POST", "*/dispatches", late));
+        true
+    }
+
+    async fn let_it_happen(&self) {
+        self.fake.hurry_late_effects().await;
+    }
+
     async fn fault(&self, fault: Fault) {
         let dispatch = "*/dispatches";
         self.fake.inject(match fault {
@@ -73,6 +83,14 @@ impl conformance::Rig for GithubRig {
             }
             Fault::Invalid => fake_github::Fault::answer("POST", dispatch, 404, "Not Found").times(u32::MAX),
         });
+    }
+
+    fn says(&self, fault: Fault) -> &'static str {
+        match fault {
+            Fault::Unauthorized => "Bad credentials",
+            Fault::Invalid => "knows no workflow deploy.yml",
+            Fault::AnswerLost | Fault::RateLimited { .. } => "",
+        }
     }
 
     async fn heal(&self) {

@@ -108,7 +108,10 @@ async fn credentials_that_do_not_reach_say_so_and_start_nothing() {
     let error = told(&[("tokenSecret", json!("nowhere"))]).await;
     assert!(error.contains("nowhere"), "{error}");
     let error = told(&app("no-key")).await;
-    assert!(error.contains("no-key is not a private RSA key") && !error.contains("hunter2"), "{error}");
+    assert!(
+        error.contains("no-key of acme is not a private RSA key") && !error.contains("hunter2"),
+        "{error}"
+    );
     let error = told(&[&app("app-key")[..], &[("appId", json!(999))]].concat()).await;
     assert!(error.contains("401") && error.contains("'iss'"), "{error}");
     let error = told(&[&app("app-key")[..], &[("owner", json!("Other"))]].concat()).await;

@@ -161,7 +161,8 @@ fn agent(config: Map<String, Value>) -> Entity {
 }
 
 fn by_app(base: &str) -> Map<String, Value> {
-    let config = json!({ "baseUrl": base, "appId": APP, "privateKeySecret": "app-key" });
+    let config =
+        json!({ "$workspace": "acme", "baseUrl": base, "appId": APP, "privateKeySecret": "app-key" });
     config.as_object().unwrap().clone()
 }
 

@@ -1,5 +1,6 @@
 //! A stand-in for GitHub, a bus for the shared budget, and the platform under test between them.
 
+use agent_github_actions::Settings;
 use agent_github_actions::github::{AllowedHosts, GithubActions, Parts};
 use bus::topology::{Service, needs_of};
 use bus::{Bus, ConnectOptions, Provision};
@@ -53,7 +54,7 @@ pub(crate) fn options(script: Script) -> Options {
 /// What a job agent for it says, by personal token.
 pub(crate) fn config(base: &str) -> Map<String, Value> {
     let config = json!({
-        "baseUrl": base, "owner": "Acme", "repo": "Shop", "workflow": "deploy.yml",
+        "$workspace": "acme", "baseUrl": base, "owner": "Acme", "repo": "Shop", "workflow": "deploy.yml",
         "tokenSecret": "pat", "inputs": { "version": "1.2.3" },
     });
     config.as_object().unwrap().clone()
@@ -148,12 +149,12 @@ pub(crate) fn platform_on(bus: &Bus, clock: Clock) -> GithubActions {
     ];
     let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned()));
     GithubActions::new(Parts {
-        secrets: Arc::new(Secrets::new(None, secrets)),
+        secrets: Arc::new(Secrets::new(None, secrets).shared_with(["*"])),
         budgets: Budgets::new(bus, clock.clone(), 10),
         clock,
         hosts: AllowedHosts::default(),
         http: HttpOptions { deadline: DEADLINE, ..HttpOptions::default() },
-        search_lag: Duration::from_secs(30),
+        search_lag: Duration::from_secs(Settings::default().search_lag_seconds),
         writes_per_minute: 80,
     })
     .unwrap()

@@ -29,7 +29,7 @@ async fn replica(supervisor: &Supervisor, nats: &Nats) -> Started {
     let mut common = CommonSettings::default();
     nats.url().clone_into(&mut common.nats.url);
     let secrets = [
-        ("CTRLPLANE_SECRET_PAT", PAT),
+        ("CTRLPLANE_SECRET_FOR_ACME_PAT", PAT),
         ("CTRLPLANE_SECRET_VAR_ACME_SHOP_DB", SHOP_DB),
         ("CTRLPLANE_SECRET_VAR_GLOBEX_TOKEN", GLOBEX_TOKEN),
     ];

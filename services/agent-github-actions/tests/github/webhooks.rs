@@ -7,7 +7,6 @@ use platform::{Platform as _, PlatformEvent, RunKey, Signal};
 
 /// Every delivery about the run, read.
 async fn heard(rig: &Rig, count: usize) -> Vec<Signal> {
-    let source_kind = "github".parse().unwrap();
     rig.fake
         .wait_for_delivery(SOON, |delivery| {
             delivery.event == "workflow_run" && delivery.action.as_deref() == Some("completed")
@@ -17,8 +16,7 @@ async fn heard(rig: &Rig, count: usize) -> Vec<Signal> {
     let deliveries = rig.fake.deliveries();
     assert_eq!(deliveries.len(), count);
     let read = deliveries.iter().map(|delivery| {
-        let event =
-            PlatformEvent { event_type: &delivery.event, source_kind: &source_kind, data: &delivery.payload };
+        let event = PlatformEvent { event_type: &delivery.event, data: &delivery.payload };
         rig.github.read_event(&event).unwrap()
     });
     read.flatten().collect()
@@ -44,4 +42,17 @@ async fn deliveries_name_the_run_that_was_triggered() {
     assert_eq!(told, [Some(queued), None, Some(successful)], "asked for; a job waits; over");
     let named = signals.iter().filter(|signal| signal.snapshot.is_some());
     assert!(named.into_iter().all(|signal| signal.job == Some(job)));
+}
+
+#[tokio::test]
+async fn a_run_of_another_repository_or_host_is_not_where_the_config_says() {
+    let rig = Rig::of(Script::hold()).await;
+    let run = rig.run(new_job()).await;
+    let there = |host: &str, scope: &str| {
+        let key = RunKey { host: host.to_owned(), scope: scope.to_owned(), id: run.id.clone() };
+        rig.github.runs_there(&rig.config, &key)
+    };
+    assert!(there(&run.host, &run.scope));
+    assert!(there(&run.host, "ACME/shop"), "GitHub ignores case");
+    assert!(!there(&run.host, "acme/other") && !there("github.test", &run.scope));
 }

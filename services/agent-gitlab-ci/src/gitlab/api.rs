@@ -11,6 +11,7 @@ use domain::Timestamp;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use platform::budget::Kind;
+use platform::config::SecretName;
 use platform::http::{Call, Effect, HttpClient, Outcome};
 use platform::{CallError, Clock};
 use reqwest::Url;
@@ -359,8 +360,10 @@ impl Api {
         refusal::of(outcome, effect, self.clock.now())
     }
 
-    fn secret(&self, name: &str) -> Result<SecretString, CallError> {
-        self.secrets.get(name).map_err(|error| CallError::Unauthorized(error.to_string()))
+    fn secret(&self, SecretName { workspace, name }: &SecretName) -> Result<SecretString, CallError> {
+        self.secrets
+            .for_workspace(workspace.as_str(), name)
+            .map_err(|error| CallError::Unauthorized(error.to_string()))
     }
 }
 

@@ -63,13 +63,16 @@ pub(super) fn learned(outcome: &Outcome, now: Timestamp) -> Learned {
 mod tests {
     use super::*;
     use http::{HeaderMap, HeaderName, StatusCode};
-    use platform::config::AllowedHosts;
+    use platform::http::{AllowedHosts, BaseUrl};
     use serde_json::{Value, json};
     use std::time::Duration;
 
     fn paced(base: &str, limits: Value) -> u32 {
-        let config = json!({ "project": "a/b", "tokenSecret": "t", "baseUrl": base, "rateLimit": limits });
-        let config = GitlabConfig::parse(config.as_object().unwrap(), &AllowedHosts::default()).unwrap();
+        let config = json!({
+            "project": "a/b", "tokenSecret": "t", "baseUrl": base, "rateLimit": limits, "$workspace": "acme",
+        });
+        let hosts = AllowedHosts::new([BaseUrl::parse(base).unwrap().host().to_owned()]);
+        let config = GitlabConfig::parse(config.as_object().unwrap(), &hosts).unwrap();
         limit(&config, 25).writes_per_minute
     }
 

@@ -2,7 +2,8 @@
 //! It knows names of secrets, never a secret.
 
 use platform::config::{
-    AllowedHosts, ConfigError, base_url, below, required, text, writes_per_minute, wrong,
+    AllowedHosts, ConfigError, SecretName, base_url, below, required, secret_name, text, writes_per_minute,
+    wrong,
 };
 use reqwest::Url;
 use serde_json::{Map, Value};
@@ -46,9 +47,9 @@ pub struct GitlabConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Credential {
     /// `tokenSecret`: a personal, project, group or service account's access token, or an OAuth token.
-    pub token: String,
+    pub token: SecretName,
     /// `triggerTokenSecret`: a pipeline trigger token of the project, to start pipelines with.
-    pub trigger_token: Option<String>,
+    pub trigger_token: Option<SecretName>,
 }
 
 impl Credential {
@@ -97,8 +98,8 @@ impl GitlabConfig {
         if !is_known {
             return Ok(None);
         }
-        let kept = ["baseUrl", "project", "tokenSecret", "triggerTokenSecret", "rateLimit"];
-        let kept = config.iter().filter(|(key, _)| kept.contains(&key.as_str()));
+        let run = ["inputs", "variables", "jobIdInput", "jobIdVariable", "ref"];
+        let kept = config.iter().filter(|(key, _)| !run.contains(&key.as_str()));
         Self::parse(&kept.map(|(key, value)| (key.clone(), value.clone())).collect(), hosts).map(Some)
     }
 
@@ -135,8 +136,8 @@ fn project(config: &Map<String, Value>) -> Result<String, ConfigError> {
 }
 
 fn credential(config: &Map<String, Value>) -> Result<Credential, ConfigError> {
-    let trigger_token = text(config, "triggerTokenSecret")?;
-    match (text(config, "tokenSecret")?, &trigger_token) {
+    let trigger_token = secret_name(config, "triggerTokenSecret")?;
+    match (secret_name(config, "tokenSecret")?, &trigger_token) {
         (Some(token), _) => Ok(Credential { token, trigger_token }),
         (None, Some(_)) => wrong(
             "tokenSecret",

@@ -75,6 +75,8 @@ pub(super) struct Jobs {
     latest: Vec<Job>,
     /// How often jobs were retried, all together: it grows by every retry, whichever job it is of, and never shrinks.
     retries: u32,
+    /// The jobs that ran only before others, which had ended well, were run again.
+    left_out: Vec<String>,
 }
 
 impl Jobs {
@@ -85,6 +87,7 @@ impl Jobs {
             by_name.entry(job.name.clone()).or_default().push(job);
         }
         let retries: usize = by_name.values().map(|jobs| jobs.len() - 1).sum();
+        let left_out = left_out(by_name.values().map(Vec::as_slice));
         let first = |jobs: &[Job]| jobs.iter().map(|job| job.id).min();
         let mut of_names: Vec<Vec<Job>> = by_name.into_values().collect();
         of_names.sort_by_key(|jobs| first(jobs));
@@ -92,6 +95,7 @@ impl Jobs {
         Self {
             latest: of_names.into_iter().filter_map(newest).collect(),
             retries: u32::try_from(retries).unwrap_or(u32::MAX),
+            left_out,
         }
     }
 
@@ -120,6 +124,12 @@ impl Jobs {
         self.latest.iter().filter(move |job| standing(&job.status) == there)
     }
 
+    /// The jobs that ran only before others, which had ended well, were run again: the last attempt is one of a part of the
+    /// pipeline. A retry of what failed leaves out nothing.
+    pub(super) fn left_out(&self) -> &[String] {
+        &self.left_out
+    }
+
     /// The job whose log is of most use: what fails, else what runs, else the last that is over.
     pub(super) fn of_interest(&self) -> Option<&Job> {
         let over = || self.at(Standing::Over).filter(|job| job.status != Status::Skipped).last();
@@ -140,6 +150,30 @@ impl Jobs {
         }
         Some(text)
     }
+}
+
+fn left_out<'j>(of_names: impl Iterator<Item = &'j [Job]> + Clone) -> Vec<String> {
+    let most = of_names.clone().map(<[Job]>::len).max().unwrap_or(0);
+    let last_but_one = |jobs: &'j [Job]| {
+        let newest = jobs.iter().map(|job| job.id).max();
+        jobs.iter().filter(|job| Some(job.id) != newest).max_by_key(|job| job.id)
+    };
+    let ended_well = |job: &Job| job.status == Status::Success;
+    let mut again = of_names.clone().filter(|jobs| jobs.len() == most).filter_map(last_but_one).peekable();
+    if again.peek().is_none() || !again.all(ended_well) {
+        return Vec::new();
+    }
+    // Of bridges no retries show.
+    let ran = |job: &Job| {
+        matches!(job.status, Status::Success | Status::Failed | Status::Canceled)
+            && job.downstream_pipeline.is_none()
+    };
+    of_names
+        .filter(|jobs| jobs.len() < most)
+        .filter_map(|jobs| jobs.iter().max_by_key(|job| job.id))
+        .filter(|job| ran(job))
+        .map(|job| job.name.clone())
+        .collect()
 }
 
 /// As in `deploy (script_failure)`.
@@ -208,6 +242,24 @@ mod tests {
         assert_eq!(jobs.attempt(), 4, "two retries of one job, one of another");
         let latest: Vec<(u64, &str)> = jobs.latest().iter().map(|job| (job.id, job.name.as_str())).collect();
         assert_eq!(latest, [(9, "build"), (10, "deploy")], "in the order of their stages");
+    }
+
+    #[test]
+    fn what_was_not_run_again_with_the_rest_of_a_green_pipeline_is_left_out() {
+        let green =
+            || vec![job(1, "build", "success"), job(2, "deploy", "success"), job(3, "manual", "manual")];
+        let with = |more: Vec<Job>| Jobs::of(green().into_iter().chain(more)).left_out().to_vec();
+        assert_eq!(with(vec![]), [""; 0]);
+        assert_eq!(with(vec![job(4, "build", "running")]), ["deploy"]);
+        assert_eq!(with(vec![job(4, "build", "success"), job(5, "deploy", "success")]), [""; 0]);
+        let twice = vec![job(4, "build", "success"), job(5, "deploy", "success"), job(6, "build", "success")];
+        assert_eq!(with(twice), ["deploy"]);
+        let retried = [job(1, "build", "success"), job(2, "deploy", "failed"), job(4, "deploy", "success")];
+        assert_eq!(
+            Jobs::of(retried).left_out(),
+            [""; 0],
+            "what failed was retried, and nothing else was to be"
+        );
     }
 
     #[test]

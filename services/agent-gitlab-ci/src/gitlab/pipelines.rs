@@ -16,7 +16,7 @@ use platform::config::AllowedHosts;
 use platform::http::{BuildError, HttpClient, HttpOptions};
 use platform::{
     CallError, CancelAck, CancelMode, Clock, CorrelationKey, Found, NotReadable, Platform, PlatformEvent,
-    Recover, Seen, Signal, TriggerRequest, Triggered,
+    Recover, RunKey, Seen, Signal, TriggerRequest, Triggered,
 };
 use serde_json::{Map, Value};
 use service::Secrets;
@@ -173,6 +173,18 @@ impl Platform for GitlabCi {
         let rerun::Again { seen, attempt } = rerun::rerun(&self.api, &config, run).await?;
         let links = look::links(&seen.pipeline, &Jobs::default());
         Ok(Triggered::Run { external: self.external(&config, &seen.pipeline, attempt), links })
+    }
+
+    fn source_kind(&self) -> Option<&'static str> {
+        Some("gitlab")
+    }
+
+    /// Runs go by the project's id. Where the config names the project by its path, only a look can tell whether it is that
+    /// one; a delivery is no more than a reason to look anyway.
+    fn runs_there(&self, config: &Map<String, Value>, run: &RunKey) -> bool {
+        self.config(config).is_ok_and(|config| {
+            config.host.eq_ignore_ascii_case(&run.host) && config.project.eq_ignore_ascii_case(&run.scope)
+        })
     }
 
     fn read_event(&self, event: &PlatformEvent<'_>) -> Result<Vec<Signal>, NotReadable> {

@@ -38,7 +38,7 @@ pub(super) fn meaning(pipeline: &Pipeline, jobs: &Jobs, children: &[Child]) -> O
         }
         Status::Canceling => Some(active(ActiveStatus::InProgress, Some("cancelling".to_owned()))),
         Status::Manual => Some(active(ActiveStatus::ActionRequired, Some(for_a_person(jobs)))),
-        Status::Success => Some(over(TerminalStatus::Successful, None, warnings(pipeline, jobs))),
+        Status::Success => Some(over(TerminalStatus::Successful, None, cautions(pipeline, jobs))),
         Status::Failed => Some(failed(pipeline, jobs, children)),
         Status::Canceled => Some(over(TerminalStatus::Cancelled, Some(Reason::CancelledOnPlatform), None)),
         Status::Skipped => Some(over(TerminalStatus::Skipped, None, None)),
@@ -58,6 +58,15 @@ fn for_a_person(jobs: &Jobs) -> String {
     } else {
         format!("waits for somebody to start {waiting}")
     }
+}
+
+fn cautions(pipeline: &Pipeline, jobs: &Jobs) -> Option<String> {
+    let in_part = (!jobs.left_out().is_empty()).then(|| {
+        let left_out = names(jobs.left_out().iter().cloned());
+        format!("run again only in part; not run again: {left_out}")
+    });
+    let cautions: Vec<String> = [in_part, warnings(pipeline, jobs)].into_iter().flatten().collect();
+    (!cautions.is_empty()).then(|| cautions.join("; "))
 }
 
 fn warnings(pipeline: &Pipeline, jobs: &Jobs) -> Option<String> {

@@ -248,6 +248,25 @@ async fn a_pipeline_that_ended_well_with_too_many_jobs_for_one_call_is_not_begun
     assert_eq!(rig.count("POST", "/retry"), 0);
 }
 
+/// GitLab retries a pipeline that ended well only job by job.
+#[tokio::test]
+async fn a_green_pipeline_of_which_only_a_part_runs_again_says_so() {
+    let jobs = vec![JobSpec::new("build"), JobSpec::new("deploy")];
+    let rig = Rig::start(options(project(Script::success()).jobs(jobs))).await;
+    let run = rig.run(new_job()).await;
+    rig.fake.wait_for_status(number(&run), "success", SOON).await.unwrap();
+    // The first job is retried; the second is refused.
+    rig.fake.inject(Fault::once("POST", "*/retry", FaultKind::Delay(Duration::ZERO)));
+    rig.fake.inject(Fault::answer("POST", "*/retry", 403, "403 Forbidden"));
+    assert_eq!(next_attempt(&rig, &run).await, 2);
+    rig.fake.set_status(number(&run), "success");
+    let second = domain::job::ExternalRef { attempt: 2, ..run };
+    let over = rig.snapshot(&second).await;
+    assert_eq!(status(&over), JobStatus::Successful);
+    let message = over.message.unwrap_or_default();
+    assert!(message.contains("not run again: deploy"), "{message}");
+}
+
 /// The job that was retried most often must not hide the retry of another.
 #[tokio::test]
 async fn a_lost_retry_of_another_job_than_the_most_retried_one_is_found() {

@@ -31,6 +31,11 @@ impl GitlabRig {
         Self { platform: Arc::new(platform_on(bus, clock)), fake, config }
     }
 
+    /// The call that starts a pipeline.
+    fn start(&self) -> &'static str {
+        if self.config.contains_key("triggerTokenSecret") { "*/trigger/pipeline" } else { "*/pipeline" }
+    }
+
     fn of_job(&self, job: JobId) -> Vec<Pipeline> {
         let job = job.to_string();
         let carries = |pipeline: &Pipeline| {
@@ -61,9 +66,18 @@ impl conformance::Rig for GitlabRig {
         self.of_job(job).len()
     }
 
+    async fn cut_off(&self) -> bool {
+        let late = FaultKind::LateEffect(Duration::from_secs(3_600));
+        self.fake.inject(fake_gitlab::Fault::once("POST", self.start(), late));
+        true
+    }
+
+    async fn let_it_happen(&self) {
+        self.fake.hurry_late_effects().await;
+    }
+
     async fn fault(&self, fault: Fault) {
-        let by_trigger_token = self.config.contains_key("triggerTokenSecret");
-        let start = if by_trigger_token { "*/trigger/pipeline" } else { "*/pipeline" };
+        let start = self.start();
         match fault {
             Fault::AnswerLost => {
                 for path in [start, "*/retry"] {
@@ -82,6 +96,14 @@ impl conformance::Rig for GitlabRig {
                     fake_gitlab::Fault::answer("POST", start, 400, "Reference not found").times(u32::MAX);
                 self.fake.inject(refusal);
             }
+        }
+    }
+
+    fn says(&self, fault: Fault) -> &'static str {
+        match fault {
+            Fault::Unauthorized => "401 Unauthorized",
+            Fault::Invalid => "Reference not found",
+            Fault::AnswerLost | Fault::RateLimited { .. } => "",
         }
     }
 

@@ -1,5 +1,6 @@
 //! A stand-in for GitLab, a bus for the shared budget, and the platform under test between them.
 
+use agent_gitlab_ci::Settings;
 use agent_gitlab_ci::gitlab::{GitlabCi, Parts};
 use bus::topology::{Service, needs_of};
 use bus::{Bus, ConnectOptions, Provision};
@@ -67,7 +68,7 @@ pub(crate) fn options(project: Project) -> Options {
 
 /// What a job agent for it says.
 pub(crate) fn config(base: &str) -> Map<String, Value> {
-    let config = json!({ "baseUrl": base, "project": PROJECT, "tokenSecret": "token" });
+    let config = json!({ "$workspace": "acme", "baseUrl": base, "project": PROJECT, "tokenSecret": "token" });
     config.as_object().unwrap().clone()
 }
 
@@ -164,7 +165,7 @@ pub(crate) fn secrets() -> Secrets {
         ("CTRLPLANE_SECRET_TRIGGER", TRIGGER_TOKEN),
         ("CTRLPLANE_SECRET_WRONG", "hunter2-hunter2"),
     ];
-    Secrets::new(None, secrets.map(|(name, value)| (name.to_owned(), value.to_owned())))
+    Secrets::new(None, secrets.map(|(name, value)| (name.to_owned(), value.to_owned()))).shared_with(["*"])
 }
 
 pub(crate) fn platform_on(bus: &Bus, clock: Clock) -> GitlabCi {
@@ -174,7 +175,7 @@ pub(crate) fn platform_on(bus: &Bus, clock: Clock) -> GitlabCi {
         clock,
         hosts: AllowedHosts::default(),
         http: HttpOptions { deadline: DEADLINE, ..HttpOptions::default() },
-        search_lag: Duration::from_secs(10),
+        search_lag: Duration::from_secs(Settings::default().search_lag_seconds),
         writes_per_minute: 25,
     })
     .unwrap()

@@ -5,9 +5,7 @@ use fake_gitlab::{Delivery, Hook, JobSpec, Script};
 use platform::{Platform as _, PlatformEvent, RunKey, Signal};
 
 fn heard(rig: &Rig, delivery: &Delivery) -> Vec<Signal> {
-    let source_kind = "gitlab".parse().unwrap();
-    let event =
-        PlatformEvent { event_type: &delivery.event, source_kind: &source_kind, data: &delivery.payload };
+    let event = PlatformEvent { event_type: &delivery.event, data: &delivery.payload };
     rig.gitlab.read_event(&event).unwrap()
 }
 

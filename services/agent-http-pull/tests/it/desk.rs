@@ -66,6 +66,32 @@ async fn one_of_many_claims_gets_the_job_and_reports_need_no_fence() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reports_on_a_job_that_was_given_out_again_must_say_which_claim_is_theirs() {
+    let rig = Rig::start().await;
+    let (_one, _) = rig.replica(Settings::default()).await;
+    let api = api(&rig).await;
+    let job = rig.dispatch().await;
+    rig.waiting(&job, 1).await;
+    let claim = async || {
+        let (status, claim) = ask(&api, runner(), "claim", json!({ "job": job.id, "by": "program" })).await;
+        assert_eq!(status, 200, "{claim}");
+        claim["fence"].clone()
+    };
+    let report = async |fence: Value| {
+        let body = json!({ "job": job.id, "status": "successful", "fence": fence });
+        ask(&api, runner(), "report", body).await
+    };
+    let first = claim().await;
+    assert_eq!(ask(&api, runner(), "release", json!({ "job": job.id })).await.0, 200);
+    let second = claim().await;
+    let told = report(Value::Null).await;
+    assert_eq!(told.0, 400, "it may be the first claimer's: {told:?}");
+    assert!(told.1.to_string().contains("given out more than once"), "{told:?}");
+    assert_eq!(report(first).await.0, 409);
+    assert_eq!(report(second).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_not_the_api_hears_nothing() {
     let rig = Rig::start().await;
     let (_one, _) = rig.replica(Settings::default()).await;

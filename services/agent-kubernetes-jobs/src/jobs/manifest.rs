@@ -6,10 +6,13 @@ use domain::id::JobId;
 use platform::CallError;
 use serde_json::{Map, Value, json};
 
+/// How long a finished Job must be kept at least: a day.
+const TTL_SECONDS_MIN: i64 = 86_400;
+
 /// The object for an attempt of a job.
 ///
 /// # Errors
-/// [`CallError::Invalid`] where the manifest is no Job, or one of another namespace. What a Job may hold is the API
+/// [`CallError::Invalid`] where the manifest is no Job, one of another namespace, or one that is not kept for a day. What a Job may hold is the API
 /// server's to say.
 pub(super) fn object(config: &JobConfig, job: JobId, attempt: u32) -> Result<Value, CallError> {
     let mut object = config.manifest.clone();
@@ -39,6 +42,7 @@ pub(super) fn object(config: &JobConfig, job: JobId, attempt: u32) -> Result<Val
             spec.insert(field.to_owned(), default.into());
         }
     }
+    kept_long_enough(spec)?;
     let template = map(spec, "template", "spec.template")?;
     label(map(template, "metadata", "spec.template.metadata")?, job, attempt)?;
     let pod = map(template, "spec", "spec.template.spec")?;
@@ -46,6 +50,18 @@ pub(super) fn object(config: &JobConfig, job: JobId, attempt: u32) -> Result<Val
         pod.insert("restartPolicy".to_owned(), json!("Never"));
     }
     Ok(Value::Object(object))
+}
+
+/// A Job that is deleted before we know of it would be made again by the next try: it must outlive the longest outage of ours.
+fn kept_long_enough(spec: &Map<String, Value>) -> Result<(), CallError> {
+    match spec.get("ttlSecondsAfterFinished").and_then(Value::as_i64) {
+        Some(seconds) if seconds < TTL_SECONDS_MIN => Err(CallError::Invalid(format!(
+            "ttlSecondsAfterFinished is {seconds}; it must be at least {TTL_SECONDS_MIN} (a day), so that a finished Job is \
+             still found after an outage and not started once more"
+        ))),
+        // What is no number is the API server's to refuse.
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// What the manifest says there must be this, where it says anything.
@@ -122,7 +138,7 @@ mod tests {
             "apiVersion": "batch/v1", "kind": "Job",
             "metadata": { "name": "mine", "generateName": "mine-", "namespace": "ci", "labels": { "team": "a" }, "annotations": { "b": "c" } },
             "spec": {
-                "activeDeadlineSeconds": 5, "backoffLimit": 3, "ttlSecondsAfterFinished": 60,
+                "activeDeadlineSeconds": 5, "backoffLimit": 3, "ttlSecondsAfterFinished": 90_000,
                 "template": { "metadata": { "labels": { "app": "x" } }, "spec": { "restartPolicy": "OnFailure" } },
             },
         });
@@ -139,10 +155,26 @@ mod tests {
         let spec = &made["spec"];
         assert_eq!(
             (&spec["activeDeadlineSeconds"], &spec["backoffLimit"], &spec["ttlSecondsAfterFinished"]),
-            (&json!(5), &json!(3), &json!(60))
+            (&json!(5), &json!(3), &json!(90_000))
         );
         assert_eq!(spec["template"]["metadata"]["labels"]["app"], "x");
         assert_eq!(spec["template"]["spec"]["restartPolicy"], "OnFailure");
+    }
+
+    #[test]
+    fn a_job_that_would_not_outlive_an_outage_is_refused() {
+        let kept_for = |seconds: Value| made(json!({ "spec": { "ttlSecondsAfterFinished": seconds } }), 1);
+        for seconds in [json!(0), json!(60), json!(86_399)] {
+            let why = kept_for(seconds).unwrap_err();
+            assert!(why.contains("at least 86400"), "{why}");
+        }
+        for seconds in [json!(86_400), json!(1_000_000), Value::Null, json!("a text")] {
+            assert!(kept_for(seconds.clone()).is_ok(), "{seconds}");
+        }
+        let config =
+            json!({ "namespace": "ci", "manifest": { "spec": {} }, "ttlSecondsAfterFinished": 3_600 });
+        let config = JobConfig::parse(config.as_object().unwrap(), &AllowedHosts::default()).unwrap();
+        assert!(object(&config, JOB, 1).is_err(), "neither may the job agent say so");
     }
 
     #[test]

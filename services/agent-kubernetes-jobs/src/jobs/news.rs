@@ -21,15 +21,16 @@ pub(super) fn of_job(host: &str, change: &Change) -> Option<Signal> {
     }
     let run = RunKey { host: host.to_owned(), scope: job.metadata.namespace.clone(), id: run_id(id) };
     let order = job.metadata.version().map(|version| OrderKey { attempt, version });
+    let told = |job: &Job| match status::meaning(job, &[]) {
+        Meaning::Plain(plain) => Some(plain),
+        Meaning::Unknown(_) => None,
+    };
     let plain = match (change.seen, order) {
-        (Seen::There, Some(_)) if status::is_plain(&job) => match status::meaning(&job, &[]) {
-            Meaning::Plain(plain) => Some(plain),
-            Meaning::Unknown(_) => None,
-        },
+        (Seen::There, Some(_)) if status::is_plain(&job) => told(&job),
+        // The last sight of an object that was over tells how it ended; nobody can look any more.
+        (Seen::Deleted, Some(_)) if is_over(&job) => told(&job),
         // We annotate before we delete: the last sight of the object tells why it went.
-        (Seen::Deleted, Some(_)) if job.metadata.annotations.contains_key(CANCELLED) && !is_over(&job) => {
-            Some(deleted())
-        }
+        (Seen::Deleted, Some(_)) if job.metadata.annotations.contains_key(CANCELLED) => Some(deleted()),
         (Seen::There | Seen::Deleted, _) => None,
     };
     let snapshot = plain.map(|plain| snapshot(plain, order, Links::new(), Source::Webhook));
@@ -164,7 +165,22 @@ mod tests {
             Some(SnapshotStatus::Terminal(TerminalStatus::Cancelled))
         );
         ours["status"] = complete()["status"].clone();
-        assert_eq!(told(ours), None, "it was over before");
+        assert_eq!(
+            told(ours).map(|snapshot| snapshot.status),
+            Some(SnapshotStatus::Terminal(TerminalStatus::Successful)),
+            "it was over before"
+        );
+    }
+
+    #[test]
+    fn a_job_that_was_deleted_when_it_was_over_tells_how_it_ended() {
+        let failed = json!({ "status": { "conditions": [{ "type": "Failed", "status": "True", "message": "too often" }] } });
+        for (rest, status) in [(complete(), TerminalStatus::Successful), (failed, TerminalStatus::Failure)] {
+            let change = Change { object: object(&format!("job-{ID}"), "1", rest), seen: Seen::Deleted };
+            let snapshot = of_job("k8s.test", &change).expect("ours").snapshot.expect("it tells");
+            assert_eq!(snapshot.status, SnapshotStatus::Terminal(status));
+            assert_eq!(snapshot.order, Some(OrderKey { attempt: 1, version: 42 }));
+        }
     }
 
     #[test]

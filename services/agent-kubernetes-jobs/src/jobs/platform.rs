@@ -8,7 +8,7 @@ use super::status::{self, Meaning};
 use super::wire::{Job, Pod, Pods};
 use ::platform::{
     CallError, CancelAck, CancelMode, CorrelationKey, Found, News, NotReadable, Platform, PlatformEvent,
-    Seen, Signal, TriggerRequest, Triggered, WatchKey,
+    RunKey, Seen, Signal, TriggerRequest, Triggered, WatchKey,
 };
 use cluster::{Access, AllowedHosts, Cluster, Clusters, Patch, Refused};
 use domain::Timestamp;
@@ -32,6 +32,8 @@ pub struct Parts {
     pub hosts: AllowedHosts,
     /// How long after a start without an answer its Job may still appear.
     pub search_lag: Duration,
+    /// How soon pods are tried to be watched again that we may not watch.
+    pub pods_again: Duration,
 }
 
 /// Kubernetes Jobs.
@@ -41,13 +43,14 @@ pub struct KubernetesJobs {
     clusters: Arc<Clusters>,
     hosts: AllowedHosts,
     search_lag: Duration,
+    pods_again: Duration,
 }
 
 impl KubernetesJobs {
     /// The platform, not yet connected to anything: every job's config says where to.
     pub fn new(parts: Parts) -> Self {
-        let Parts { clusters, hosts, search_lag } = parts;
-        Self { name: Slug::of_name(bus::topology::KUBERNETES_JOBS), clusters, hosts, search_lag }
+        let Parts { clusters, hosts, search_lag, pods_again } = parts;
+        Self { name: Slug::of_name(bus::topology::KUBERNETES_JOBS), clusters, hosts, search_lag, pods_again }
     }
 
     async fn reach(&self, config: &Map<String, Value>) -> Result<(JobConfig, Cluster), CallError> {
@@ -257,6 +260,11 @@ impl Platform for KubernetesJobs {
         self.start(&config, &cluster, job, run.attempt.max(1) + 1).await
     }
 
+    /// The cluster's address may be the kubeconfig's to say: its watch tells of that cluster only.
+    fn runs_there(&self, config: &Map<String, Value>, run: &RunKey) -> bool {
+        Access::parse(config, &self.hosts).is_ok_and(|access| access.namespace == run.scope)
+    }
+
     fn read_event(&self, event: &PlatformEvent<'_>) -> Result<Vec<Signal>, NotReadable> {
         Err(NotReadable {
             reason: format!("Kubernetes sends no webhooks, but this is a {}", event.event_type),
@@ -303,9 +311,11 @@ impl Platform for KubernetesJobs {
                     Err(CallError::Unauthorized(why)) => {
                         tracing::warn!(
                             watch = access.name(),
-                            "pods are not watched, so what they wait for shows late: {why}"
+                            "pods are not watched for now, so what they wait for shows late: {why}"
                         );
-                        return std::future::pending().await;
+                        // Somebody may mend it.
+                        tokio::time::sleep(self.pods_again).await;
+                        watch = cluster::watch(cluster.clone(), &pods_path(&cluster), JOB_ID);
                     }
                     Err(error) => return error,
                 }

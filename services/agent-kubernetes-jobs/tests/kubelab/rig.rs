@@ -127,7 +127,7 @@ impl Rig {
 /// By token; the secrets are `token` and `ca`.
 pub(crate) fn config(lab: &KubeLab, namespace: &str) -> Map<String, Value> {
     let config = json!({
-        "baseUrl": lab.url(), "tokenSecret": "token", "caSecret": "ca", "namespace": namespace,
+        "$workspace": "acme", "baseUrl": lab.url(), "tokenSecret": "token", "caSecret": "ca", "namespace": namespace,
         "manifest": { "spec": with_pod(json!({})) },
     });
     config.as_object().unwrap().clone()

@@ -57,6 +57,14 @@ impl conformance::Rig for Rig {
         });
     }
 
+    fn says(&self, fault: Fault) -> &'static str {
+        match fault {
+            Fault::Unauthorized => "Unauthorized",
+            Fault::Invalid => "Required value",
+            Fault::AnswerLost | Fault::RateLimited { .. } => "",
+        }
+    }
+
     async fn heal(&self) {
         self.fake.clear_faults();
     }

@@ -124,7 +124,7 @@ async fn a_budget_is_told_by_what_people_know_and_holds_no_secret() {
     let host = replicas.one.fake.base_url().replace("http://", "");
     assert_eq!(
         (budget.platform.as_str(), budget.host, budget.credential.as_str()),
-        ("kubernetes-job", host, "token token")
+        ("kubernetes-job", host, "token token of acme")
     );
     assert!(budget.known.next_write_at.is_some());
 }

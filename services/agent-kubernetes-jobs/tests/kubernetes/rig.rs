@@ -32,7 +32,7 @@ pub(crate) fn options() -> Options {
 /// What a job agent for it says, by token.
 pub(crate) fn config(base: &str) -> Map<String, Value> {
     let config = json!({
-        "baseUrl": base, "tokenSecret": "token", "namespace": NAMESPACE,
+        "$workspace": "acme", "baseUrl": base, "tokenSecret": "token", "namespace": NAMESPACE,
         "manifest": { "spec": { "template": { "spec": { "containers": [{ "name": "main", "image": "shop:1.2.3" }] } } } },
     });
     config.as_object().unwrap().clone()

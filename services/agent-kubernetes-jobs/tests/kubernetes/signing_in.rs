@@ -83,7 +83,7 @@ async fn a_broken_kubeconfig_is_not_quoted() {
     let mut config = bare();
     config.insert("kubeconfigSecret".to_owned(), json!("kube"));
     let why = unauthorized(trigger(&platform(&secrets, Ways::default()), &config).await);
-    assert!(why.contains("secret kube is no kubeconfig") && !why.contains("planted"), "{why}");
+    assert!(why.contains("secret kube of acme is no kubeconfig") && !why.contains("planted"), "{why}");
 }
 
 fn service_account(dir: &Path, token: &str) {

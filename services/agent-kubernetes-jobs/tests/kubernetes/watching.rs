@@ -152,6 +152,29 @@ async fn jobs_are_watched_also_where_pods_may_not_be() {
 }
 
 #[tokio::test]
+async fn pods_are_watched_again_when_they_may_be_again() {
+    let rig = Rig::new().await;
+    let words = "pods is forbidden: User \"agent\" cannot list resource \"pods\"";
+    let refusal = FaultKind::Answer { code: 403, message: words.to_owned(), retry_after: None };
+    rig.fake.inject(Fault::always("GET", "/pods", refusal));
+    let job = new_job();
+    let run = rig.run(job).await;
+    let (mut news, told) = News::channel(100);
+    let (jobs, config) = (rig.jobs.clone(), rig.config.clone());
+    let mut watching = JoinSet::new();
+    watching.spawn(async move { jobs.watch(&config, &mut news).await });
+    let mut heard = Heard { told, watching };
+    heard.open(&rig, 1).await;
+    heard.until(job, |_| true).await;
+    rig.fake.clear_faults();
+    heard.open(&rig, 2).await;
+    let waits = json!({ "phase": "Pending", "containerStatuses": [
+        { "name": "main", "state": { "waiting": { "reason": "ImagePullBackOff" } } }] });
+    rig.fake.pods_say(NAMESPACE, &run.id, &waits);
+    assert_eq!(heard.until(job, |_| true).await.snapshot, None, "a pod speaks");
+}
+
+#[tokio::test]
 async fn a_watch_that_is_refused_says_why() {
     let rig = Rig::new().await;
     rig.secrets.set("token", "wrong");

@@ -12,6 +12,7 @@ use domain::subject;
 use domain::target::TargetKey;
 use domain::token::Slug;
 use platform::budget::Budgets;
+use platform::config::SecretName;
 use platform::{CallError, Triggered};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -58,15 +59,20 @@ pub(crate) struct Ways {
 pub(crate) fn platform(secrets: &Secrets, ways: Ways) -> Arc<KubernetesJobs> {
     let secrets = secrets.clone();
     let clusters = Clusters::new(ClusterOptions {
-        secrets: Arc::new(move |name: &str| secrets.get(name)),
+        secrets: Arc::new(move |named: &SecretName| secrets.get(&named.name)),
         kubeconfig: ways.kubeconfig,
         in_cluster_server: ways.server,
         service_account_dir: ways.service_account_dir,
         deadline: ways.deadline.unwrap_or(DEADLINE),
         counted: ways.budgets.map(|budgets| Counted { budgets, platform: Slug::of_name(KUBERNETES_JOBS) }),
     });
-    let search_lag = Duration::from_secs(5);
-    Arc::new(KubernetesJobs::new(Parts { clusters, hosts: AllowedHosts::default(), search_lag }))
+    let parts = Parts {
+        clusters,
+        hosts: AllowedHosts::default(),
+        search_lag: Duration::from_secs(5),
+        pods_again: Duration::from_millis(100),
+    };
+    Arc::new(KubernetesJobs::new(parts))
 }
 
 pub(crate) fn run_of(triggered: Result<Triggered, CallError>) -> ExternalRef {

@@ -13,7 +13,7 @@ use domain::token::Slug;
 use platform::conformance::{self, Fault, RunIs, Webhook};
 use platform::{
     CallError, CancelAck, CancelMode, Clock, CorrelationKey, Found, NotReadable, Platform, PlatformEvent,
-    Seen, Signal, TriggerRequest, Triggered,
+    RunKey, Seen, Signal, TriggerRequest, Triggered,
 };
 use serde_json::{Map, Value, json};
 use servers::{Nats, NatsOptions, test_binaries};
@@ -109,6 +109,10 @@ impl Platform for Between {
         self.after(self.verifications.rerun(config, run).await?)
     }
 
+    fn runs_there(&self, config: &Map<String, Value>, run: &RunKey) -> bool {
+        self.verifications.runs_there(config, run)
+    }
+
     fn read_event(&self, event: &PlatformEvent<'_>) -> Result<Vec<Signal>, NotReadable> {
         self.verifications.read_event(event)
     }
@@ -164,6 +168,14 @@ impl conformance::Rig for Rig {
 
     async fn fault(&self, fault: Fault) {
         *self.between.fault.lock().unwrap() = Some(fault);
+    }
+
+    fn says(&self, fault: Fault) -> &'static str {
+        match fault {
+            Fault::Unauthorized => "refuses a permission",
+            Fault::Invalid => "errors",
+            Fault::AnswerLost | Fault::RateLimited { .. } => "",
+        }
     }
 
     async fn heal(&self) {

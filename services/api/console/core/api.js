@@ -25,9 +25,12 @@ export const post = (path, body) => send("POST", path, body);
 export const put = (path, body) => send("PUT", path, body);
 export const remove = (path) => send("DELETE", path);
 
-// Answers spell the statuses of jobs in lower camel case, events in snake case. Here all are spelt as events spell them.
+// The API spells the statuses of jobs in lower camel case. Here they are spelt as streams and files spell them.
 const SPELT = Object.fromEntries(STATUSES.map(({ value }) => [value.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()), value]));
-const spelt = (key, value) => (key === "status" && Object.hasOwn(SPELT, value) ? SPELT[value] : value);
+export const statusOf = (word) => (Object.hasOwn(SPELT, word) ? SPELT[word] : word);
+
+/** For `JSON.parse`: what the API says, with statuses as they are spelt here. */
+export const spelt = (key, value) => (key === "status" ? statusOf(value) : value);
 
 async function send(method, path, body, signal) {
   const headers = { accept: "application/json", ...credentials(method) };
@@ -45,6 +48,12 @@ async function send(method, path, body, signal) {
   if (answer.status === 401) end();
   if (!answer.ok) throw new Problem(answer.status, is_json ? said : undefined);
   return said;
+}
+
+/** A page of jobs, each by itself. */
+export async function jobsOf(query, signal) {
+  const page = await get(of("/jobs"), { ...query, brief: true }, signal);
+  return { ...page, items: page.items.map(({ job }) => job) };
 }
 
 /** Items of a list, page after page, at most `most` of them; `total` says how many there are. */

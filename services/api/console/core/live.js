@@ -1,7 +1,7 @@
 // News of jobs as it comes: server-sent events read over fetch, which can carry a key, and gone on from the last id after
 // every loss. Whoever listens is told that there is news, and asks for what it shows.
 import { credentials } from "/console/static/core/session.js";
-import { of } from "/console/static/core/api.js";
+import { of, spelt } from "/console/static/core/api.js";
 
 const QUIET_MS = 45_000;
 const AGAIN_FIRST_MS = 500;
@@ -104,7 +104,7 @@ async function read(signal, heard) {
 }
 
 function take({ event, id, data }, heard) {
-  if (event === "job") tell({ kind: "job", job: JSON.parse(data) });
+  if (event === "job") tell({ kind: "job", job: JSON.parse(data, spelt) });
   if (event === "live") become("live");
   if (event === "reset") tell({ kind: "reset" });
   if (event) heard(id);

@@ -65,8 +65,12 @@ export async function ways() {
   return answer?.ok ? answer.json() : {};
 }
 
+/** Ends the session. Throws an `Error` for people where the API did not: then they are signed in as before. */
 export async function signOut() {
-  if (state?.how === "cookie") await fetch("/api/v1/session", { method: "DELETE", headers: credentials("DELETE") }).catch(() => undefined);
+  if (state?.how === "cookie") {
+    const answer = await fetch("/api/v1/session", { method: "DELETE", headers: credentials("DELETE") }).catch(() => undefined);
+    if (!answer?.ok && answer?.status !== 401) throw new Error(`You are still signed in: ${answer ? `the API answers ${answer.status}` : "the API cannot be reached"}. Try again.`);
+  }
   end();
 }
 

@@ -1,5 +1,5 @@
 // The job agents: whether their platforms can be heard and asked, how many jobs they run, and who waits in what order.
-import { all, get, of, place } from "/console/static/core/api.js";
+import { all, get, jobsOf, of, place } from "/console/static/core/api.js";
 import { h } from "/console/static/core/dom.js";
 import { icon } from "/console/static/core/icons.js";
 import { empty, head } from "/console/static/core/page.js";
@@ -15,7 +15,7 @@ export default {
   follows: true,
   every: 6_000,
   async load(_, signal) {
-    const [doctor, agents, active] = await Promise.all([get("/api/v1/doctor", {}, signal), all(of("/agents/standing"), {}, signal, 1000), get(of("/jobs"), { status: "pending,queued,in_progress,action_required", limit: 1000 }, signal)]);
+    const [doctor, agents, active] = await Promise.all([get("/api/v1/doctor", {}, signal), all(of("/agents/standing"), {}, signal, 1000), jobsOf({ status: "pending,queued,in_progress,action_required", limit: 1000 }, signal)]);
     return { doctor, agents: agents.items, active: active.items };
   },
   draw({ doctor, agents, active }) {

@@ -1,5 +1,5 @@
 // One job: the way from what caused it to its end, each fact with where it came from and how late, and what can be done.
-import { get, of } from "/console/static/core/api.js";
+import { get, jobsOf, of } from "/console/static/core/api.js";
 import { h } from "/console/static/core/dom.js";
 import { icon } from "/console/static/core/icons.js";
 import { cancel, deepLinks, keyOf, retry, version } from "/console/static/core/jobs.js";
@@ -26,7 +26,7 @@ export default {
     const gone = (error) => { if (error.status === 404) return undefined; throw error; };
     const { resource, environment, deployment } = job.target;
     const [known, said, siblings] = await Promise.all([names(signal), get(of(`/deployment-versions/${job.versionId}`), {}, signal).catch(gone),
-      get(of("/jobs"), { target: keyOf({ resource, environment, deployment }), limit: 8 }, signal)]);
+      jobsOf({ target: keyOf({ resource, environment, deployment }), limit: 8 }, signal)]);
     return { known, job, said, siblings: siblings.items.filter((other) => other.id !== job.id) };
   },
   draw({ known, job, said, siblings }, _, again) {

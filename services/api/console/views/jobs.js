@@ -1,5 +1,5 @@
 // All jobs, newest first, by any filter.
-import { get, of } from "/console/static/core/api.js";
+import { jobsOf } from "/console/static/core/api.js";
 import { h } from "/console/static/core/dom.js";
 import { filters } from "/console/static/core/filters.js";
 import { icon } from "/console/static/core/icons.js";
@@ -18,7 +18,7 @@ export default {
   follows: true,
   async load({ query }, signal) {
     const { status, platform, deployment, environment, version, resource, cursor } = query;
-    const [known, page] = await Promise.all([names(signal), get(of("/jobs"), { status, platform, deployment, environment, version, resource, cursor, limit: PAGE }, signal)]);
+    const [known, page] = await Promise.all([names(signal), jobsOf({ status, platform, deployment, environment, version, resource, cursor, limit: PAGE }, signal)]);
     return { known, page };
   },
   draw({ known, page }, { query }) {

@@ -1,5 +1,5 @@
 // The first look: what runs now on every platform, what failed, what waits for whom.
-import { all, get, of } from "/console/static/core/api.js";
+import { all, jobsOf, of } from "/console/static/core/api.js";
 import { bars, hours, lengths } from "/console/static/core/chart.js";
 import { h } from "/console/static/core/dom.js";
 import { icon } from "/console/static/core/icons.js";
@@ -21,10 +21,10 @@ export default {
   every: 6_000,
   async load(_, signal) {
     const [known, active, targets, waiting, freezes, recent] = await Promise.all([
-      names(signal), get(of("/jobs"), { status: ACTIVE.join(","), limit: 200 }, signal), all(of("/release-targets"), {}, signal, 3000),
-      all(of("/waiting"), {}, signal, 1000), all(of("/freezes"), {}, signal, 200), get(of("/jobs"), { limit: 12 }, signal)]);
+      names(signal), jobsOf({ status: ACTIVE.join(","), limit: 200 }, signal), all(of("/release-targets"), {}, signal, 3000),
+      all(of("/waiting"), {}, signal, 1000), all(of("/freezes"), {}, signal, 200), jobsOf({ limit: 12 }, signal)]);
     if (past.of !== of("") || Date.now() - past.at > CHARTS_EVERY_MS) {
-      const page = await get(of("/jobs"), { limit: 1000 }, signal);
+      const page = await jobsOf({ limit: 1000 }, signal);
       const jobs = page.items.filter((job) => Date.now() - Date.parse(job.createdAt) < DAY_MS);
       past = { of: of(""), at: Date.now(), jobs, is_part: jobs.length === page.items.length && page.total > page.items.length };
     }

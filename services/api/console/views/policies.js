@@ -11,7 +11,7 @@ const DRAWINGS = { anyApproval: "person", environmentProgression: "arrow", gradu
 /** What the API tells of every rule beside the rule itself. */
 const BESIDE_THE_RULE = ["id", "policyId", "createdAt"];
 const WORDS = {
-  anyApproval: (rule) => `${rule.minApprovals} ${rule.minApprovals === 1 ? "person says" : "people say"} yes${rule.approvers ? ` (those with ${rule.approvers})` : ""}${rule.allowSelfApproval === false ? ", not who published it" : ""}${rule.expiresAfterSeconds ? `; a yes counts for ${coarse(rule.expiresAfterSeconds * 1000)}` : ""}.`,
+  anyApproval: (rule) => `${rule.minApprovals} ${rule.minApprovals === 1 ? "person says" : "people say"} yes${rule.approvers ? ` (those with ${rule.approvers})` : ""}${rule.allowSelfApproval === false ? ", not who published or changed it" : ""}${rule.expiresAfterSeconds ? `; a yes counts for ${coarse(rule.expiresAfterSeconds * 1000)}` : ""}.`,
   environmentProgression: (rule) => `${rule.minimumSuccessPercentage ?? 100} % of the targets where ${rule.dependsOnEnvironmentSelector} run it well${rule.minimumSoakTimeMinutes ? `, for ${rule.minimumSoakTimeMinutes} min` : ""}${rule.maximumAgeHours ? `, at most ${rule.maximumAgeHours} h ago` : ""}${rule.requireVerificationPassed ? ", and it passed their verification" : ""}.`,
   gradualRollout: (rule) => `One target after the other, ${rule.rolloutType?.startsWith("linear") ? "in equal steps" : "in steps"} of ${coarse((rule.timeScaleInterval ?? 0) * 1000)}${rule.pauseOnFailure === false ? "" : `; it pauses after ${(rule.maxFailures ?? 0) + 1} failed`}.`,
   deploymentWindow: (rule) => `${rule.allowWindow === false ? "Never" : "Only"} within the ${rule.durationMinutes} min of each ${rule.rrule} (${rule.timezone ?? "UTC"}).`,
@@ -36,7 +36,7 @@ export default {
       head("Policies", "When a version may go where. All rules of all policies that are about a target must allow it."),
       h("div", { class: "stack", key: "stack" },
         sorted.length === 0 ? h("div", { class: "card" }, empty("policies", "No policies", "Without one, every version goes everywhere at once. docs/examples/policies.yaml has one of each rule.", h("pre", { class: "code" }, "ctrlplane apply -f docs/examples/policies.yaml")))
-          : h("div", { class: "columns wide" }, sorted.map((policy) => card(policy, waiting.filter((held) => held.rules.some((rule) => rule.policy === policy.id)), skips.filter((skip) => skip.policyId === policy.id)))),
+          : h("div", { class: "columns wide" }, sorted.map((policy) => card(policy, waiting.filter((held) => held.rules.some((rule) => rule.policy === policy.id)), skips.filter((skip) => skip.policyId === policy.id && Date.parse(skip.createdAt) >= Date.parse(policy.updatedAt))))),
         h("p", { class: "soft" }, "Try a change on the past before it is applied: ", h("code", {}, "ctrlplane policy backtest -f proposed.yaml"))),
     ];
   },

@@ -1,5 +1,5 @@
 // What is deployed to: resources, and how everything on one of them stands.
-import { all, get, of } from "/console/static/core/api.js";
+import { all, get, jobsOf, of } from "/console/static/core/api.js";
 import { parts } from "/console/static/core/chart.js";
 import { h } from "/console/static/core/dom.js";
 import { filters } from "/console/static/core/filters.js";
@@ -18,7 +18,7 @@ export default {
   follows: true,
   async load({ what, query }, signal) {
     if (what) {
-      const [one, targets, jobs, known] = await Promise.all([get(of(`/resources/${encodeURIComponent(what)}`), {}, signal), all(of("/release-targets"), { resource: what }, signal, 500), get(of("/jobs"), { resource: what, limit: 12 }, signal), names(signal)]);
+      const [one, targets, jobs, known] = await Promise.all([get(of(`/resources/${encodeURIComponent(what)}`), {}, signal), all(of("/release-targets"), { resource: what }, signal, 500), jobsOf({ resource: what, limit: 12 }, signal), names(signal)]);
       return { one, targets: targets.items, jobs: jobs.items, known };
     }
     const [resources, targets] = await Promise.all([all(of("/resources"), { cel: query.cel }, signal, 2000), all(of("/release-targets"), {}, signal, 5000)]);

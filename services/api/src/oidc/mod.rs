@@ -37,6 +37,7 @@ pub(crate) struct Oidc {
 /// Somebody whom the issuer let in.
 pub(crate) struct Person {
     pub(crate) user: String,
+    pub(crate) groups: Vec<String>,
     pub(crate) roles: Grants,
 }
 
@@ -80,6 +81,16 @@ impl Oidc {
     pub(crate) fn name(&self) -> String {
         let host = || Url::parse(&self.issuer).ok().and_then(|url| url.host_str().map(str::to_owned));
         self.settings.name.clone().or_else(host).unwrap_or_else(|| self.issuer.clone())
+    }
+
+    /// As it calls itself.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// What members of these groups may do, by the settings of now.
+    pub(crate) fn granted(&self, groups: &[String]) -> Grants {
+        roles::granted(&self.rules, groups)
     }
 
     /// Where the browser goes to log in.
@@ -126,6 +137,6 @@ impl Oidc {
         if roles.is_empty() {
             return Err(NotLetIn::NoRole { user });
         }
-        Ok(Person { user, roles })
+        Ok(Person { user, groups, roles })
     }
 }

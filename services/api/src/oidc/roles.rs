@@ -5,6 +5,8 @@ use std::str::FromStr;
 use domain::access::{Grant, Grants};
 use serde_json::{Map, Value};
 
+/// The claim that is an address.
+const EMAIL: &str = "email";
 /// Anybody whom the issuer lets in.
 const ANYBODY: &str = "*";
 /// More bytes are no name of a user.
@@ -59,7 +61,7 @@ pub(crate) fn groups(claims: &Map<String, Value>, claim: &str) -> Vec<String> {
     }
 }
 
-/// Who it is, by that claim. An address that the issuer has not verified is nobody's.
+/// Who it is, by that claim; an address in lower case. One that the issuer calls anything but verified is nobody's.
 pub(crate) fn user(claims: &Map<String, Value>, claim: &str) -> Result<String, String> {
     let name = claims.get(claim).and_then(Value::as_str).map(str::trim).unwrap_or_default();
     if name.is_empty() {
@@ -68,10 +70,19 @@ pub(crate) fn user(claims: &Map<String, Value>, claim: &str) -> Result<String, S
     if name.len() > USER_BYTES_MAX || name.chars().any(char::is_control) {
         return Err(format!("your {claim} is no name that is taken here"));
     }
-    if claim == "email" && claims.get("email_verified") == Some(&Value::Bool(false)) {
+    if claim != EMAIL {
+        return Ok(name.to_owned());
+    }
+    let is_verified = match claims.get("email_verified") {
+        // Some issuers never say it, and one writes it as text.
+        None => true,
+        Some(verified) => verified.as_bool() == Some(true) || verified.as_str() == Some("true"),
+    };
+    if !is_verified {
         return Err("your address is not verified by the issuer".to_owned());
     }
-    Ok(name.to_owned())
+    // Nobody gives two people addresses that differ in case only.
+    Ok(name.to_lowercase())
 }
 
 #[cfg(test)]
@@ -112,5 +123,24 @@ mod tests {
         assert_eq!(user(claims, "name"), Ok("Ann".to_owned()));
         assert!(user(claims, "email").unwrap_err().contains("not verified"));
         assert!(user(claims, "sub").unwrap_err().contains("sub"));
+    }
+
+    #[test]
+    fn an_address_is_verified_or_nothing_is_said_of_it_and_its_case_does_not_count() {
+        let of = |verified: Option<Value>| {
+            let mut claims = json!({ "email": "Ann@Example.com" });
+            if let Some(verified) = verified {
+                claims["email_verified"] = verified;
+            }
+            user(claims.as_object().unwrap(), "email")
+        };
+        for verified in [None, Some(json!(true)), Some(json!("true"))] {
+            assert_eq!(of(verified.clone()), Ok("ann@example.com".to_owned()), "{verified:?}");
+        }
+        for unverified in
+            [json!(false), json!("false"), json!("no"), json!(null), json!(0), json!(1), json!([true])]
+        {
+            assert!(of(Some(unverified.clone())).is_err(), "{unverified}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use utoipa::PartialSchema as _;
 use crate::problem::{Fault, Problem};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+const IF_MATCH: &str = "If-Match";
 /// Needs no key.
 const OPEN: [(&str, &str); 7] = [
     ("get", "/api/healthz"),
@@ -49,6 +50,7 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
         Some(Value::Array(parameters)) => parameters,
         _ => Vec::new(),
     };
+    let condition = parameters.iter().any(|parameter| parameter["name"] == IF_MATCH);
     for segment in variables(path) {
         let schema = json!({ "type": "string", "minLength": 1 });
         parameters.push(json!({ "name": segment, "in": "path", "required": true, "schema": schema }));
@@ -67,17 +69,24 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     if !is_open {
         operation.insert("security".to_owned(), json!([{ "apiKey": [] }, { "bearer": [] }]));
     }
-    let has_body = operation.contains_key("requestBody");
+    let takes = Takes { body: operation.contains_key("requestBody"), condition };
     let Some(Value::Object(responses)) = operation.get_mut("responses") else { return };
-    for (status, why) in refusals(method, path, has_body) {
+    for (status, why) in refusals(method, path, takes) {
         let content =
             json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
         responses.entry(*status).or_insert_with(|| json!({ "description": why, "content": content }));
     }
 }
 
+/// What an operation is sent beside its path and query.
+#[derive(Clone, Copy)]
+struct Takes {
+    body: bool,
+    condition: bool,
+}
+
 /// Statuses with which the API says no.
-fn refusals(method: &str, path: &str, has_body: bool) -> Vec<&'static (&'static str, &'static str)> {
+fn refusals(method: &str, path: &str, takes: Takes) -> Vec<&'static (&'static str, &'static str)> {
     const ALWAYS: &[(&str, &str)] = &[("503", "Something behind the API is away: try again")];
     const WITH_KEY: &[(&str, &str)] = &[
         ("400", "Something that was sent does not fit; `errors` names the fields"),
@@ -86,10 +95,8 @@ fn refusals(method: &str, path: &str, has_body: bool) -> Vec<&'static (&'static 
         ("404", "There is no such thing, or it is another tenant's"),
         ("429", "Too many requests"),
     ];
-    const WRITES: &[(&str, &str)] = &[
-        ("409", "What is there does not allow it"),
-        ("412", "It is of another revision than `If-Match` names"),
-    ];
+    const WRITES: &[(&str, &str)] = &[("409", "What is there does not allow it")];
+    const CONDITIONAL: &[(&str, &str)] = &[("412", "It is of another revision than `If-Match` names")];
     const BODIES: &[(&str, &str)] = &[("413", "The body is too large")];
     const ONCE: &[(&str, &str)] = &[("422", "The idempotency key was used for another request")];
     let is_open = OPEN.contains(&(method, path));
@@ -100,10 +107,13 @@ fn refusals(method: &str, path: &str, has_body: bool) -> Vec<&'static (&'static 
     if !is_open && method != "get" {
         all.extend(WRITES);
     }
-    if has_body || method == "post" {
+    if takes.condition {
+        all.extend(CONDITIONAL);
+    }
+    if takes.body || method == "post" {
         all.extend(BODIES);
     }
-    if !is_open && (has_body || method == "post") {
+    if !is_open && (takes.body || method == "post") {
         all.extend(ONCE);
     }
     all
@@ -146,18 +156,22 @@ mod tests {
     #[test]
     fn an_operation_says_who_may_call_it_and_how_it_refuses() {
         let path = "/api/v1/workspaces/{w}/systems/{s}";
-        let operation = json!({ "responses": { "202": { "description": "done" } } });
-        let document = completed(json!({ "paths": { path: { "delete": operation } } }));
+        let condition = json!({ "name": "If-Match", "in": "header" });
+        let operation =
+            json!({ "responses": { "202": { "description": "done" } }, "parameters": [condition] });
+        let put = json!({ "responses": {} });
+        let document = completed(json!({ "paths": { path: { "delete": operation, "put": put } } }));
         let operation = &document["paths"][path]["delete"];
         assert_eq!(operation["operationId"], "deleteV1WorkspacesByWSystemsByS");
         assert_eq!(
-            (&operation["tags"][0], &operation["parameters"][1]["name"]),
+            (&operation["tags"][0], &operation["parameters"][2]["name"]),
             (&json!("systems"), &json!("s"))
         );
         for status in ["202", "401", "404", "412", "503"] {
             assert!(operation["responses"][status].is_object(), "{status}");
         }
         assert!(document["components"]["schemas"]["Problem"]["properties"]["detail"].is_object());
+        assert!(document["paths"][path]["put"]["responses"]["412"].is_null(), "it takes no condition");
         assert!(operation["responses"]["500"].is_null() && operation["security"].is_array());
     }
 }

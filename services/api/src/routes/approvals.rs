@@ -73,6 +73,7 @@ pub(super) async fn record(
             user: caller.name.clone(),
             status: word.status,
             reason: reason.clone(),
+            role: None,
             at: now,
         };
         let approval = Entity::Approval(Record { meta, spec });

@@ -21,10 +21,12 @@ use crate::context::App;
 use crate::openapi::shapes::Listed;
 use crate::problem::Problem;
 use crate::request::{Page, Params, Segments};
+use crate::spelling::spelt;
 
 /// One request looks at no more events than these.
 const LOOKED_AT_MAX: usize = 50_000;
 const READ_WITHIN: Duration = Duration::from_secs(20);
+const JOB: &str = "Job";
 
 /// Which events.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -171,6 +173,8 @@ impl Wanted {
 
 /// `before` and `after` are the documents; the revisions stand by themselves.
 fn shape(sequence: u64, event: AuditEvent) -> Value {
+    // What is said of jobs is ours; documents of entities are shown as they were written.
+    let state = |state: Option<Value>| if event.object.kind == JOB { spelt(state) } else { json!(state) };
     json!({
         "id": sequence,
         "at": event.at,
@@ -178,8 +182,8 @@ fn shape(sequence: u64, event: AuditEvent) -> Value {
         "action": event.action,
         "workspace": event.workspace,
         "object": event.object,
-        "before": event.documents.before,
-        "after": event.documents.after,
+        "before": state(event.documents.before),
+        "after": state(event.documents.after),
         "cut": event.documents.cut,
         "revisions": { "before": event.before, "after": event.after },
     })

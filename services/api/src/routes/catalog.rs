@@ -15,31 +15,32 @@ use utoipa::IntoParams;
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::context::App;
+use crate::documents;
 use crate::problem::Problem;
-use crate::request::{Page, Params, Segments};
+use crate::request::{Cel, Page, Params, Segments};
 use crate::rest::etag::{Precondition, Tagged};
 use crate::rest::{self, remove};
-use crate::{documents, filter};
 
 #[derive(Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub(super) struct Query {
-    cel: Option<String>,
     /// `manifest`: as it would stand in a file.
     format: Option<String>,
 }
 
 /// `GET /catalog/{kind}?cel=&limit=&offset=`
-#[utoipa::path(get, path = "/catalog/{kind}", params(Page, Query), responses((status = 200, description = "A page of them, or a file of manifests", content((Thing = "application/json"), (String = "application/yaml")))))]
+#[utoipa::path(get, path = "/catalog/{kind}", params(Page, Cel, Query), responses((status = 200, description = "A page of them, or a file of manifests", content((Thing = "application/json"), (String = "application/yaml")))))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Segments((w, kind)): Segments<(String, String)>,
     Params(page): Params<Page>,
+    Params(cel): Params<Cel>,
     Params(query): Params<Query>,
 ) -> Result<Response, Problem> {
     let workspace = app.workspace(&caller, &w)?;
-    let entities = selected(&app, &workspace, parse_kind(&kind)?, query.cel.as_deref())?;
+    let kind = parse_kind(&kind)?;
+    let entities = cel.of(kind, app.catalog.entities(&workspace, kind))?;
     if query.is_manifest()? {
         let part = entities.iter().skip(page.offset()).take(page.limit());
         return manifest(&app, part);
@@ -72,7 +73,7 @@ pub(super) struct Cascade {
 }
 
 /// `DELETE /catalog/{kind}/{name-or-id}?cascade=`
-#[utoipa::path(delete, path = "/catalog/{kind}/{name}", params(Cascade), responses((status = 200, description = "It is gone", body = Accepted)))]
+#[utoipa::path(delete, path = "/catalog/{kind}/{name}", params(Precondition, Cascade), responses((status = 200, description = "It is gone", body = Accepted)))]
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,
@@ -88,19 +89,6 @@ pub(super) async fn delete(
         "id": entity.meta().id, "kind": entity.kind().name(), "name": entity.meta().name,
         "deleted": deleted, "message": "deleted",
     })))
-}
-
-pub(super) fn selected(
-    app: &App,
-    workspace: &Slug,
-    kind: Kind,
-    cel: Option<&str>,
-) -> Result<Vec<Entity>, Problem> {
-    let entities = app.catalog.entities(workspace, kind);
-    match cel.filter(|cel| !cel.trim().is_empty()) {
-        None => Ok(entities),
-        Some(cel) => filter::matching(kind, entities, cel),
-    }
 }
 
 fn find(app: &App, workspace: &Slug, kind: Kind, name: &str) -> Result<Entity, Problem> {

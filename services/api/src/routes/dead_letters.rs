@@ -1,11 +1,12 @@
 //! Dead letters: messages no handler could work. They belong to all tenants, so only a key of all tenants sees them.
 
-use crate::openapi::shapes::Thing;
+use crate::openapi::shapes::{Listed, Thing};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use bus::crash_point;
 use bus::dead::{self, RedriveError};
+use bus::topology::DEAD;
 use domain::audit::{Documents, Object};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,21 +26,32 @@ const PAGE: usize = 50;
 pub(super) struct After {
     #[serde(default)]
     after: u64,
+    /// At most so many, up to 200; 50 where it is not said.
     limit: Option<usize>,
+    /// How many to leave out first, as long as those and the page are no more than 200; further leads `after`.
+    offset: Option<usize>,
 }
 
-/// `GET /dead-letters?after=&limit=`
-#[utoipa::path(get, path = "/dead-letters", params(After), responses((status = 200, description = "A page of them", body = Thing)))]
+/// `GET /dead-letters?after=&limit=&offset=`: `next` is the `after` of the page after this one.
+#[utoipa::path(get, path = "/dead-letters", params(After), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
-    Params(After { after, limit }): Params<After>,
+    Params(After { after, limit, offset }): Params<After>,
 ) -> Result<Json<Value>, Problem> {
     of_all_tenants(&caller)?;
     let limit = limit.unwrap_or(PAGE).clamp(1, dead::PAGE_MAX);
-    let letters = dead::list(&app.bus, after, limit).await?;
-    let next = (letters.len() == limit).then(|| letters.last().map(|letter| letter.sequence)).flatten();
-    Ok(Json(json!({ "items": letters, "limit": limit, "next": next })))
+    let offset = offset.unwrap_or(0);
+    let end = offset.saturating_add(limit);
+    if offset > 0 && end > dead::PAGE_MAX {
+        let message = format!("and limit are more than {}; go on with `after`", dead::PAGE_MAX);
+        return Err(Problem::invalid_field("offset", message));
+    }
+    let total = app.bus.count_matching(&DEAD, DEAD.subjects[0]).await?;
+    let letters = dead::list(&app.bus, after, end).await?;
+    let next = (letters.len() == end).then(|| letters.last().map(|letter| letter.sequence)).flatten();
+    let items: Vec<_> = letters.into_iter().skip(offset).collect();
+    Ok(Json(json!({ "items": items, "total": total, "limit": limit, "offset": offset, "next": next })))
 }
 
 /// `POST /dead-letters/{sequence}/redrive`

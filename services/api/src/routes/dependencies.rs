@@ -22,7 +22,8 @@ use crate::changes;
 use crate::context::App;
 use crate::documents;
 use crate::problem::{Fault, Problem};
-use crate::request::{Body, Page, Params, Segments};
+use crate::request::{Body, Cel, Page, Params, Segments};
+use crate::rest::etag::{Precondition, Tagged};
 use crate::shape::flat;
 use crate::store::Mode;
 
@@ -98,18 +99,19 @@ pub(super) fn resolved(
 }
 
 /// `GET /deployment-versions/{v}/dependencies`
-#[utoipa::path(get, path = "/deployment-versions/{v}/dependencies", params(Page), responses((status = 200, description = "A page of them", body = Listed)))]
+#[utoipa::path(get, path = "/deployment-versions/{v}/dependencies", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Segments((w, v)): Segments<(String, String)>,
     Params(page): Params<Page>,
+    Params(cel): Params<Cel>,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     let Some(Entity::Version(version)) = app.catalog.find(&workspace, Kind::Version, &v) else {
         return Err(missing(&v));
     };
-    Ok(Json(page.of(version.spec.dependencies.iter().map(|dependency| {
+    let dependencies = version.spec.dependencies.iter().map(|dependency| {
         json!({
             "deploymentId": dependency.deployment,
             "dependencyDeploymentId": dependency.deployment,
@@ -117,7 +119,8 @@ pub(super) async fn list(
             "deployment": app.catalog.name(&workspace, Kind::Deployment, dependency.deployment.0),
             "versionSelector": dependency.version_selector,
         })
-    }))))
+    });
+    Ok(Json(page.of(cel.of_values("dependency", dependencies.collect())?)))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -128,13 +131,14 @@ pub(super) struct Needed {
 }
 
 /// `PUT /deployment-versions/{v}/dependencies/{d}`
-#[utoipa::path(put, path = "/deployment-versions/{v}/dependencies/{d}", request_body = Needed, responses((status = 202, description = "The version", body = Flat)))]
+#[utoipa::path(put, path = "/deployment-versions/{v}/dependencies/{d}", params(Precondition), request_body = Needed, responses((status = 202, description = "The version", body = Flat)))]
 pub(super) async fn put(
     State(app): State<App>,
     caller: Caller,
     Segments((w, v, d)): Segments<(String, String, String)>,
+    precondition: Precondition,
     Body(needed): Body<Needed>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Tagged, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     caller.needs(Role::Operator)?;
     let on = deployment(&app, &workspace, &d)?;
@@ -153,16 +157,17 @@ pub(super) async fn put(
         }
         Ok(())
     };
-    change(&app, &caller, &workspace, &v, desire).await
+    change(&app, &caller, &workspace, &v, &precondition, desire).await
 }
 
 /// `DELETE /deployment-versions/{v}/dependencies/{d}`
-#[utoipa::path(delete, path = "/deployment-versions/{v}/dependencies/{d}", responses((status = 202, description = "The version", body = Flat)))]
+#[utoipa::path(delete, path = "/deployment-versions/{v}/dependencies/{d}", params(Precondition), responses((status = 202, description = "The version", body = Flat)))]
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,
     Segments((w, v, d)): Segments<(String, String, String)>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+    precondition: Precondition,
+) -> Result<Tagged, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     caller.needs(Role::Operator)?;
     let on = deployment(&app, &workspace, &d)?;
@@ -174,7 +179,7 @@ pub(super) async fn delete(
         }
         Ok(())
     };
-    change(&app, &caller, &workspace, &v, desire).await
+    change(&app, &caller, &workspace, &v, &precondition, desire).await
 }
 
 /// Changes the dependencies of the version of a path.
@@ -183,12 +188,13 @@ async fn change(
     caller: &Caller,
     workspace: &Slug,
     v: &str,
+    precondition: &Precondition,
     desire: impl Fn(&mut Record<Version>) -> Result<(), Problem> + Send + Sync,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Tagged, Problem> {
     let known = app.catalog.find(workspace, Kind::Version, v).ok_or_else(|| missing(v))?;
     let written = app
         .store
-        .write(caller, &known.key(), Mode::Write, |before| {
+        .write_if(caller, &known.key(), Mode::Write, precondition, |before| {
             let Some(Entity::Version(version)) = before else { return Err(missing(v)) };
             let mut version = version.clone();
             desire(&mut version)?;
@@ -198,7 +204,7 @@ async fn change(
         })
         .await?;
     app.store.seen(written.revision).await;
-    Ok((StatusCode::ACCEPTED, Json(flat(&written.after))))
+    Ok(Tagged::new(StatusCode::ACCEPTED, written.revision, flat(&written.after)))
 }
 
 fn missing(v: &str) -> Problem {

@@ -29,7 +29,7 @@ macro_rules! reading {
             entities::one(&app, &caller, &w, Kind::$kind, &text).await
         }
 
-        #[utoipa::path(delete, path = $one, summary = concat!("`DELETE ", $one, "`"), responses((status = 202, description = "It is gone", body = Flat)))]
+        #[utoipa::path(delete, path = $one, summary = concat!("`DELETE ", $one, "`"), params(Precondition), responses((status = 202, description = "It is gone", body = Flat)))]
         pub(super) async fn delete(
             State(app): State<App>,
             caller: Caller,
@@ -46,7 +46,7 @@ pub(super) use reading;
 /// the answer to making one is called.
 macro_rules! writing {
     ($body:ident, $all:literal, $one:literal, $code:literal, $made:ident) => {
-        #[utoipa::path(post, path = $all, summary = concat!("`POST ", $all, "`"), request_body = $body, responses((status = $code, description = "It is there", body = Flat)))]
+        #[utoipa::path(post, path = $all, summary = concat!("`POST ", $all, "`"), params(Precondition), request_body = $body, responses((status = $code, description = "It is there", body = Flat)))]
         pub(super) async fn create(
             State(app): State<App>,
             caller: Caller,
@@ -57,7 +57,7 @@ macro_rules! writing {
             write(&app, &caller, &w, To::New, &precondition, body, StatusCode::$made).await
         }
 
-        #[utoipa::path(put, path = $one, summary = concat!("`PUT ", $one, "`"), request_body = $body, responses((status = 202, description = "It is as it was sent", body = Flat)))]
+        #[utoipa::path(put, path = $one, summary = concat!("`PUT ", $one, "`"), params(Precondition), request_body = $body, responses((status = 202, description = "It is as it was sent", body = Flat)))]
         pub(super) async fn put(
             State(app): State<App>,
             caller: Caller,
@@ -71,7 +71,6 @@ macro_rules! writing {
 }
 pub(super) use writing;
 
-use super::catalog::selected;
 use crate::apply::role_for;
 use crate::caller::Caller;
 use crate::context::App;
@@ -91,7 +90,7 @@ pub(super) fn list(
     cel: &Cel,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(caller, w)?;
-    let entities = selected(app, &workspace, kind, cel.text())?;
+    let entities = cel.of(kind, app.catalog.entities(&workspace, kind))?;
     Ok(Json(page.show(&entities, |entity| shown::listed(app, entity))))
 }
 

@@ -1,13 +1,12 @@
 //! `GET /events`: the statuses of jobs, live.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 use utoipa::IntoParams;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bus::topology::STATUS;
 use bytes::Bytes;
@@ -18,8 +17,11 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::jobs::{slug, statuses};
+use crate::access::{Counted, Proof};
 use crate::caller::Caller;
 use crate::context::App;
+use crate::cookie;
+use crate::listeners::Full;
 use crate::problem::Problem;
 use crate::request::{Params, Segments};
 use crate::sse::{BUFFER_CHUNKS, Client, Wanted};
@@ -53,6 +55,7 @@ pub(super) async fn listen(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let workspace = app.workspace(&caller, &w)?;
+    let listened_to = workspace.clone();
     let wanted = Wanted {
         platform: slug("platform", query.platform.as_deref())?,
         deployment: token(&app, &workspace, Kind::Deployment, query.deployment.as_deref()),
@@ -64,15 +67,27 @@ pub(super) async fn listen(
         None if query.snapshot == Some(false) => Some(app.bus.last_sequence(&STATUS).await?),
         after => after,
     };
-    let permit = Arc::clone(&app.listeners).try_acquire_owned().map_err(|_| {
-        Problem::unavailable(format!("{} clients listen already; try again", app.events.clients_max))
+    let place = app.listeners.admit(&caller.means.counted).map_err(|full| match full {
+        Full::Everybody => {
+            Problem::unavailable(format!("{} clients listen already; try again", app.events.clients_max))
+        }
+        Full::Caller => {
+            let detail = format!("{} clients of yours listen already", app.events.clients_each_max);
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
+        }
     })?;
+    let proof = proof_of(&app, &caller, &headers)?;
     let (chunks, received) = mpsc::channel(BUFFER_CHUNKS);
     let client = Client::new(wanted, after, chunks, app.events.slow_client());
     let (bus, drain, feeding) = (app.bus.clone(), app.supervisor.token(), app.clone());
     app.supervisor.spawn("events", async move {
-        feeding.live.feed(&bus, client, drain).await;
-        drop(permit);
+        tokio::select! {
+            () = feeding.live.feed(&bus, client, drain) => {}
+            () = no_longer(&feeding, &proof, &listened_to) => {
+                tracing::info!(workspace = %listened_to, "live events end: who listens may not any more");
+            }
+        }
+        drop(place);
         Ok(())
     });
     let headers = [
@@ -81,6 +96,31 @@ pub(super) async fn listen(
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((headers, Body::from_stream(with_heartbeat(received))).into_response())
+}
+
+/// By what the caller is known again.
+fn proof_of(app: &App, caller: &Caller, headers: &HeaderMap) -> Result<Proof, Problem> {
+    if caller.means.session
+        && let Some(token) = cookie::session(headers, app.access.https)
+    {
+        return Ok(Proof::Session(token));
+    }
+    match caller.means.counted {
+        Counted::Key(hash) => Ok(Proof::Key(hash)),
+        Counted::User(_) => Err(Problem::internal(&"a user came without a session")),
+    }
+}
+
+/// Ends once the caller sees the workspace no longer: within `events.recheck_seconds`, or when the bus is there again.
+async fn no_longer(app: &App, proof: &Proof, workspace: &Slug) {
+    loop {
+        tokio::time::sleep(app.events.recheck()).await;
+        match app.access.by_proof(proof).await {
+            Ok(Some(caller)) if caller.sees(workspace) => {}
+            Ok(_) => return,
+            Err(_said) => tracing::debug!("whether somebody may still listen cannot be asked now"),
+        }
+    }
 }
 
 fn with_heartbeat(chunks: mpsc::Receiver<Bytes>) -> impl Stream<Item = Result<Bytes, Infallible>> {

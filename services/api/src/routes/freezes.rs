@@ -21,6 +21,7 @@ use crate::caller::Caller;
 use crate::context::App;
 use crate::problem::Problem;
 use crate::request::{Body, Cel, Page, Params, Segments};
+use crate::rest::etag::{Precondition, Tagged};
 use crate::shape::flat;
 use crate::wishes;
 
@@ -40,13 +41,14 @@ pub(super) struct NewFreeze {
 }
 
 /// `POST /freezes`: the freeze of that name becomes this one. Who says it answers for it.
-#[utoipa::path(post, path = "/freezes", request_body = NewFreeze, responses((status = 202, description = "It is frozen", body = Flat)))]
+#[utoipa::path(post, path = "/freezes", params(Precondition), request_body = NewFreeze, responses((status = 202, description = "It is frozen", body = Flat)))]
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
     Segments(w): Segments<String>,
+    precondition: Precondition,
     Body(new): Body<NewFreeze>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Tagged, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     caller.needs(Role::Operator)?;
     let selector = selector(&app, &workspace, new.selector, new.environment.as_ref())?;
@@ -56,8 +58,9 @@ pub(super) async fn create(
     });
     let meta = wishes::meta(&workspace, FreezeId::of(&workspace, &name).0, name);
     let spec = Freeze { selector, reason: new.reason, owner: caller.name.clone(), from: new.from, until };
-    let written = wishes::declare(&app, &caller, Entity::Freeze(Record { meta, spec })).await?;
-    Ok((StatusCode::ACCEPTED, Json(flat(&written.after))))
+    let written =
+        wishes::declare(&app, &caller, Entity::Freeze(Record { meta, spec }), &precondition).await?;
+    Ok(Tagged::new(StatusCode::ACCEPTED, written.revision, flat(&written.after)))
 }
 
 /// `GET /freezes`, those that are over by themselves among them
@@ -73,17 +76,18 @@ pub(super) async fn list(
 }
 
 /// `DELETE /freezes/{name-or-id}`
-#[utoipa::path(delete, path = "/freezes/{name}", responses((status = 200, description = "It is gone", body = Accepted)))]
+#[utoipa::path(delete, path = "/freezes/{name}", params(Precondition), responses((status = 200, description = "It is gone", body = Accepted)))]
 pub(super) async fn thaw(
     State(app): State<App>,
     caller: Caller,
     Segments((w, name)): Segments<(String, String)>,
+    precondition: Precondition,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     caller.needs(Role::Operator)?;
     let id = Uuid::parse_str(&name).unwrap_or_else(|_name| FreezeId::of(&workspace, &name).0);
     let key = CatalogKey { workspace, kind: Kind::Freeze, id };
-    Ok(Json(wishes::withdraw(&app, &caller, &key, &format!("freeze {name}")).await?))
+    Ok(Json(wishes::withdraw(&app, &caller, &key, &format!("freeze {name}"), &precondition).await?))
 }
 
 /// Where: by an expression, in an environment, or everywhere.

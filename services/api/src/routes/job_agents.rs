@@ -3,7 +3,8 @@
 use axum::Extension;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use domain::audit::{Documents, Object};
 use domain::entity::{Entity, Kind, Metadata, Record};
 use domain::id::{JobAgentId, JobId};
@@ -51,7 +52,7 @@ pub(super) struct NewAgent {
 entities::reading! { JobAgent, "/job-agents", "/job-agents/{a}", "An agent" }
 
 /// `PUT /job-agents/{a}`
-#[utoipa::path(put, path = "/job-agents/{a}", request_body = NewAgent, responses((status = 202, description = "It is as it was sent", body = Flat)))]
+#[utoipa::path(put, path = "/job-agents/{a}", params(Precondition), request_body = NewAgent, responses((status = 202, description = "It is as it was sent", body = Flat)))]
 pub(super) async fn put(
     State(app): State<App>,
     caller: Caller,
@@ -161,6 +162,9 @@ pub(super) struct Claim {
     lease_seconds: Option<u32>,
 }
 
+/// A job with its secrets: nobody on the way keeps it.
+type Claimed = (Extension<Unkept>, [(HeaderName, &'static str); 1], Json<Value>);
+
 /// `POST /job-agents/{a}/jobs/{j}/claim`: one of many gets it, with its secrets in their places.
 #[utoipa::path(post, path = "/job-agents/{a}/jobs/{j}/claim", request_body = Option<Claim>, responses((status = 200, description = "The job is the caller's", body = Thing)))]
 pub(super) async fn claim(
@@ -169,7 +173,7 @@ pub(super) async fn claim(
     Segments((w, a, j)): Segments<(String, String, String)>,
     headers: HeaderMap,
     MaybeBody(claim): MaybeBody<Claim>,
-) -> Result<(Extension<Unkept>, Json<Value>), Problem> {
+) -> Result<Claimed, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     caller.needs(Role::Operator)?;
     let agent = agent(&app, &workspace, &a)?;
@@ -206,7 +210,7 @@ pub(super) async fn claim(
             answer[to] = value.clone();
         }
     }
-    Ok((Extension(Unkept), Json(answer)))
+    Ok((Extension(Unkept), [(CACHE_CONTROL, "no-store")], Json(answer)))
 }
 
 fn agent(app: &App, workspace: &Slug, text: &str) -> Result<Record<domain::entity::JobAgent>, Problem> {

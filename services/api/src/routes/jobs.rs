@@ -1,16 +1,19 @@
 //! Jobs: lists from the views, single jobs from their facts, and people's wishes.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use bus::{Base, Known, Recorded, crash_point};
 use domain::audit::{Documents, Object};
 use domain::decision::{JobOnTarget, TargetDecision};
-use domain::entity::Kind;
+use domain::entity::{Entity, Kind};
 use domain::id::{DeploymentId, EnvironmentId, JobId, ResourceId, VersionId};
 use domain::job::{CancelReason, JobEvent, JobFact, JobState, JobStatus, JobView, Refusal, evolve};
 use domain::target::{TargetKey, Variables};
 use domain::token::Slug;
+use futures::{StreamExt as _, TryStreamExt as _};
 use projections::{Cursor, HistoryEntry, JobFilter, LIMIT_MAX};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -26,8 +29,13 @@ use crate::openapi::shapes::{Accepted, Listed, Thing};
 use crate::problem::Problem;
 use crate::request::{MaybeBody, Params, Segments};
 use crate::shape::flat;
+use crate::spelling::spelt;
 
 const PAGE: usize = 100;
+/// So many jobs are looked up at once.
+const AT_ONCE: usize = 16;
+/// An expression is tried on at most so many jobs of a release target.
+const TRIED_MAX: usize = 10_000;
 const REASON_BYTES_MAX: usize = 500;
 
 #[derive(Deserialize, IntoParams)]
@@ -44,9 +52,12 @@ pub(super) struct Query {
     #[serde(default)]
     offset: u64,
     cursor: Option<String>,
+    /// Whether each comes alone, without its release and where that goes, and without its config.
+    #[serde(default)]
+    brief: bool,
 }
 
-/// `GET /jobs?…`, newest first
+/// `GET /jobs?…`, newest first: each under `job`, with its release and where that goes
 #[utoipa::path(get, path = "/jobs", params(Query), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -61,7 +72,13 @@ pub(super) async fn list(
     let filter = filter(&app, &workspace, &query)?;
     let page = projections::Page { limit, offset: query.offset.min(projections::OFFSET_MAX), after };
     let jobs = app.views.jobs(&workspace, &filter, page).await?;
-    let items: Vec<Value> = jobs.items.iter().map(shown).collect();
+    let items = if query.brief {
+        jobs.items.iter().map(|view| json!({ "job": shown(view) })).collect()
+    } else {
+        let (app, workspace) = (&app, &workspace);
+        let loads = jobs.items.into_iter().map(|view| listed(app, workspace, view));
+        futures::stream::iter(loads).buffered(AT_ONCE).try_collect::<Vec<Value>>().await?
+    };
     Ok(Json(json!({
         "items": items, "total": jobs.total, "totalIsFloor": jobs.total_is_floor,
         "limit": limit, "offset": page.offset, "cursor": jobs.next.map(|next| next.to_string()),
@@ -76,7 +93,10 @@ pub(super) async fn counts(
     Segments(w): Segments<String>,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
-    Ok(Json(json!({ "counts": app.views.counts(&workspace).await? })))
+    let counts = app.views.counts(&workspace).await?;
+    let counts: BTreeMap<&str, u64> =
+        counts.into_iter().map(|(status, count)| (status.as_camel(), count)).collect();
+    Ok(Json(json!({ "counts": counts })))
 }
 
 /// `GET /jobs/{j}`: from the facts, so that it is true while the views are away.
@@ -145,6 +165,18 @@ async fn wished(
     let known = app.bus.jobs().load(&workspace, id).await?.ok_or_else(|| missing(id))?;
     let (job, before) = (known.state.job.clone(), known.sequence);
     if let JobFact::RetryRequested { .. } = fact
+        && let Some(Entity::Version(version)) = app.catalog.get(&workspace, Kind::Version, job.version.0)
+        && job.purpose.is_deploy()
+        && let Some(changed) = version.spec.content_since.filter(|at| *at > known.state.created_at)
+    {
+        return Err(Problem::conflict(format!(
+            "retry is not possible: {} was changed at {}, after job {id} was asked for; redeploy it, so that its rules \
+             are asked of what it is now",
+            job.tag,
+            changed.to_rfc3339(),
+        )));
+    }
+    if let JobFact::RetryRequested { .. } = fact
         && let Some(decision) = app.decisions.get(&workspace, &job.target)
         && let Some(problem) = target_is_taken(&decision, id)
     {
@@ -189,7 +221,8 @@ fn target_is_taken(decision: &TargetDecision, retried: JobId) -> Option<Problem>
 }
 
 fn refused(action: &str, refusal: Refusal, known: Option<&Known>) -> Problem {
-    let status = known.map(|known| format!(" (it is {})", known.state.status())).unwrap_or_default();
+    let status =
+        known.map(|known| format!(" (it is {})", known.state.status().as_camel())).unwrap_or_default();
     Problem::conflict(format!("{action} is not possible: {refusal}{status}"))
 }
 
@@ -250,7 +283,7 @@ pub(super) fn statuses(text: Option<&str>) -> Result<Vec<JobStatus>, Problem> {
     words
         .map(|word| {
             JobStatus::parse(word).ok_or_else(|| {
-                let known = JobStatus::ALL.map(JobStatus::as_str).join(", ");
+                let known = JobStatus::ALL.map(JobStatus::as_camel).join(", ");
                 Problem::invalid_field("status", format!("{word:?} is none of {known}"))
             })
         })
@@ -296,8 +329,8 @@ impl Told {
             Err(error) => tracing::debug!(%error, "when the status was last confirmed is not known"),
         }
         let mut whole = shown(&view);
-        whole["phase"] = json!(self.state.phase);
-        whole["history"] = json!(self.history);
+        whole["phase"] = spelt(&self.state.phase);
+        whole["history"] = spelt(&self.history);
         let dispatch = self.state.assigned.as_ref().map(|assigned| &assigned.dispatch);
         whole["jobAgentConfig"] = json!(dispatch.map(|dispatch| &dispatch.config));
         whole["dispatchContext"] = json!(self.context);
@@ -305,7 +338,7 @@ impl Told {
     }
 }
 
-/// A job as it stands in a list.
+/// A job by itself, as the views have it.
 pub(super) fn shown(view: &JobView) -> Value {
     let mut shown = json!(view);
     shown["status"] = json!(view.status.as_camel());
@@ -316,19 +349,42 @@ pub(super) fn shown(view: &JobView) -> Value {
     shown
 }
 
+/// A job of the views with its release and where that goes, as it stands in a list.
+async fn listed(app: &App, workspace: &Slug, view: JobView) -> Result<Value, Problem> {
+    let told = told(app, workspace, view.id).await?;
+    let mut job = field_job(&view, told.as_ref());
+    if let Value::Object(job) = &mut job {
+        job.remove("dispatchContext");
+    }
+    let variables = told.as_ref().map(Told::variables).unwrap_or_default();
+    Ok(placed(app, workspace, &view, job, &variables))
+}
+
+/// A job with its release, and with the deployment, environment and resource as far as they are still there.
+fn placed(app: &App, workspace: &Slug, view: &JobView, job: Value, variables: &Variables) -> Value {
+    let release =
+        Release { id: view.release_id, version: view.version_id, target: view.target, at: view.created_at };
+    let named = |kind: Kind, id: Uuid| app.catalog.get(workspace, kind, id).as_ref().map(flat);
+    let mut placed = json!({
+        "job": job, "release": release.with(app, workspace, variables),
+        "deployment": named(Kind::Deployment, view.target.deployment.0),
+        "environment": named(Kind::Environment, view.target.environment.0),
+        "resource": named(Kind::Resource, view.target.resource.0),
+    });
+    if let Value::Object(placed) = &mut placed {
+        placed.retain(|_field, value| !value.is_null());
+    }
+    placed
+}
+
 /// A job as clients of the field read it: with what was told of it, with its config and what templates saw.
 pub(super) fn field_job(view: &JobView, told: Option<&Told>) -> Value {
     let dispatch = told.and_then(|told| told.state.assigned.as_ref()).map(|assigned| &assigned.dispatch);
     let config = dispatch.map_or_else(|| json!({}), |dispatch| json!(dispatch.config));
-    let mut job = json!({
-        "id": view.id, "status": view.status.as_camel(), "jobAgentId": view.job_agent_id, "jobAgentConfig": config,
-        "releaseId": view.release_id, "metadata": {}, "createdAt": view.created_at, "startedAt": view.started_at,
-        "completedAt": view.completed_at, "updatedAt": view.updated_at, "message": view.message, "reason": view.reason,
-        "links": view.links, "attempt": view.attempt, "externalId": view.external.as_ref().map(|external| &external.id),
-        "dispatchContext": told.and_then(|told| told.context.as_ref()),
-    });
-    if let Value::Object(job) = &mut job {
-        job.retain(|_field, value| !value.is_null());
+    let mut job = shown(view);
+    job["jobAgentConfig"] = config;
+    if let Some(context) = told.and_then(|told| told.context.as_ref()) {
+        job["dispatchContext"] = context.clone();
     }
     job
 }
@@ -336,6 +392,26 @@ pub(super) fn field_job(view: &JobView, told: Option<&Told>) -> Value {
 /// The job of that id, as its facts tell it now.
 pub(super) async fn told(app: &App, workspace: &Slug, job: JobId) -> Result<Option<Told>, Problem> {
     Ok(tell(app.bus.jobs().events(workspace, job).await?))
+}
+
+/// All jobs that fit, newest first: an expression is tried on each of them.
+pub(super) async fn all(app: &App, workspace: &Slug, filter: &JobFilter) -> Result<Vec<JobView>, Problem> {
+    let (mut all, mut next) = (Vec::new(), None);
+    loop {
+        let page = projections::Page { limit: LIMIT_MAX, offset: 0, after: next };
+        let found = app.views.jobs(workspace, filter, page).await?;
+        all.extend(found.items);
+        if all.len() > TRIED_MAX {
+            return Err(Problem::invalid_field(
+                "cel",
+                format!("there are more than {TRIED_MAX} jobs to try it on"),
+            ));
+        }
+        next = found.next;
+        if next.is_none() {
+            return Ok(all);
+        }
+    }
 }
 
 /// The part of a list of jobs.
@@ -354,20 +430,7 @@ pub(super) async fn with_release(
     let workspace = app.workspace(&caller, &w)?;
     let job = parse_id(&j)?;
     let told = told(&app, &workspace, job).await?.ok_or_else(|| missing(job))?;
-    let view = told.view();
-    let release =
-        Release { id: view.release_id, version: view.version_id, target: view.target, at: view.created_at };
-    let named = |kind: Kind, id: Uuid| app.catalog.get(&workspace, kind, id).as_ref().map(flat);
-    let mut answer = json!({
-        "job": told.field(), "release": release.with(&app, &workspace, &told.variables()),
-        "deployment": named(Kind::Deployment, view.target.deployment.0),
-        "environment": named(Kind::Environment, view.target.environment.0),
-        "resource": named(Kind::Resource, view.target.resource.0),
-    });
-    if let Value::Object(answer) = &mut answer {
-        answer.retain(|_field, value| !value.is_null());
-    }
-    Ok(Json(answer))
+    Ok(Json(placed(&app, &workspace, &told.view(), told.field(), &told.variables())))
 }
 
 fn tell(events: Vec<(u64, JobEvent)>) -> Option<Told> {

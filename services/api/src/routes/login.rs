@@ -81,14 +81,17 @@ pub(super) async fn finish(
     let Some(code) = back.code else {
         return refuse("the issuer sent no code");
     };
-    let Person { user, roles } = oidc.finish(&attempt, &code).await.map_err(|error| {
-        limits.failed(from);
+    let Person { user, groups, roles } = oidc.finish(&attempt, &code).await.map_err(|error| {
+        if is_a_guess(&error) {
+            limits.failed(from);
+        }
         not_let_in(&error)
     })?;
     let means = Means { key_id: None, session: true, counted: Counted::User(user.clone()) };
     let caller = Caller::new(&user, roles.clone(), means);
     let https = cookie::over_https(&headers, app.access.https);
-    let (_token, mut set) = session::open(&app, &caller, LoggedInBy::Oidc { roles }, https).await?;
+    let by = LoggedInBy::Oidc { issuer: oidc.issuer().to_owned(), groups, roles };
+    let (_token, mut set) = session::open(&app, &caller, by, https).await?;
     // Beside the cookie of the session: `extend` would put it in its place.
     if let Some(ended) = cookie::end_attempt(https) {
         set.append(SET_COOKIE, ended);
@@ -101,6 +104,17 @@ fn configured(app: &App) -> Result<&Oidc, Problem> {
         .oidc
         .as_ref()
         .ok_or_else(|| Problem::not_found("an issuer to log in with (oidc.issuer is not set)"))
+}
+
+/// Whether it may be somebody who guesses codes. That the issuer is away, or knows somebody who may do nothing here, is no
+/// reason to keep everybody out who comes from there.
+fn is_a_guess(error: &NotLetIn) -> bool {
+    match error {
+        NotLetIn::Provider(ProviderError::Refused(_)) | NotLetIn::Token(_) | NotLetIn::Unknown(_) => true,
+        NotLetIn::Provider(ProviderError::Away(_) | ProviderError::Misfit(_)) | NotLetIn::NoRole { .. } => {
+            false
+        }
+    }
 }
 
 fn not_let_in(error: &NotLetIn) -> Problem {
@@ -123,4 +137,18 @@ fn redirect(to: &str, mut headers: HeaderMap) -> Result<Response, Problem> {
     headers.insert(LOCATION, to);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok((StatusCode::SEE_OTHER, headers).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_that_is_away_is_nobodys_guess() {
+        let refused = |error| is_a_guess(&NotLetIn::Provider(error));
+        assert!(refused(ProviderError::Refused("invalid_grant".to_owned())));
+        assert!(is_a_guess(&NotLetIn::Unknown("no name".to_owned())));
+        assert!(!refused(ProviderError::Away("no route".to_owned())));
+        assert!(!is_a_guess(&NotLetIn::NoRole { user: "ann".to_owned() }));
+    }
 }

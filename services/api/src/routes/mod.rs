@@ -52,11 +52,13 @@ use utoipa_axum::routes;
 use crate::caller::authenticate;
 use crate::console;
 use crate::context::App;
+use crate::declared::{self, Declared};
 use crate::idempotency;
 use crate::openapi::Routes;
 use crate::openapi::shapes::Thing;
 use crate::problem::Problem;
 use crate::request::BODY_BYTES_MAX;
+use crate::whole;
 
 /// All routes, beside health and metrics.
 pub(crate) fn router(app: App) -> Router {
@@ -64,13 +66,14 @@ pub(crate) fn router(app: App) -> Router {
         .with(routes!(healthy))
         .with(routes!(version))
         .with(routes!(described))
-        .nest("/api/v1", with_key(&app).merge(open()))
+        .nest("/api/v1", with_key(&app).merge(open(&app)))
         .into_parts();
     router
         .merge(console::router())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(Extension(Arc::new(Declared::of(&document))))
         .layer(Extension(Arc::new(document)))
         .with_state(app)
 }
@@ -87,6 +90,8 @@ fn with_key(app: &App) -> Routes {
         .with(routes!(workspaces::by_slug))
         .nest("/workspaces/{w}", of_workspace())
         .through(app, idempotency::once)
+        .through(app, declared::only)
+        .through(app, whole::writes)
         .through(app, authenticate)
 }
 
@@ -96,17 +101,19 @@ fn access() -> Routes {
         .with(routes!(keys::list, keys::create))
         .with(routes!(keys::revoke))
         .with(routes!(session::show, session::end))
+        .with(routes!(session::end_of_user))
         .with(routes!(audit::of_all))
         .with(routes!(audit::of_workspace))
 }
 
 /// For who has no key yet.
-fn open() -> Routes {
+fn open(app: &App) -> Routes {
     Routes::new()
         .with(routes!(session::begin))
         .with(routes!(login::ways))
         .with(routes!(login::begin))
         .with(routes!(login::finish))
+        .through(app, whole::all)
 }
 
 fn of_workspace() -> Routes {

@@ -20,6 +20,7 @@ use crate::caller::Caller;
 use crate::context::App;
 use crate::problem::Problem;
 use crate::request::{Body, Cel, Page, Params, Segments};
+use crate::rest::etag::{Precondition, Tagged};
 use crate::shape::flat;
 use crate::wishes;
 
@@ -37,13 +38,14 @@ pub(super) struct NewPin {
 }
 
 /// `POST /pins`: the pin of the same place becomes this one.
-#[utoipa::path(post, path = "/pins", request_body = NewPin, responses((status = 202, description = "It is pinned", body = Flat)))]
+#[utoipa::path(post, path = "/pins", params(Precondition), request_body = NewPin, responses((status = 202, description = "It is pinned", body = Flat)))]
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
     Segments(w): Segments<String>,
+    precondition: Precondition,
     Body(new): Body<NewPin>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Tagged, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     caller.needs(Role::Operator)?;
     let of = |kind: Kind, field: &str, text: Option<&String>| {
@@ -57,7 +59,7 @@ pub(super) async fn create(
         environment: environment.map(|environment| EnvironmentId(environment.meta().id)),
         resource: resource.map(|resource| ResourceId(resource.meta().id)),
     };
-    declare(&app, &caller, &workspace, places, &new.version, new.reason).await
+    declare(&app, &caller, &workspace, places, &new.version, new.reason, &precondition).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -70,32 +72,34 @@ pub(super) struct NewPinHere {
 }
 
 /// `POST /release-targets/{key}/pin`
-#[utoipa::path(post, path = "/release-targets/{key}/pin", request_body = NewPinHere, responses((status = 202, description = "It is pinned", body = Flat)))]
+#[utoipa::path(post, path = "/release-targets/{key}/pin", params(Precondition), request_body = NewPinHere, responses((status = 202, description = "It is pinned", body = Flat)))]
 pub(super) async fn pin_target(
     State(app): State<App>,
     caller: Caller,
     Segments((w, key)): Segments<(String, String)>,
+    precondition: Precondition,
     Body(new): Body<NewPinHere>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Tagged, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     caller.needs(Role::Operator)?;
     let places = whole(known_target(&app, &workspace, &key)?);
-    declare(&app, &caller, &workspace, places, &new.version, new.reason).await
+    declare(&app, &caller, &workspace, places, &new.version, new.reason, &precondition).await
 }
 
 /// `DELETE /release-targets/{key}/pin`: the pin of this very target, and no wider one
-#[utoipa::path(delete, path = "/release-targets/{key}/pin", responses((status = 200, description = "It is gone", body = Accepted)))]
+#[utoipa::path(delete, path = "/release-targets/{key}/pin", params(Precondition), responses((status = 200, description = "It is gone", body = Accepted)))]
 pub(super) async fn unpin_target(
     State(app): State<App>,
     caller: Caller,
     Segments((w, key)): Segments<(String, String)>,
+    precondition: Precondition,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     caller.needs(Role::Operator)?;
     let id = id_of(whole(parse_target(&key)?)).0;
     let what = format!("pin of the release target {key}");
     let key = CatalogKey { workspace, kind: Kind::Pin, id };
-    Ok(Json(wishes::withdraw(&app, &caller, &key, &what).await?))
+    Ok(Json(wishes::withdraw(&app, &caller, &key, &what, &precondition).await?))
 }
 
 /// `GET /pins`
@@ -111,16 +115,17 @@ pub(super) async fn list(
 }
 
 /// `DELETE /pins/{id}`
-#[utoipa::path(delete, path = "/pins/{id}", responses((status = 200, description = "It is gone", body = Accepted)))]
+#[utoipa::path(delete, path = "/pins/{id}", params(Precondition), responses((status = 200, description = "It is gone", body = Accepted)))]
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,
     Segments((w, id)): Segments<(String, String)>,
+    precondition: Precondition,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     caller.needs(Role::Operator)?;
     let key = wishes::key_of(&workspace, Kind::Pin, &id)?;
-    Ok(Json(wishes::withdraw(&app, &caller, &key, &format!("pin {id}")).await?))
+    Ok(Json(wishes::withdraw(&app, &caller, &key, &format!("pin {id}"), &precondition).await?))
 }
 
 async fn declare(
@@ -130,7 +135,8 @@ async fn declare(
     places: Places,
     version: &str,
     reason: String,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+    precondition: &Precondition,
+) -> Result<Tagged, Problem> {
     let version = wishes::version(app, workspace, places.deployment, version)?;
     let meta = wishes::meta(workspace, id_of(places).0, "pin".to_owned());
     let spec = Pin {
@@ -141,8 +147,8 @@ async fn declare(
         reason,
         created_by: caller.name.clone(),
     };
-    let written = wishes::declare(app, caller, Entity::Pin(Record { meta, spec })).await?;
-    Ok((StatusCode::ACCEPTED, Json(flat(&written.after))))
+    let written = wishes::declare(app, caller, Entity::Pin(Record { meta, spec }), precondition).await?;
+    Ok(Tagged::new(StatusCode::ACCEPTED, written.revision, flat(&written.after)))
 }
 
 fn whole(target: TargetKey) -> Places {

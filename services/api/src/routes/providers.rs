@@ -57,7 +57,7 @@ pub(super) struct NewProvider {
 }
 
 /// `PUT /resource-providers`
-#[utoipa::path(put, path = "/resource-providers", request_body = NewProvider, responses((status = 202, description = "It is there", body = Flat)))]
+#[utoipa::path(put, path = "/resource-providers", params(Precondition), request_body = NewProvider, responses((status = 202, description = "It is there", body = Flat)))]
 pub(super) async fn put(
     State(app): State<App>,
     caller: Caller,
@@ -90,7 +90,7 @@ pub(super) async fn by_name(
 }
 
 /// `DELETE /resource-providers/name/{n}`: its resources go with it.
-#[utoipa::path(delete, path = "/resource-providers/name/{n}", responses((status = 202, description = "It is gone", body = Flat)))]
+#[utoipa::path(delete, path = "/resource-providers/name/{n}", params(Precondition), responses((status = 202, description = "It is gone", body = Flat)))]
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,
@@ -109,17 +109,20 @@ pub(super) async fn delete(
 }
 
 /// `GET /resource-providers/name/{n}/resources`
-#[utoipa::path(get, path = "/resource-providers/name/{n}/resources", params(Page), responses((status = 200, description = "A page of its set", body = Listed)))]
+#[utoipa::path(get, path = "/resource-providers/name/{n}/resources", params(Page, Cel), responses((status = 200, description = "Its set; a page of it where a limit is given", body = Listed)))]
 pub(super) async fn resources(
     State(app): State<App>,
     caller: Caller,
     Segments((w, n)): Segments<(String, String)>,
     Params(page): Params<Page>,
+    Params(cel): Params<Cel>,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     let provider = entities::find(&app, &workspace, Kind::ResourceProvider, &n)?;
     let owned = owned_by(&app, &workspace, ResourceProviderId(provider.meta().id));
-    Ok(Json(page.show(&owned, flat)))
+    let owned = cel.of(Kind::Resource, owned)?;
+    // Clients of the field ask for no page and take the answer for the whole set.
+    Ok(Json(page.or_all(owned.len()).show(&owned, flat)))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -146,16 +149,18 @@ pub(super) struct NewResource {
 
 /// `PUT /resource-providers/{id}/set`: its set is this. A resource of another provider is refused, and the answer says
 /// so; where that is all of them, nothing is done.
-#[utoipa::path(put, path = "/resource-providers/{id}/set", request_body = NewSet, responses((status = 202, description = "What became of each", body = Thing)))]
+#[utoipa::path(put, path = "/resource-providers/{id}/set", params(Precondition), request_body = NewSet, responses((status = 202, description = "What became of each", body = Thing)))]
 pub(super) async fn set(
     State(app): State<App>,
     caller: Caller,
     Segments((w, id)): Segments<(String, String)>,
+    precondition: Precondition,
     Body(set): Body<NewSet>,
 ) -> Result<Tagged, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     caller.needs(role_for(Kind::Resource))?;
-    let provider = entities::find(&app, &workspace, Kind::ResourceProvider, &id)?;
+    let (provider, revision) = rest::read(&app, &workspace, Kind::ResourceProvider, &id).await?;
+    precondition.check(revision)?;
     let provider = ResourceProviderId(provider.meta().id);
     let declared = declared(&app, &caller, &workspace, provider, set)?;
     let (mut refused, mut ours) = (Vec::new(), Vec::new());

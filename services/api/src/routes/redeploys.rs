@@ -21,6 +21,7 @@ use crate::context::App;
 use crate::explain;
 use crate::problem::Problem;
 use crate::request::{Body, MaybeBody, Segments};
+use crate::rest::etag::Precondition;
 use crate::wishes;
 
 /// One request redeploys at most so many targets.
@@ -108,7 +109,9 @@ async fn declare(
         let meta = wishes::meta(workspace, RedeployId::of(target).0, "redeploy".to_owned());
         let spec =
             Redeploy { target: *target, version, at: now, reason: reason.clone(), by: caller.name.clone() };
-        let written = wishes::declare(app, caller, Entity::Redeploy(Record { meta, spec })).await?;
+        let written =
+            wishes::declare(app, caller, Entity::Redeploy(Record { meta, spec }), &Precondition::default())
+                .await?;
         let mut line = explain::target(&app.catalog, workspace, target);
         line["id"] = json!(written.after.meta().id);
         // A request that was sent again is the wish of before.

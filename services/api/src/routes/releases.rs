@@ -25,7 +25,7 @@ use crate::context::App;
 use crate::filter;
 use crate::openapi::shapes::{Listed, Thing};
 use crate::problem::Problem;
-use crate::request::{Body, MaybeBody, Page, Params, Segments};
+use crate::request::{Body, Cel, MaybeBody, Page, Params, Segments};
 use crate::rest::{Draft, values};
 use crate::shape::flat;
 
@@ -61,10 +61,28 @@ pub(super) async fn state(
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     let decision = decision(&app, &workspace, &key)?;
-    Ok(Json(state_of(&app, &workspace, &decision).await?))
+    let (mut state, job) = state_of(&app, &workspace, &decision).await?;
+    if let Some(job) = job {
+        let verifications: Vec<Value> = decision
+            .verifications
+            .iter()
+            .filter(|verification| job["id"] == json!(verification.of))
+            .map(|verification| {
+                json!({ "id": verification.job, "jobId": verification.of, "createdAt": verification.at,
+                        "status": verification.result, "metrics": [] })
+            })
+            .collect();
+        state["latestJob"] = json!({ "job": job, "verifications": verifications });
+    }
+    Ok(Json(state))
 }
 
-async fn state_of(app: &App, workspace: &Slug, decision: &TargetDecision) -> Result<Value, Problem> {
+/// What should run and what runs; and the job that is active, or was last.
+async fn state_of(
+    app: &App,
+    workspace: &Slug,
+    decision: &TargetDecision,
+) -> Result<(Value, Option<Value>), Problem> {
     let mut state = json!({ "state": decision.state, "summary": decision.summary });
     for (field, there) in [("desiredRelease", &decision.desired), ("currentRelease", &decision.current)] {
         if let Some(there) = there {
@@ -77,19 +95,11 @@ async fn state_of(app: &App, workspace: &Slug, decision: &TargetDecision) -> Res
             state[field] = release.shown(app, workspace).await?;
         }
     }
-    if let Some(job) = decision.active.as_ref().or(decision.last.as_ref())
-        && let Some(told) = jobs::told(app, workspace, job.job).await?
-    {
-        let verifications = decision.verifications.iter().filter(|verification| verification.of == job.job);
-        let verifications: Vec<Value> = verifications
-            .map(|verification| {
-                json!({ "id": verification.job, "jobId": verification.of, "createdAt": verification.at,
-                        "status": verification.result, "metrics": [] })
-            })
-            .collect();
-        state["latestJob"] = json!({ "job": told.field(), "verifications": verifications });
-    }
-    Ok(state)
+    let told = match decision.active.as_ref().or(decision.last.as_ref()) {
+        Some(job) => jobs::told(app, workspace, job.job).await?,
+        None => None,
+    };
+    Ok((state, told.as_ref().map(jobs::Told::field)))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -119,7 +129,10 @@ pub(super) async fn states(
     decisions.retain(|it| it.target.deployment.0 == deployment && it.target.environment.0 == environment);
     let mut items = Vec::new();
     for decision in decisions.iter().skip(page.offset()).take(page.limit()) {
-        let state = state_of(&app, &workspace, decision).await?;
+        let (mut state, job) = state_of(&app, &workspace, decision).await?;
+        if let Some(job) = job {
+            state["latestJob"] = job;
+        }
         let resource = app.catalog.get(&workspace, Kind::Resource, decision.target.resource.0);
         items.push(json!({ "releaseTarget": target_of(&decision.target), "state": state, "resource": resource.as_ref().map(flat) }));
     }
@@ -129,12 +142,13 @@ pub(super) async fn states(
 }
 
 /// `GET /release-targets/{key}/jobs`, newest first
-#[utoipa::path(get, path = "/release-targets/{key}/jobs", params(Page), responses((status = 200, description = "A page of its jobs", body = Listed)))]
+#[utoipa::path(get, path = "/release-targets/{key}/jobs", params(Page, Cel), responses((status = 200, description = "A page of its jobs", body = Listed)))]
 pub(super) async fn jobs(
     State(app): State<App>,
     caller: Caller,
     Segments((w, key)): Segments<(String, String)>,
     Params(page): Params<Page>,
+    Params(cel): Params<Cel>,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     let TargetKey { deployment, environment, resource } = parse_target(&key)?;
@@ -144,6 +158,11 @@ pub(super) async fn jobs(
         resource: Some(resource),
         ..JobFilter::default()
     };
+    if cel.text().is_some() {
+        let all = jobs::all(&app, &workspace, &filter).await?;
+        let all = all.iter().map(|view| field_job(view, None)).collect();
+        return Ok(Json(page.of(cel.of_values("job", all)?)));
+    }
     let found = app.views.jobs(&workspace, &filter, jobs::page_of(page)).await?;
     let items: Vec<Value> = found.items.iter().map(|view| field_job(view, None)).collect();
     Ok(Json(json!({ "items": items, "total": found.total, "limit": page.limit(), "offset": page.offset() })))

@@ -3,9 +3,15 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use bus::topology::{ARGO_WORKFLOWS, GITHUB_ACTIONS, GITLAB_CI, HTTP_PULL, KUBERNETES_JOBS};
 use bus::{Base, Recorded, crash_point};
 use domain::audit::{Documents, Object};
-use domain::job::{ActiveStatus, JobStatus, Links, Snapshot, SnapshotStatus, Source, TerminalStatus};
+use domain::id::derive;
+use domain::job::{
+    ActiveStatus, ExternalRef, JobState, JobStatus, Links, RawStatus, Snapshot, SnapshotStatus, Source,
+    TerminalStatus,
+};
+use domain::verification;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -22,6 +28,9 @@ use crate::request::{Body, Segments};
 
 const MESSAGE_CHARS_MAX: usize = 2_000;
 const LINKS_MAX: usize = 20;
+/// The platforms whose agents name their runs themselves.
+const NAMED_BY_AGENTS: [&str; 6] =
+    [GITHUB_ACTIONS, GITLAB_CI, ARGO_WORKFLOWS, KUBERNETES_JOBS, HTTP_PULL, verification::PLATFORM];
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -29,6 +38,7 @@ pub(super) struct Report {
     /// In lower camel or snake case.
     status: String,
     message: Option<String>,
+    /// What the run is called where it runs.
     external_id: Option<String>,
     /// Names and addresses.
     #[serde(default)]
@@ -52,11 +62,13 @@ pub(super) async fn report(
     let told = told(&app, &workspace, id).await?.ok_or_else(|| missing(id))?;
     let before = told.state.status();
     let answer = |message: &str| Ok((StatusCode::ACCEPTED, Json(json!({ "id": id, "message": message }))));
-    if before == status && (told.state.is_finished() || report.message.is_none()) {
+    let says_more = says_more(&told.state, &report);
+    if before == status && !says_more && report.fence.is_none() {
         return answer("it was so before");
     }
     if told.state.is_finished() {
-        return Err(over(before));
+        let is_same = before == status;
+        return if is_same { answer("it was so before, and takes nothing more") } else { Err(over(before)) };
     }
     if let Some(agent) =
         told.state.assigned.as_ref().filter(|assigned| is_pulled(&assigned.dispatch.platform))
@@ -70,19 +82,26 @@ pub(super) async fn report(
         return answer("recorded");
     }
     let Some(snapshot) = seen(status) else {
-        return Err(Problem::conflict(format!("a job that is {before} does not become {status}")));
+        return Err(Problem::conflict(format!(
+            "a job that is {} does not become {}",
+            before.as_camel(),
+            status.as_camel()
+        )));
     };
+    if report.fence.is_some() {
+        return Err(Problem::invalid_field("fence", "is for jobs that are claimed"));
+    }
+    let external = run_of(&told.state, &report)?;
     let snapshot = Snapshot {
         status: snapshot,
         order: None,
-        raw: None,
+        raw: Some(as_told(status, &report)),
         reason: None,
-        message: report.message,
+        message: report.message.or_else(|| told.state.message.clone().filter(|_| before == status)),
         links: report.links,
         source: Source::Ctrlplane,
-        external: None,
+        external,
     };
-    // The run's name is the platform's to tell; what the caller calls it stands in the history.
     let cause = match report.external_id {
         Some(external) => format!("{}: run {external}", caller.name),
         None => caller.name.clone(),
@@ -99,9 +118,50 @@ pub(super) async fn report(
         Recorded::AlreadySo(known) if known.state.status() == status => answer("it was so before"),
         Recorded::AlreadySo(known) => Err(over(known.state.status())),
         Recorded::Refused(refusal, _) => {
-            Err(Problem::conflict(format!("{status} is not possible: {refusal}")))
+            Err(Problem::conflict(format!("{} is not possible: {refusal}", status.as_camel())))
         }
     }
+}
+
+/// Whether the report says anything beside the status that is not known of the job.
+fn says_more(state: &JobState, report: &Report) -> bool {
+    let run = state.external.as_ref().map(|run| &run.id);
+    (report.message.is_some() && report.message != state.message)
+        || (report.external_id.is_some() && report.external_id.as_ref() != run)
+        || report.links.iter().any(|(name, url)| state.links.get(name) != Some(url))
+}
+
+/// The run, where this report is the first to name it. On platforms of which we have agents it is theirs to tell, and
+/// the name of a job's first run stays when it is run again: what the caller calls it then stands in the history alone.
+fn run_of(state: &JobState, report: &Report) -> Result<Option<ExternalRef>, Problem> {
+    let (Some(id), Some(assigned)) = (&report.external_id, &state.assigned) else { return Ok(None) };
+    let dispatch = &assigned.dispatch;
+    if NAMED_BY_AGENTS.contains(&dispatch.platform.as_str()) {
+        return Ok(None);
+    }
+    if let Some(known) = &state.external {
+        if known.id == *id || known.attempt < state.external_attempt {
+            return Ok(None);
+        }
+        let message = format!("is not that of the job's run, which is {}", known.id);
+        let fault = Fault::of_field("externalId", message.clone());
+        return Err(Problem::conflict(format!("externalId: {message}")).with(vec![fault]));
+    }
+    Ok(Some(ExternalRef {
+        platform: dispatch.platform.clone(),
+        host: dispatch.platform.to_string(),
+        scope: dispatch.agent.to_string(),
+        id: id.clone(),
+        attempt: state.external_attempt,
+        url: report.links.get("run").cloned(),
+    }))
+}
+
+/// The teller's words, in short: another run or other links are other words, so that they are news.
+fn as_told(status: JobStatus, report: &Report) -> RawStatus {
+    let run = report.external_id.as_deref().unwrap_or_default();
+    let words = derive(&["report", run, &json!(report.links).to_string()]);
+    RawStatus { status: format!("{} ({words})", status.as_camel()), conclusion: None }
 }
 
 async fn note(
@@ -123,7 +183,7 @@ async fn note(
 }
 
 fn over(status: JobStatus) -> Problem {
-    Problem::conflict(format!("the job is over: {status}"))
+    Problem::conflict(format!("the job is over: {}", status.as_camel()))
 }
 
 fn checked(report: &Report) -> Result<JobStatus, Problem> {

@@ -162,7 +162,7 @@ pub(super) struct NewResource {
 pub(super) const CALLED: &[(&str, &str)] = &[("type", "kind"), ("provider", "providerId")];
 
 /// `PUT /resources/identifier/{i}`: it stays in the set of its provider.
-#[utoipa::path(put, path = "/resources/identifier/{i}", request_body = NewResource, responses((status = 202, description = "It is as it was sent", body = Flat)))]
+#[utoipa::path(put, path = "/resources/identifier/{i}", params(Precondition), request_body = NewResource, responses((status = 202, description = "It is as it was sent", body = Flat)))]
 pub(super) async fn put(
     State(app): State<App>,
     caller: Caller,
@@ -204,7 +204,7 @@ fn identifier_of(app: &App, workspace: &Slug, text: String) -> String {
 }
 
 /// `DELETE /resources/identifier/{i}`
-#[utoipa::path(delete, path = "/resources/identifier/{i}", responses((status = 202, description = "It is gone", body = Flat)))]
+#[utoipa::path(delete, path = "/resources/identifier/{i}", params(Precondition), responses((status = 202, description = "It is gone", body = Flat)))]
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,
@@ -215,12 +215,13 @@ pub(super) async fn delete(
 }
 
 /// `GET /resources/identifier/{i}/deployments`: those that have a release target on it
-#[utoipa::path(get, path = "/resources/identifier/{i}/deployments", params(Page), responses((status = 200, description = "A page of them", body = Listed)))]
+#[utoipa::path(get, path = "/resources/identifier/{i}/deployments", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn deployments(
     State(app): State<App>,
     caller: Caller,
     Segments((w, i)): Segments<(String, String)>,
     Params(page): Params<Page>,
+    Params(cel): Params<Cel>,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     let resource = entities::find(&app, &workspace, Kind::Resource, &i)?.meta().id;
@@ -229,6 +230,7 @@ pub(super) async fn deployments(
         let targets = app.catalog.targets_of(&workspace, DeploymentId(deployment.meta().id));
         targets.iter().any(|target| target.resource.0 == resource)
     });
+    let deployments = cel.of(Kind::Deployment, deployments)?;
     Ok(Json(page.show(&deployments, flat)))
 }
 
@@ -267,7 +269,7 @@ pub(super) async fn variables(
 }
 
 /// `PATCH /resources/identifier/{i}/variables`: the values by key are these from now on, and no others.
-#[utoipa::path(patch, path = "/resources/identifier/{i}/variables", request_body = Thing, responses((status = 202, description = "They are as they were sent", body = Flat)))]
+#[utoipa::path(patch, path = "/resources/identifier/{i}/variables", params(Precondition), request_body = Thing, responses((status = 202, description = "They are as they were sent", body = Flat)))]
 pub(super) async fn set_variables(
     State(app): State<App>,
     caller: Caller,

@@ -18,6 +18,7 @@ use crate::context::App;
 use crate::documents;
 use crate::problem::Problem;
 use crate::request::{Body, Segments};
+use crate::rest::etag::Precondition;
 use crate::shape::flat;
 use crate::store::Mode;
 use crate::wishes;
@@ -59,7 +60,13 @@ pub(super) async fn control(
     };
     let id = RolloutControlId::of(spec.version, spec.environment).0;
     let meta = wishes::meta(&workspace, id, "rollout control".to_owned());
-    let written = wishes::declare(&app, &caller, Entity::RolloutControl(Record { meta, spec })).await?;
+    let written = wishes::declare(
+        &app,
+        &caller,
+        Entity::RolloutControl(Record { meta, spec }),
+        &Precondition::default(),
+    )
+    .await?;
     Ok((StatusCode::ACCEPTED, Json(flat(&written.after))))
 }
 

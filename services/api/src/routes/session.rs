@@ -8,16 +8,16 @@ use axum::response::{IntoResponse as _, Response};
 use domain::audit::{Documents, Object};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::audit::{self, Deed};
-use crate::auth::digest;
-use crate::caller::{Caller, Means, address_of, refused, try_key};
+use crate::auth::{Role, digest};
+use crate::caller::{Caller, Means, address_of, refused, too_many, try_key};
 use crate::context::App;
 use crate::cookie;
 use crate::openapi::shapes::Thing;
 use crate::problem::Problem;
-use crate::request::Body;
+use crate::request::{Body, Params};
 use crate::sessions::{LoggedInBy, Token};
 
 #[derive(Deserialize, ToSchema)]
@@ -40,6 +40,9 @@ pub(super) async fn begin(State(app): State<App>, request: Request) -> Result<Re
     let Body(Login { key }) = read(request).await?;
     let key = key.trim();
     let caller = try_key(&app.access, from, key)?.ok_or_else(refused)?;
+    if let Some(verdict) = app.access.limits.login(&caller.means.counted) {
+        return Err(too_many(verdict, "this key begins sessions more often than it may"));
+    }
     let caller = Caller { means: Means { session: true, ..caller.means }, ..caller };
     let by = LoggedInBy::Key { sha256: hex::encode(digest(key)) };
     let (token, headers) = open(&app, &caller, by, https).await.map_err(|problem| problem.into_response())?;
@@ -73,6 +76,37 @@ pub(super) async fn end(
         note(&app, &caller, "logout", &token).await?;
     }
     Ok((StatusCode::NO_CONTENT, cookies([cookie::end_session(https)])).into_response())
+}
+
+/// Whose sessions.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OfUser {
+    /// The user as `GET /session` and the audit name it.
+    user: String,
+}
+
+/// `DELETE /sessions?user=`: ends every session of that user, for admins of every workspace.
+#[utoipa::path(delete, path = "/sessions", params(OfUser), responses((status = 200, description = "How many sessions ended", body = Thing)))]
+pub(super) async fn end_of_user(
+    State(app): State<App>,
+    caller: Caller,
+    Params(OfUser { user }): Params<OfUser>,
+) -> Result<Json<Value>, Problem> {
+    if !caller.sees_all() {
+        return Err(Problem::not_found("what belongs to all workspaces"));
+    }
+    caller.needs(Role::Admin)?;
+    if user.is_empty() {
+        return Err(Problem::invalid_field("user", "is empty"));
+    }
+    let ended = app.access.sessions.end_of_user(&user).await?;
+    let object = Object { kind: "Session".to_owned(), id: user.clone(), name: user };
+    let documents = Documents::between(None, Some(json!({ "ended": ended })));
+    let workspace = audit::everywhere();
+    let deed = Deed { action: "revoke", workspace: &workspace, object, before: None, after: None, documents };
+    audit::note(&app.bus, &caller, deed).await?;
+    Ok(Json(json!({ "ended": ended })))
 }
 
 /// Begins a session of the caller, and tells its token and the headers that set its cookie.

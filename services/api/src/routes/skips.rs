@@ -19,6 +19,7 @@ use crate::caller::Caller;
 use crate::context::App;
 use crate::problem::Problem;
 use crate::request::{Body, Cel, Page, Params, Segments};
+use crate::rest::etag::{Precondition, Tagged};
 use crate::shape::flat;
 use crate::wishes;
 
@@ -43,13 +44,14 @@ pub(super) struct NewSkip {
 }
 
 /// `POST /skips`: the skip of the same rule, version and place becomes this one.
-#[utoipa::path(post, path = "/skips", request_body = NewSkip, responses((status = 202, description = "It is skipped", body = Flat)))]
+#[utoipa::path(post, path = "/skips", params(Precondition), request_body = NewSkip, responses((status = 202, description = "It is skipped", body = Flat)))]
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
     Segments(w): Segments<String>,
+    precondition: Precondition,
     Body(new): Body<NewSkip>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Tagged, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     caller.needs(Role::Approver)?;
     let of = |kind: Kind, field: &str, text: Option<&String>| {
@@ -83,8 +85,8 @@ pub(super) async fn create(
     };
     let name = format!("skip of {}", spec.rule);
     let meta = wishes::meta(&workspace, SkipId::of(&spec).0, name);
-    let written = wishes::declare(&app, &caller, Entity::Skip(Record { meta, spec })).await?;
-    Ok((StatusCode::ACCEPTED, Json(flat(&written.after))))
+    let written = wishes::declare(&app, &caller, Entity::Skip(Record { meta, spec }), &precondition).await?;
+    Ok(Tagged::new(StatusCode::ACCEPTED, written.revision, flat(&written.after)))
 }
 
 /// `GET /skips`, those that have expired among them
@@ -100,16 +102,17 @@ pub(super) async fn list(
 }
 
 /// `DELETE /skips/{id}`
-#[utoipa::path(delete, path = "/skips/{id}", responses((status = 200, description = "It is gone", body = Accepted)))]
+#[utoipa::path(delete, path = "/skips/{id}", params(Precondition), responses((status = 200, description = "It is gone", body = Accepted)))]
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,
     Segments((w, id)): Segments<(String, String)>,
+    precondition: Precondition,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     caller.needs(Role::Approver)?;
     let key = wishes::key_of(&workspace, Kind::Skip, &id)?;
-    Ok(Json(wishes::withdraw(&app, &caller, &key, &format!("skip {id}")).await?))
+    Ok(Json(wishes::withdraw(&app, &caller, &key, &format!("skip {id}"), &precondition).await?))
 }
 
 /// The policy that is meant where none is named: the only one there with that rule.

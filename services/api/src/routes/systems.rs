@@ -61,23 +61,25 @@ macro_rules! links {
         }
 
         /// Links it to the system: it has release targets with what else is in it.
-        #[utoipa::path(put, path = $path, responses((status = 202, description = "It is linked", body = Accepted)))]
+        #[utoipa::path(put, path = $path, params(Precondition), responses((status = 202, description = "It is linked", body = Accepted)))]
         pub(super) async fn $put(
             State(app): State<App>,
             caller: Caller,
             Segments(path): Segments<(String, String, String)>,
+            precondition: Precondition,
         ) -> Result<Tagged, Problem> {
-            Link::of(&app, &caller, path, Kind::$kind)?.write(&app, &caller, true).await
+            Link::of(&app, &caller, path, Kind::$kind)?.write(&app, &caller, &precondition, true).await
         }
 
         /// Takes it out of the system.
-        #[utoipa::path(delete, path = $path, responses((status = 202, description = "It is not linked", body = Accepted)))]
+        #[utoipa::path(delete, path = $path, params(Precondition), responses((status = 202, description = "It is not linked", body = Accepted)))]
         pub(super) async fn $delete(
             State(app): State<App>,
             caller: Caller,
             Segments(path): Segments<(String, String, String)>,
+            precondition: Precondition,
         ) -> Result<Tagged, Problem> {
-            Link::of(&app, &caller, path, Kind::$kind)?.write(&app, &caller, false).await
+            Link::of(&app, &caller, path, Kind::$kind)?.write(&app, &caller, &precondition, false).await
         }
     };
 }
@@ -119,7 +121,13 @@ impl Link {
     }
 
     /// Writes that it is linked, or that it is not. Either twice is as once.
-    async fn write(&self, app: &App, caller: &Caller, linked: bool) -> Result<Tagged, Problem> {
+    async fn write(
+        &self,
+        app: &App,
+        caller: &Caller,
+        precondition: &Precondition,
+        linked: bool,
+    ) -> Result<Tagged, Problem> {
         caller.needs(role_for(self.other.kind()))?;
         let system = self.system;
         let (kind, name) = (self.other.kind().name(), self.other.meta().name.clone());
@@ -140,7 +148,8 @@ impl Link {
             }
             Ok(after)
         };
-        let written = app.store.write(caller, &self.other.key(), Mode::Write, desire).await?;
+        let written =
+            app.store.write_if(caller, &self.other.key(), Mode::Write, precondition, desire).await?;
         app.store.seen(written.revision).await;
         let message = if linked { "linked" } else { "not linked" };
         let answer = json!({ "id": self.system, "message": message });

@@ -20,6 +20,7 @@ use crate::explain;
 use crate::filter;
 use crate::problem::Problem;
 use crate::request::{Cel, Page, Params, Segments};
+use crate::spelling::spelt;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
@@ -98,7 +99,7 @@ async fn explained(app: &App, workspace: &Slug, target: TargetKey) -> Result<Jso
     let decision = decision.ok_or_else(|| Problem::not_found(format_args!("release target {target}")))?;
     Ok(Json(json!({
         "target": explain::target(&app.catalog, workspace, &target),
-        "decision": *decision,
+        "decision": spelt(&*decision),
         "chain": explain::chain(app, workspace, &decision).await?,
     })))
 }
@@ -127,8 +128,8 @@ fn line(app: &App, workspace: &Slug, decision: &TargetDecision) -> Value {
         line.insert("summary".to_owned(), json!(decision.summary));
         line.insert("desired".to_owned(), json!(decision.desired));
         line.insert("current".to_owned(), json!(decision.current));
-        line.insert("active".to_owned(), json!(decision.active));
-        line.insert("last".to_owned(), json!(decision.last));
+        line.insert("active".to_owned(), spelt(&decision.active));
+        line.insert("last".to_owned(), spelt(&decision.last));
         line.insert("nextLook".to_owned(), json!(decision.next_look));
         line.insert("decidedAt".to_owned(), json!(decision.decided_at));
     }

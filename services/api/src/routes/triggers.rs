@@ -17,12 +17,13 @@ use utoipa::IntoParams;
 use super::jobs::slug;
 use crate::caller::Caller;
 use crate::context::App;
-use crate::openapi::shapes::Thing;
+use crate::openapi::shapes::Listed;
 use crate::problem::Problem;
 use crate::request::{Params, Segments};
 
 const PAGE: usize = 50;
 const PAGE_MAX: usize = 200;
+const OFFSET_MAX: usize = 1_000;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -36,10 +37,12 @@ pub(super) struct Query {
     before: Option<u64>,
     /// At most so many, up to 200; 50 where it is not said.
     limit: Option<usize>,
+    /// How many to leave out first, up to 1000; further back leads `before`.
+    offset: Option<usize>,
 }
 
-/// `GET /triggers?source=&before=&limit=`: `next` is the `before` of the page after this one.
-#[utoipa::path(get, path = "/triggers", params(Query), responses((status = 200, description = "A page of what came in", body = Thing)))]
+/// `GET /triggers?source=&before=&limit=&offset=`: `next` is the `before` of the page after this one.
+#[utoipa::path(get, path = "/triggers", params(Query), responses((status = 200, description = "A page of what came in", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -53,10 +56,19 @@ pub(super) async fn list(
     let event_type = query.event_type.filter(|text| !text.is_empty()).map(|text| event_token(&text));
     let event_type = event_type.as_ref().map_or("*", Slug::as_str);
     let filter = format!("ctrlplane.trigger.{workspace}.{source}.{event_type}");
-    let recent = app.bus.recent(&TRIGGERS, &filter, query.before, limit).await?;
+    let offset = query.offset.unwrap_or(0);
+    if offset > OFFSET_MAX {
+        let message = format!("is at most {OFFSET_MAX}; go on with `before`");
+        return Err(Problem::invalid_field("offset", message));
+    }
+    let total = app.bus.count_matching(&TRIGGERS, &filter).await?;
+    let recent = app.bus.recent(&TRIGGERS, &filter, query.before, offset + limit).await?;
     let caused = caused(&app, &workspace);
-    let items: Vec<Value> = recent.messages.into_iter().map(|message| shown(message, &caused)).collect();
-    Ok(Json(json!({ "items": items, "limit": limit, "next": recent.before })))
+    let items: Vec<Value> =
+        recent.messages.into_iter().skip(offset).map(|message| shown(message, &caused)).collect();
+    Ok(Json(
+        json!({ "items": items, "total": total, "limit": limit, "offset": offset, "next": recent.before }),
+    ))
 }
 
 /// The versions that deliveries made, by the delivery's id.

@@ -20,25 +20,27 @@ use crate::context::App;
 use crate::documents;
 use crate::openapi::shapes::{Accepted, Listed, Thing};
 use crate::problem::Problem;
-use crate::request::{Body, Page, Params, Segments};
+use crate::request::{Body, Cel, Page, Params, Segments};
 use crate::rest::etag::{Precondition, Tagged};
 use crate::rest::shown::{value_id, value_of, variable_id, variable_of};
 use crate::rest::{self, values};
 use crate::store::Mode;
 
 /// `GET /deployments/{d}/variables`
-#[utoipa::path(get, path = "/deployments/{d}/variables", params(Page), responses((status = 200, description = "A page of them", body = Listed)))]
+#[utoipa::path(get, path = "/deployments/{d}/variables", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Segments((w, d)): Segments<(String, String)>,
     Params(page): Params<Page>,
+    Params(cel): Params<Cel>,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     let Entity::Deployment(deployment) = entities::find(&app, &workspace, Kind::Deployment, &d)? else {
         return Err(missing("deployment", &d));
     };
-    Ok(Json(page.show(&deployment.spec.variables, |variable| variable_of(&deployment, variable))))
+    let variables = deployment.spec.variables.iter().map(|variable| variable_of(&deployment, variable));
+    Ok(Json(page.of(cel.of_values("variable", variables.collect())?)))
 }
 
 /// `GET /deployment-variables/{id}`
@@ -67,7 +69,7 @@ pub(super) struct NewVariable {
 }
 
 /// `PUT /deployment-variables/{id}`: its id follows from deployment and key, and the answer tells it.
-#[utoipa::path(put, path = "/deployment-variables/{id}", request_body = NewVariable, responses((status = 202, description = "It is as it was sent", body = Accepted)))]
+#[utoipa::path(put, path = "/deployment-variables/{id}", params(Precondition), request_body = NewVariable, responses((status = 202, description = "It is as it was sent", body = Accepted)))]
 pub(super) async fn put(
     State(app): State<App>,
     caller: Caller,
@@ -112,7 +114,7 @@ pub(super) async fn put(
 }
 
 /// `DELETE /deployment-variables/{id}`
-#[utoipa::path(delete, path = "/deployment-variables/{id}", responses((status = 202, description = "It is gone", body = Accepted)))]
+#[utoipa::path(delete, path = "/deployment-variables/{id}", params(Precondition), responses((status = 202, description = "It is gone", body = Accepted)))]
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,
@@ -161,7 +163,7 @@ pub(super) struct NewValue {
 }
 
 /// `PUT /deployment-variable-values/{id}`: the id is the client's.
-#[utoipa::path(put, path = "/deployment-variable-values/{id}", request_body = NewValue, responses((status = 202, description = "It is as it was sent", body = Accepted)))]
+#[utoipa::path(put, path = "/deployment-variable-values/{id}", params(Precondition), request_body = NewValue, responses((status = 202, description = "It is as it was sent", body = Accepted)))]
 pub(super) async fn put_value(
     State(app): State<App>,
     caller: Caller,
@@ -209,7 +211,7 @@ pub(super) async fn put_value(
 }
 
 /// `DELETE /deployment-variable-values/{id}`
-#[utoipa::path(delete, path = "/deployment-variable-values/{id}", responses((status = 202, description = "It is gone", body = Accepted)))]
+#[utoipa::path(delete, path = "/deployment-variable-values/{id}", params(Precondition), responses((status = 202, description = "It is gone", body = Accepted)))]
 pub(super) async fn delete_value(
     State(app): State<App>,
     caller: Caller,

@@ -19,7 +19,6 @@ use crate::caller::Caller;
 use crate::changes::{self, REASON};
 use crate::context::App;
 use crate::documents;
-use crate::filter;
 use crate::problem::Problem;
 use crate::request::{Body, Cel, Page, Params, Segments};
 use crate::rest;
@@ -51,9 +50,7 @@ pub(super) async fn list(
     let deployment = deployment(&app, &workspace, &d)?;
     let mut versions = app.catalog.entities(&workspace, Kind::Version);
     versions.retain(|entity| version_of(entity).is_some_and(|version| version.spec.deployment == deployment));
-    if let Some(cel) = cel.text() {
-        versions = filter::matching(Kind::Version, versions, cel)?;
-    }
+    versions = cel.of(Kind::Version, versions)?;
     versions.sort_by_key(|entity| std::cmp::Reverse((entity.meta().created_at, entity.meta().id)));
     match sorted.order.as_deref() {
         None | Some("desc") => {}
@@ -106,12 +103,13 @@ pub(super) struct Upsert {
 }
 
 /// `POST /deployments/{d}/versions?upsert=`
-#[utoipa::path(post, path = "/deployments/{d}/versions", params(Upsert), request_body = NewVersion, responses((status = 202, description = "It is there", body = Flat)))]
+#[utoipa::path(post, path = "/deployments/{d}/versions", params(Precondition, Upsert), request_body = NewVersion, responses((status = 200, description = "It is there", body = Flat)))]
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
     Segments((w, d)): Segments<(String, String)>,
     Params(Upsert { upsert }): Params<Upsert>,
+    precondition: Precondition,
     Body(new): Body<NewVersion>,
 ) -> Result<Tagged, Problem> {
     let workspace = app.workspace(&caller, &w)?;
@@ -133,12 +131,14 @@ pub(super) async fn create(
         job_agent_config: new.job_agent_config,
         dependencies,
         known_since: None,
+        content_since: None,
+        edited_by: Default::default(),
     };
     let declared = Entity::Version(Record { meta, spec });
     documents::check(&declared)?;
     let written = app
         .store
-        .write(&caller, &declared.key(), Mode::Write, |before| {
+        .write_if(&caller, &declared.key(), Mode::Write, &precondition, |before| {
             if before.is_some() && !upsert {
                 return Err(Problem::conflict("there is a version of this tag; ?upsert=true replaces it"));
             }
@@ -146,7 +146,7 @@ pub(super) async fn create(
         })
         .await?;
     app.store.seen(written.revision).await;
-    Ok(Tagged::new(StatusCode::ACCEPTED, written.revision, flat(&written.after)))
+    Ok(Tagged::new(StatusCode::OK, written.revision, flat(&written.after)))
 }
 
 fn check(new: &NewVersion) -> Result<(), Problem> {
@@ -173,7 +173,7 @@ pub(super) struct Change {
 }
 
 /// `PATCH /deployment-versions/{v}`: what is given replaces what was there; metadata is laid over.
-#[utoipa::path(patch, path = "/deployment-versions/{v}", request_body = Change, responses((status = 202, description = "It is changed", body = Flat)))]
+#[utoipa::path(patch, path = "/deployment-versions/{v}", params(Precondition), request_body = Change, responses((status = 202, description = "It is changed", body = Flat)))]
 pub(super) async fn change(
     State(app): State<App>,
     caller: Caller,
@@ -219,7 +219,7 @@ pub(super) async fn change(
 }
 
 /// `PATCH /deploymentversions/{v}`: the same, as older clients say it
-#[utoipa::path(patch, path = "/deploymentversions/{v}", request_body = Change, responses((status = 202, description = "It is changed", body = Flat)))]
+#[utoipa::path(patch, path = "/deploymentversions/{v}", params(Precondition), request_body = Change, responses((status = 202, description = "It is changed", body = Flat)))]
 pub(super) async fn change_as_before(
     app: State<App>,
     caller: Caller,

@@ -16,6 +16,7 @@ use crate::explain;
 use crate::openapi::shapes::Listed;
 use crate::problem::Problem;
 use crate::request::{Page, Params, Segments};
+use crate::spelling::spelt;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -87,7 +88,7 @@ impl serde::Serialize for LazyLine<'_> {
             },
             "newest": newest,
             "current": decision.current,
-            "rules": holding(version).collect::<Vec<_>>(),
+            "rules": spelt(holding(version).collect::<Vec<_>>()),
             "nextLook": decision.next_look,
             "decidedAt": decision.decided_at,
         })

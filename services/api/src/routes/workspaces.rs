@@ -65,7 +65,7 @@ pub(super) struct NewWorkspace {
 }
 
 /// `POST /workspaces`
-#[utoipa::path(post, path = "/workspaces", request_body = NewWorkspace, responses((status = 201, description = "It is there", body = Thing)))]
+#[utoipa::path(post, path = "/workspaces", params(Precondition), request_body = NewWorkspace, responses((status = 201, description = "It is there", body = Thing)))]
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -94,7 +94,7 @@ pub(super) struct Change {
 }
 
 /// `PATCH /workspaces/{w}`
-#[utoipa::path(patch, path = "/workspaces/{w}", request_body = Change, responses((status = 200, description = "It is changed", body = Thing)))]
+#[utoipa::path(patch, path = "/workspaces/{w}", params(Precondition), request_body = Change, responses((status = 200, description = "It is changed", body = Thing)))]
 pub(super) async fn change(
     State(app): State<App>,
     caller: Caller,
@@ -133,7 +133,7 @@ pub(super) async fn change(
 }
 
 /// `DELETE /workspaces/{w}`: one with nothing in it
-#[utoipa::path(delete, path = "/workspaces/{w}", responses((status = 204, description = "It is gone")))]
+#[utoipa::path(delete, path = "/workspaces/{w}", params(Precondition), responses((status = 204, description = "It is gone")))]
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,

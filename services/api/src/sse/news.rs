@@ -7,6 +7,9 @@ use domain::job::JobStatus;
 use domain::subject::MOVED_TO;
 use domain::token::Slug;
 use serde::Deserialize;
+use serde_json::Value;
+
+use crate::spelling::spelt;
 
 /// The status of a job, ready to be sent.
 #[derive(Debug)]
@@ -51,17 +54,10 @@ impl News {
     }
 
     fn parse(subject: &str, sequence: u64, headers: &HeaderMap, payload: &[u8]) -> Result<Self, String> {
-        let view: View = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
-        let text = std::str::from_utf8(payload).map_err(|error| error.to_string())?;
+        let told: Value = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
+        let view = View::deserialize(&told).map_err(|error| error.to_string())?;
         let place = subject.strip_prefix("ctrlplane.status.").and_then(|rest| rest.rsplit_once('.'));
         let (place, _job) = place.ok_or_else(|| format!("the subject {subject} is none of a status"))?;
-        // What was stored is sent, to the byte; it is one line of JSON, or is made one.
-        let line = if text.contains(['\n', '\r']) {
-            let value: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-            value.to_string()
-        } else {
-            text.to_owned()
-        };
         Ok(Self {
             sequence,
             job: view.id,
@@ -69,7 +65,7 @@ impl News {
             status: view.status,
             place: place.to_owned(),
             is_farewell: headers.get(MOVED_TO).is_some(),
-            frame: Bytes::from(format!("event: job\nid: {sequence}\ndata: {line}\n\n")),
+            frame: Bytes::from(format!("event: job\nid: {sequence}\ndata: {}\n\n", spelt(told))),
         })
     }
 
@@ -156,12 +152,13 @@ pub(super) mod tests {
     #[test]
     fn what_is_sent_is_one_event_of_one_line() {
         let id = derive(&["job", "1"]);
-        let payload = format!("{{\"id\":\"{id}\",\n\"sequence\":3,\"status\":\"queued\"}}");
+        let payload = format!("{{\"id\":\"{id}\",\n\"sequence\":3,\"status\":\"in_progress\"}}");
         let subject = format!("ctrlplane.status.acme.none.web.staging.{id}");
         let news = News::read(&subject, 7, &HeaderMap::new(), payload.as_bytes()).unwrap();
         let frame = std::str::from_utf8(&news.frame).unwrap();
         assert!(frame.starts_with("event: job\nid: 7\ndata: {") && frame.ends_with("}\n\n"), "{frame}");
         assert_eq!(frame.lines().count(), 4, "{frame}");
+        assert!(frame.contains("\"status\":\"inProgress\""), "as the API spells it: {frame}");
         for (subject, payload) in [(subject.as_str(), "{}"), ("elsewhere", payload.as_str())] {
             assert!(News::read(subject, 7, &HeaderMap::new(), payload.as_bytes()).is_none());
         }

@@ -1,8 +1,9 @@
 //! Approvals: whose word it is, when it was said, and when saying it again is another word.
 
-use crate::harness::{World, acme};
+use crate::harness::{World, acme, until};
 use bus::topology::CATALOG;
 use domain::Timestamp;
+use domain::audit::Role;
 use domain::entity::{Approval, ApprovalStatus, CatalogKey, Entity, Kind, Meta, Record};
 use domain::id::{ApprovalId, DeploymentId, EnvironmentId, VersionId};
 use reqwest::{Method, StatusCode};
@@ -23,7 +24,7 @@ async fn world() -> World {
     let world = World::with_shop().await;
     assert_eq!(world.apply("adam", EXPIRING, false).await.status, StatusCode::OK);
     let version = "/api/v1/workspaces/acme/deployments/web/versions";
-    assert_eq!(world.post("otto", version, json!({ "tag": "2.0" })).await.status, StatusCode::ACCEPTED);
+    assert_eq!(world.post("otto", version, json!({ "tag": "2.0" })).await.status, StatusCode::OK);
     world
 }
 
@@ -57,14 +58,71 @@ async fn said(world: &World, environment: &str, user: &str, status: ApprovalStat
         created_at: at,
         updated_at: at,
     };
-    let spec = Approval { version, environment, user: user.into(), status, reason: None, at };
+    let role = Some(if user == "adam" { Role::Admin } else { Role::Approver });
+    let spec = Approval { version, environment, user: user.into(), status, reason: None, role, at };
     let entity = Entity::Approval(Record { meta, spec });
     world.bus.bucket(&CATALOG).create_json(&key.to_string(), &entity).await.expect("created");
+}
+
+/// The version was there a year before anybody said anything.
+async fn long_there(world: &World) {
+    let (version, ..) = key_of("production", "anna");
+    let key = CatalogKey { workspace: acme(), kind: Kind::Version, id: version.0 }.to_string();
+    let bucket = world.bus.bucket(&CATALOG);
+    let (mut entity, revision) = bucket.get_json::<Entity>(&key).await.expect("read").expect("it is there");
+    entity.meta_mut().created_at = "2025-01-01T00:00:00Z".parse().unwrap();
+    bucket.update_json(&key, &entity, revision).await.expect("updated");
+    until("the version is seen to be old", async || {
+        let seen = world.get("vera", "/api/v1/workspaces/acme/deployment-versions/web:2.0").await;
+        let lists = world.get("vera", "/api/v1/workspaces/acme/deployments/web/versions").await;
+        let is_old = |version: &Value| version["createdAt"] == json!("2025-01-01T00:00:00Z");
+        let items = lists.json["items"].as_array()?;
+        (is_old(&seen.json) && items.iter().any(is_old)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_approved_and_then_changed_is_approved_again() {
+    let world = world().await;
+    let yes = async |key: &str| world.ask(key, Method::PUT, WORD, Some(word("staging", "approved"))).await;
+    let version = "/api/v1/workspaces/acme/deployment-versions/web:2.0";
+    let patch = async |change: Value| world.ask("otto", Method::PATCH, version, Some(change)).await.json;
+    assert_eq!(yes("anna").await.status, StatusCode::ACCEPTED);
+    let (first, _) = stored(&world, "staging", "anna").await;
+    assert_eq!(first.role, Some(Role::Approver));
+
+    let links = json!({ "metadata": { "ctrlplane/links": "{\"CI\": \"https://ci.example/1\"}" } });
+    for harmless in
+        [links, json!({ "status": "paused" }), json!({ "status": "ready" }), json!({ "config": {} })]
+    {
+        let changed = patch(harmless).await;
+        assert!(changed["contentSince"].is_null() && changed["editedBy"].is_null(), "{changed}");
+    }
+    yes("anna").await;
+    assert_eq!(stored(&world, "staging", "anna").await.0, first, "it is the same word");
+
+    let changed = patch(json!({ "config": { "image": "web:other" } })).await;
+    let since: Timestamp = changed["contentSince"].as_str().expect("told").parse().unwrap();
+    assert!(since >= first.at, "{changed}");
+    assert_eq!(changed["editedBy"], json!(["otto"]));
+    yes("anna").await;
+    let (second, _) = stored(&world, "staging", "anna").await;
+    assert!(second.at >= since, "{second:?} is about what it is now");
+    yes("anna").await;
+    assert_eq!(stored(&world, "staging", "anna").await.0, second);
+    // The same again, as CI would declare it, is the same.
+    let again = json!({ "tag": "2.0", "config": { "image": "web:other" }, "metadata": changed["metadata"] });
+    let again =
+        world.post("otto", "/api/v1/workspaces/acme/deployments/web/versions?upsert=true", again).await;
+    assert_eq!(again.json["contentSince"], changed["contentSince"], "{again:?}");
+    world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_yes_that_has_expired_may_be_said_again_and_no_other_word_moves() {
     let world = world().await;
+    long_there(&world).await;
     let long_ago: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     said(&world, "production", "anna", ApprovalStatus::Approved, long_ago).await;
     said(&world, "staging", "anna", ApprovalStatus::Approved, long_ago).await;

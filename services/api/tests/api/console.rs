@@ -102,6 +102,9 @@ async fn what_came_in_is_told_newest_first_with_what_it_caused() {
 
     let first = world.get("vera", &format!("{WORKSPACE}/triggers?limit=2")).await.json;
     assert_eq!(ids(&first), ["d-3", "d-1"]);
+    assert_eq!((&first["total"], &first["limit"], &first["offset"]), (&json!(3), &json!(2), &json!(0)));
+    let later = world.get("vera", &format!("{WORKSPACE}/triggers?limit=1&offset=1")).await.json;
+    assert_eq!((ids(&later), &later["offset"]), (vec!["d-1".to_owned()], &json!(1)));
     let rest =
         world.get("vera", &format!("{WORKSPACE}/triggers?limit=2&before={}", first["next"])).await.json;
     assert_eq!(ids(&rest), ["d-0"]);

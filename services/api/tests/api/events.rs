@@ -1,9 +1,10 @@
 //! Live events: what is true now, what changes, and what a client missed; over dropped connections and restarts.
 
-use crate::harness::{WITHIN, World};
+use crate::harness::{SHOP, WITHIN, World, until};
 use domain::job::{JobFact, JobView, TerminalStatus};
 use reqwest::{Method, Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const EVENTS: &str = "/api/v1/workspaces/acme/events";
 
@@ -184,5 +185,118 @@ async fn a_client_that_has_read_what_is_true_hears_only_what_changes() {
     let sequence = world.tell(&world.view(&new).await).await;
     let (id, view) = listener.job().await;
     assert_eq!((id, view.id), (sequence, new.id));
+    world.end().await;
+}
+
+/// A client that stops reading is cut off, and goes on where it was: it has lost nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_too_slow_is_cut_off_and_goes_on_where_it_was() {
+    /// More than the buffers of both sockets take.
+    const EVENTS_SENT: u64 = 80;
+    const BYTES_EACH: usize = 200_000;
+    let world = World::started(|settings| {
+        settings.events.clients_max = 1;
+        settings.events.slow_client_seconds = 1;
+    })
+    .await;
+    assert_eq!(world.apply("adam", SHOP, false).await.status, StatusCode::OK);
+    let mut view = world.view(&world.requested(1).await).await;
+    let first = world.tell(&view).await;
+
+    let mut slow = tokio::net::TcpStream::connect(world.base.trim_start_matches("http://")).await.unwrap();
+    // HTTP/1.0: the body is the events, without chunks around them.
+    let request = format!("GET {EVENTS} HTTP/1.0\r\nX-API-Key: vera\r\nLast-Event-ID: {first}\r\n\r\n");
+    slow.write_all(request.as_bytes()).await.unwrap();
+    let mut told = Vec::new();
+    while !told.ends_with(b"\r\n\r\n") {
+        told.push(slow.read_u8().await.expect("the head of an answer"));
+    }
+    assert!(told.starts_with(b"HTTP/1.0 200"), "{}", String::from_utf8_lossy(&told));
+    let mut last = first;
+    for _ in 0..EVENTS_SENT {
+        view.sequence += 1;
+        view.message = Some("x".repeat(BYTES_EACH));
+        last = world.tell(&view).await;
+    }
+    // The only place is free again once it is cut off.
+    until("the slow client is cut off", || async {
+        let request = world.request(Method::GET, EVENTS).header("x-api-key", "vera");
+        let answer = request.send().await.expect("answered");
+        (answer.status() == StatusCode::OK).then_some(())
+    })
+    .await;
+
+    let mut told = Vec::new();
+    let read = tokio::time::timeout(WITHIN, slow.read_to_end(&mut told)).await.expect("it ends");
+    assert!(read.is_ok() || !told.is_empty(), "{read:?}");
+    let body = String::from_utf8_lossy(&told);
+    // What was under way when it was cut off may end in the middle.
+    let (whole, _part) = body.rsplit_once("\n\n").expect("a whole event");
+    let jobs = whole.split("\n\n").filter_map(parse).filter(|heard| heard.name == "job");
+    let heard: Vec<u64> = jobs.filter_map(|heard| heard.id).collect();
+    let reached = *heard.last().expect("something was heard");
+    assert!(reached < last, "it was cut off before it had heard all");
+    assert_eq!(heard, ((first + 1)..=reached).collect::<Vec<_>>());
+
+    let mut again = Listener::start(&world, "", Some(reached)).await;
+    for sequence in (reached + 1)..=last {
+        assert_eq!(again.job().await.0, sequence);
+    }
+    assert_eq!(again.named("live").await.id, Some(last));
+    drop(again);
+    world.end().await;
+}
+
+/// Reads until the stream ends.
+async fn ends(mut response: Response) {
+    let end = async { while response.chunk().await.is_ok_and(|chunk| chunk.is_some()) {} };
+    tokio::time::timeout(WITHIN, end).await.expect("the stream ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_any_more_hears_no_more() {
+    let world = World::started(|settings| settings.events.recheck_seconds = 1).await;
+    assert_eq!(world.apply("adam", SHOP, false).await.status, StatusCode::OK);
+    let body = json!({ "name": "x", "roles": [{ "workspace": "acme", "role": "viewer" }] });
+    let made = world.post("adam", "/api/v1/keys", body).await.json;
+    let key = made["key"].as_str().unwrap();
+    let by_key = world.request(Method::GET, EVENTS).header("x-api-key", key).send().await.unwrap();
+    let login = world.request(Method::POST, "/api/v1/session").json(&json!({ "key": "otto" }));
+    let login = login.send().await.unwrap();
+    let cookie = login.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let csrf = login.json::<Value>().await.unwrap()["csrf"].as_str().unwrap().to_owned();
+    let by_cookie = world.request(Method::GET, EVENTS).header("cookie", &cookie).send().await.unwrap();
+    let mut stays = Listener::start(&world, "", None).await;
+    stays.named("live").await;
+    assert_eq!((by_key.status(), by_cookie.status()), (StatusCode::OK, StatusCode::OK));
+
+    let path = format!("/api/v1/keys/{}", made["id"].as_str().unwrap());
+    assert_eq!(world.ask("adam", Method::DELETE, &path, None).await.status, StatusCode::OK);
+    ends(by_key).await;
+    let end = world.request(Method::DELETE, "/api/v1/session").header("cookie", &cookie);
+    assert_eq!(end.header("x-csrf-token", csrf).send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    ends(by_cookie).await;
+    // Who still may hears on.
+    let at = world.tell(&world.view(&world.requested(1).await).await).await;
+    assert_eq!(stays.job().await.0, at);
+    drop(stays);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_does_not_take_every_place() {
+    let world = World::started(|settings| settings.events.clients_each_max = 2).await;
+    assert_eq!(world.apply("adam", SHOP, false).await.status, StatusCode::OK);
+    let listen = |key: &'static str| world.request(Method::GET, EVENTS).header("x-api-key", key).send();
+    let (first, second) = (listen("vera").await.unwrap(), listen("vera").await.unwrap());
+    assert_eq!((first.status(), second.status()), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(listen("vera").await.unwrap().status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(listen("otto").await.unwrap().status(), StatusCode::OK);
+    drop(first);
+    until("the place is free again", || async {
+        (listen("vera").await.unwrap().status() == StatusCode::OK).then_some(())
+    })
+    .await;
+    drop(second);
     world.end().await;
 }

@@ -77,16 +77,23 @@ impl World {
     /// With settings that are not the usual ones.
     pub(crate) async fn started(change: impl FnOnce(&mut Settings)) -> Self {
         let lines = KEYS.map(|(name, role, scope)| format!("{name}:{role}:{}{scope}", hash_of_key(name)));
-        Self::begin(Some(lines.join("\n")), change).await
+        Self::begin(Some(lines.join("\n")), change, "").await
+    }
+
+    /// On a nats-server with more in its configuration.
+    pub(crate) async fn on(nats: &str) -> Self {
+        let lines = KEYS.map(|(name, role, scope)| format!("{name}:{role}:{}{scope}", hash_of_key(name)));
+        Self::begin(Some(lines.join("\n")), |_settings| {}, nats).await
     }
 
     pub(crate) async fn with_keys(lines: Option<String>) -> Self {
-        Self::begin(lines, |_settings| {}).await
+        Self::begin(lines, |_settings| {}, "").await
     }
 
-    async fn begin(lines: Option<String>, change: impl FnOnce(&mut Settings)) -> Self {
+    async fn begin(lines: Option<String>, change: impl FnOnce(&mut Settings), nats_config: &str) -> Self {
         // The api may do on the bus what its permissions say, and nothing else.
-        let servers = TestServers::with(|nats| nats.extra_config = users()).await;
+        let servers =
+            TestServers::with(|nats| nats.extra_config = format!("{}{nats_config}\n", users())).await;
         let mut settings = Settings::default();
         if let Some(lines) = lines {
             let path = servers.dir.path().join("keys");
@@ -103,7 +110,14 @@ impl World {
 
     /// Another replica, with the same settings.
     pub(crate) async fn replica(&self) -> Replica {
-        let base = api(&self.supervisor, &self.servers, self.settings.clone()).await;
+        self.replica_with(|_settings| {}).await
+    }
+
+    /// Another replica, with other settings.
+    pub(crate) async fn replica_with(&self, change: impl FnOnce(&mut Settings)) -> Replica {
+        let mut settings = self.settings.clone();
+        change(&mut settings);
+        let base = api(&self.supervisor, &self.servers, settings).await;
         Replica { base, http: client() }
     }
 
@@ -123,6 +137,11 @@ impl World {
 
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    /// The API's address, for who speaks HTTP by hand.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
     }
 
     pub(crate) async fn ask(&self, key: &str, method: Method, path: &str, body: Option<Value>) -> Answer {

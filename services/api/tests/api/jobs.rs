@@ -4,7 +4,7 @@ use crate::harness::{World, job};
 use domain::id::JobId;
 use domain::job::{JobFact, TerminalStatus};
 use projections::{JobChange, Projections};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -42,6 +42,26 @@ async fn a_finished_job_is_not_cancelled_and_an_active_one_not_retried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_before_its_version_was_changed_is_not_retried() {
+    let world = World::with_shop().await;
+    let job = world.requested(1).await;
+    world.record(&job, JobFact::ended(TerminalStatus::Failure, None, "the test says so")).await;
+    let version = format!("/api/v1/workspaces/acme/deployment-versions/{}", job.version);
+    let created = json!({ "tag": job.tag });
+    let made =
+        world.post("otto", "/api/v1/workspaces/acme/deployments/web/versions?upsert=true", created).await;
+    assert_eq!(made.status, StatusCode::OK, "{made:?}");
+    let changed = json!({ "jobAgentConfig": { "ref": "another" } });
+    let changed = world.ask("otto", Method::PATCH, &version, Some(changed)).await;
+    assert!(changed.json["contentSince"].is_string(), "{changed:?}");
+    let retried =
+        world.post("otto", &format!("/api/v1/workspaces/acme/jobs/{}/retry", job.id), json!({})).await;
+    assert_eq!(retried.status, StatusCode::CONFLICT, "{retried:?}");
+    assert!(retried.json["detail"].as_str().is_some_and(|why| why.contains("redeploy it")), "{retried:?}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lists_come_from_the_views_and_single_jobs_survive_without_them() {
     let mut world = World::with_shop().await;
     let views = Projections::connect(&world.servers.redis.url()).unwrap();
@@ -62,7 +82,7 @@ async fn lists_come_from_the_views_and_single_jobs_survive_without_them() {
     assert_eq!(rest.json["items"].as_array().map(Vec::len), Some(1));
     let one =
         world.get("vera", &format!("{jobs}?deployment=web&version=1.0.2&target={}", job(2).target)).await;
-    assert_eq!(one.json["items"][0]["id"], json!(job(2).id), "{one:?}");
+    assert_eq!(one.json["items"][0]["job"]["id"], json!(job(2).id), "{one:?}");
     assert_eq!(world.get("vera", &format!("{jobs}?status=successful")).await.json["total"], json!(0));
     for wrong in ["status=sleeping", "deployment=moon", "cursor=x", "target=x", "limit=many"] {
         let answer = world.get("vera", &format!("{jobs}?{wrong}")).await;

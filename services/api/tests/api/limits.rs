@@ -1,6 +1,7 @@
 //! How often somebody may call, and how often guess.
 
 use crate::harness::{World, until};
+use bus::topology::{IDEMPOTENCY, SESSIONS};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -68,5 +69,41 @@ async fn an_address_that_guesses_is_stopped_and_keys_that_nobody_can_guess_still
     let login = world.request(Method::POST, "/api/v1/session").header("x-forwarded-for", "192.0.2.7");
     let login = login.json(&json!({ "key": "vera" })).send().await.unwrap();
     assert_eq!(login.status(), StatusCode::TOO_MANY_REQUESTS);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_begins_no_more_sessions_than_it_may() {
+    let world = World::started(|settings| settings.limits.logins_per_minute = 3).await;
+    let begin = async |key: &str| {
+        let login = world.request(Method::POST, "/api/v1/session").json(&json!({ "key": key }));
+        login.send().await.unwrap().status()
+    };
+    for _ in 0..3 {
+        assert_eq!(begin("vera").await, StatusCode::CREATED);
+    }
+    assert_eq!(begin("vera").await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(begin("otto").await, StatusCode::CREATED);
+    assert_eq!(world.bus.bucket(&SESSIONS).list(">").await.unwrap().len(), 4);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_kept_of_what_only_looks_or_may_not() {
+    let world = World::with_shop().await;
+    let post = async |key: &str, path: &str, body: serde_json::Value| {
+        let request = world.request(Method::POST, path).header("x-api-key", key);
+        let response = request.header("idempotency-key", "k-1").json(&body).send().await.unwrap();
+        response.status()
+    };
+    let manifests = json!({ "files": [{ "name": "a.yaml", "content": crate::harness::SHOP }] });
+    assert_eq!(post("vera", "/api/v1/apply?dryRun=true", manifests.clone()).await, StatusCode::OK);
+    let search = "/api/v1/workspaces/acme/resources/search";
+    assert_eq!(post("vera", search, json!({})).await, StatusCode::OK);
+    let versions = "/api/v1/workspaces/acme/deployments/web/versions";
+    assert_eq!(post("vera", versions, json!({ "tag": "1" })).await, StatusCode::FORBIDDEN);
+    assert!(world.bus.bucket(&IDEMPOTENCY).list(">").await.unwrap().is_empty());
+    assert_eq!(post("otto", versions, json!({ "tag": "1" })).await, StatusCode::OK);
+    assert_eq!(world.bus.bucket(&IDEMPOTENCY).list(">").await.unwrap().len(), 1);
     world.end().await;
 }

@@ -7,6 +7,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::harness::World;
+use bus::topology::SESSIONS;
 
 const BEGIN: &str = "/api/v1/login/oidc";
 const SESSION: &str = "/api/v1/session";
@@ -16,6 +17,8 @@ const SECRET: &str = "the client's: secret/1";
 struct Login {
     issuer: FakeIssuer,
     world: World,
+    /// Where the client's secret is: a replica reads it when it starts.
+    _secrets: tempfile::TempDir,
 }
 
 impl Login {
@@ -41,7 +44,7 @@ impl Login {
         .await;
         let applied = world.apply("adam", crate::harness::SHOP, false).await;
         assert_eq!(applied.status, StatusCode::OK, "{applied:?}");
-        Self { issuer, world }
+        Self { issuer, world, _secrets: secrets }
     }
 
     /// Begins a login: the cookie of the attempt, and where the browser is sent.
@@ -224,5 +227,49 @@ async fn who_is_nobody_here_is_told_why() {
     login.issuer.refuse(true);
     let response = login.round().await;
     login.refused(response, 403, "access_denied").await;
+    login.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_what_the_settings_say_now_and_an_admin_of_everything_ends_it() {
+    let login = Login::start().await;
+    let response = login.round().await;
+    let set = cookies(&response);
+    let cookie = set.iter().find_map(|set| set.split(';').next().filter(|c| c.contains("cps_"))).unwrap();
+    let status = async |world: &World| {
+        world.request(Method::GET, SESSION).header("cookie", cookie).send().await.unwrap().status()
+    };
+    assert_eq!(status(&login.world).await, StatusCode::OK);
+
+    // Whoever changes the roles, or leaves the issuer, need not wait for the sessions to end.
+    let changed = async |change: fn(&mut Settings)| {
+        let replica = login.world.replica_with(change).await;
+        let told = replica.request(Method::GET, SESSION).header("cookie", cookie).send().await.unwrap();
+        (told.status(), told.json::<Value>().await.unwrap()["role"].clone())
+    };
+    let raised = changed(|settings| settings.oidc.roles = vec!["shop=approver@acme".to_owned()]).await;
+    assert_eq!(raised, (StatusCode::OK, json!("approver")));
+    let taken = changed(|settings| settings.oidc.roles = vec!["platform=admin".to_owned()]).await;
+    assert_eq!(taken.0, StatusCode::UNAUTHORIZED);
+    let left = changed(|settings| settings.oidc.issuer = None).await;
+    assert_eq!(left.0, StatusCode::UNAUTHORIZED);
+
+    let path = "/api/v1/sessions?user=ann@example.com";
+    for (key, refused) in [("olga", StatusCode::NOT_FOUND), ("anna", StatusCode::FORBIDDEN)] {
+        assert_eq!(login.world.ask(key, Method::DELETE, path, None).await.status, refused, "{key}");
+    }
+    let other = login.world.ask("adam", Method::DELETE, "/api/v1/sessions?user=bob", None).await;
+    assert_eq!((other.status, &other.json["ended"]), (StatusCode::OK, &json!(0)));
+    assert_eq!(status(&login.world).await, StatusCode::OK);
+    let ended = login.world.ask("adam", Method::DELETE, path, None).await;
+    assert_eq!((ended.status, &ended.json["ended"]), (StatusCode::OK, &json!(1)), "{ended:?}");
+    assert_eq!(status(&login.world).await, StatusCode::UNAUTHORIZED);
+    assert!(login.world.bus.bucket(&SESSIONS).list(">").await.unwrap().is_empty());
+    let audit = login.world.get("adam", "/api/v1/audit?kind=Session&action=revoke").await;
+    let newest = &audit.json["items"][0];
+    assert_eq!(
+        (&newest["object"]["name"], &newest["actor"]["key"]),
+        (&json!("ann@example.com"), &json!("adam"))
+    );
     login.end().await;
 }

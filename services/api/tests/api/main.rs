@@ -18,6 +18,7 @@ mod keys;
 mod limits;
 mod login;
 mod pins;
+mod promises;
 mod redeploys;
 mod rest;
 mod rollouts;

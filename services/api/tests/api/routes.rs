@@ -193,13 +193,18 @@ impl Audited {
         let mut asked = client.subscribe("ctrlplane.desk.acme.*.claim").await.expect("subscribed");
         client.flush().await.expect("flushed");
         let keeper = tokio::spawn(async move {
-            let request = asked.next().await.expect("a request");
-            let to = request.reply.expect("an inbox");
-            client.publish(to, json!({ "fence": 1 }).to_string().into()).await.expect("answered");
+            for _ in 0..2 {
+                let request = asked.next().await.expect("a request");
+                let to = request.reply.expect("an inbox");
+                client.publish(to, json!({ "fence": 1 }).to_string().into()).await.expect("answered");
+            }
         });
         let queued = self.world.requested(4).await;
         let path = format!("/workspaces/acme/job-agents/runner/jobs/{}/claim", queued.id);
         self.write(&format!("POST {w}/job-agents/{{a}}/jobs/{{j}}/claim"), Some(&path), json!({})).await;
+        let again = self.world.request(Method::POST, &format!("/api/v1{path}")).header("x-api-key", "adam");
+        let answer = again.json(&json!({})).send().await.expect("answered");
+        assert_eq!(answer.headers()["cache-control"], "no-store", "it holds secrets");
         keeper.await.expect("it was asked");
     }
 
@@ -268,6 +273,7 @@ async fn every_write_is_audited() {
     let key = audited.write("POST /keys", None, json!({ "name": "x", "roles": roles })).await;
     let one = format!("/keys/{}", key["id"].as_str().unwrap());
     audited.write("DELETE /keys/{id}", Some(&one), json!({})).await;
+    audited.write("DELETE /sessions", Some("/sessions?user=nobody"), json!({})).await;
 
     let before = audited.total().await;
     let login = audited.world.request(Method::POST, "/api/v1/session").json(&json!({ "key": "adam" }));

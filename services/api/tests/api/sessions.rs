@@ -55,7 +55,7 @@ async fn a_key_becomes_a_cookie_that_other_sites_cannot_use() {
         assert!(problem["detail"].as_str().unwrap().contains(why), "{problem}");
     }
     let write = with(Method::POST, versions).json(&version).header("x-csrf-token", csrf);
-    assert_eq!(json_of(write).await.0, StatusCode::ACCEPTED);
+    assert_eq!(json_of(write).await.0, StatusCode::OK);
     let audit = world.get("vera", "/api/v1/workspaces/acme/audit?limit=1").await;
     let actor = json!({ "key": "otto", "role": "operator", "session": true });
     assert_eq!(audit.json["items"][0]["actor"], actor, "{audit:?}");

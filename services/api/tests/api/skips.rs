@@ -21,7 +21,7 @@ async fn world() -> World {
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     let created =
         world.post("otto", "/api/v1/workspaces/acme/deployments/web/versions", json!({ "tag": "2.0" })).await;
-    assert_eq!(created.status, StatusCode::ACCEPTED, "{created:?}");
+    assert_eq!(created.status, StatusCode::OK, "{created:?}");
     world
 }
 
@@ -55,6 +55,27 @@ async fn a_skip_means_the_only_policy_with_that_rule_and_is_said_by_approvers() 
     ] {
         assert_eq!(world.ask(key, Method::DELETE, path, None).await.status, status, "{key} {path}");
     }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_skip_of_a_policy_that_was_changed_since_begins_anew_when_it_is_said_again() {
+    let world = world().await;
+    let skip = json!({ "policy": "gate", "rule": "anyApproval", "deployment": "web", "version": "2.0", "reason": "hotfix" });
+    let first = world.post("anna", SKIPS, skip.clone()).await;
+    assert_eq!(first.status, StatusCode::ACCEPTED, "{first:?}");
+    let same = world.post("anna", SKIPS, skip.clone()).await;
+    assert_eq!(same.json, first.json, "it holds");
+    let stricter = policy("gate", "{ anyApproval: { minApprovals: 7 } }");
+    assert_eq!(world.apply("adam", &stricter, false).await.actions(), ["updated"]);
+    // A file that says it still is nobody's word of today.
+    let file = "kind: Skip\nmetadata: { workspace: acme }\nspec: { policy: gate, rule: anyApproval, deployment: web, version: '2.0', reason: hotfix }\n";
+    assert_eq!(world.apply("anna", file, false).await.actions(), ["unchanged"]);
+    let again = world.post("anna", SKIPS, skip.clone()).await;
+    assert_eq!(again.json["id"], first.json["id"]);
+    assert_ne!(again.json["createdAt"], first.json["createdAt"], "{again:?}");
+    let same = world.post("anna", SKIPS, skip).await;
+    assert_eq!(same.json, again.json, "it holds again");
     world.end().await;
 }
 

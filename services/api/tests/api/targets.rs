@@ -27,6 +27,7 @@ fn decision() -> TargetDecision {
         policy_updated_at: Default::default(),
         rule_index: Default::default(),
         skipped_by: Default::default(),
+        error: false,
     };
     TargetDecision {
         workspace: acme(),
@@ -75,7 +76,7 @@ fn decision() -> TargetDecision {
 async fn a_target_says_what_was_decided_and_why() {
     let world = World::with_shop().await;
     let version = "/api/v1/workspaces/acme/deployments/web/versions";
-    assert_eq!(world.post("otto", version, json!({ "tag": "1.0.1" })).await.status, StatusCode::ACCEPTED);
+    assert_eq!(world.post("otto", version, json!({ "tag": "1.0.1" })).await.status, StatusCode::OK);
     let job = world.requested(1).await;
     let decision = decision();
     let key = target_key(&acme(), &decision.target);

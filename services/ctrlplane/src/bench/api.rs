@@ -4,11 +4,47 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bus::Bus;
+use service::Supervisor;
 use tokio::process::{Child, Command};
 
-use crate::dev;
+use crate::args::ServerArgs;
+use crate::client::Client;
+use crate::dev::{self, Ports};
+use crate::stage::{Prop, Stage, TemporaryDir};
+
+/// The only workspace there is.
+pub(super) const WORKSPACE: &str = "acme";
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Everything in this process, and one more api beside it.
+pub(super) struct Scene {
+    pub(super) dev: dev::Dev,
+    pub(super) bus: Bus,
+    pub(super) api: Api,
+}
+
+impl Scene {
+    /// Starts it, with data that nobody keeps and an empty workspace.
+    pub(super) async fn set(
+        servers: &ServerArgs,
+        supervisor: &Supervisor,
+        stage: &Stage,
+    ) -> anyhow::Result<Self> {
+        let dir = TemporaryDir::create().context("making a temporary directory")?;
+        let data = dir.path().to_owned();
+        stage.add(Prop::Temporary(dir));
+        let options = dev::Options { data: &data, servers, ports: Ports::Free, environment: Vec::new() };
+        let dev = dev::start(&options, supervisor, stage).await?;
+        let bus = super::connect(&dev.servers.nats_url).await?;
+        let workspace = WORKSPACE.parse().context("the workspace's slug")?;
+        let client = Client::new(&dev.running.api_url(), dev.data.admin_key(), workspace)?;
+        client.apply(&format!("kind: Workspace\nmetadata: {{ name: {WORKSPACE} }}\n")).await?;
+        let api = Api::start(&dev).await?;
+        Ok(Self { dev, bus, api })
+    }
+}
 
 /// The api, a process of its own.
 pub(super) struct Api {
@@ -29,6 +65,7 @@ impl Api {
             .env("CTRLPLANE_HTTP__BIND", &address)
             .env("CTRLPLANE_AUTH__BOOTSTRAP_KEY_FILE", dev.data.admin_key_file())
             .env("CTRLPLANE_EVENTS__CLIENTS_MAX", "100000")
+            .env("CTRLPLANE_EVENTS__CLIENTS_EACH_MAX", "100000")
             .env("CTRLPLANE_LOG__FILTER", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -9,21 +9,17 @@ use bus::{Bus, clock};
 use chrono::TimeDelta;
 use domain::id::derive;
 use domain::job::{JobStatus, JobView};
-use domain::token::Slug;
 use futures::StreamExt as _;
 use projections::{JobChange, Projections};
 use serde::Serialize;
 use serde_json::{Value, json};
 use service::Supervisor;
 
-use super::api::Api;
+use super::api::{Api, Scene, WORKSPACE};
 use crate::args::ListsArgs;
-use crate::client::Client;
-use crate::dev::{self, Ports};
 use crate::measure::rounded;
-use crate::stage::{Prop, Stage, TemporaryDir};
+use crate::stage::Stage;
 
-const WORKSPACE: &str = "acme";
 const DEPLOYMENTS: u32 = 10;
 const ENVIRONMENTS: [&str; 3] = ["dev", "staging", "production"];
 const PLATFORMS: [&str; 4] = ["github-app", "gitlab", "kubernetes-job", "argo-workflow"];
@@ -64,17 +60,7 @@ struct Report {
 pub(crate) async fn run(args: &ListsArgs, supervisor: Supervisor, stage: Stage) -> anyhow::Result<()> {
     let tell = |what: &str| eprintln!("bench: {what}");
     tell("starting NATS, Redis, and an api of its own process");
-    let dir = TemporaryDir::create().context("making a temporary directory")?;
-    let data = dir.path().to_owned();
-    stage.add(Prop::Temporary(dir));
-    let options =
-        dev::Options { data: &data, servers: &args.servers, ports: Ports::Free, environment: Vec::new() };
-    let dev = dev::start(&options, &supervisor, &stage).await?;
-    let bus = super::connect(&dev.servers.nats_url).await?;
-    let workspace: Slug = WORKSPACE.parse().context("the workspace's slug")?;
-    let client = Client::new(&dev.running.api_url(), dev.data.admin_key(), workspace)?;
-    client.apply("kind: Workspace\nmetadata: { name: acme }\n").await?;
-    let api = Api::start(&dev).await?;
+    let Scene { dev, bus, api } = Scene::set(&args.servers, &supervisor, &stage).await?;
     tell(&format!("writing {} jobs", args.jobs));
     write(&dev.servers.redis_url, args.jobs).await?;
 

@@ -18,15 +18,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::api::Api;
+use super::api::{Api, Scene, WORKSPACE};
 use super::pace::paced;
 use crate::args::SseArgs;
-use crate::client::Client;
-use crate::dev::{self, Ports};
 use crate::measure::rounded;
-use crate::stage::{Prop, Stage, TemporaryDir};
+use crate::stage::Stage;
 
-const WORKSPACE: &str = "acme";
 /// News of so many jobs.
 const JOBS: u32 = 1_000;
 /// All payloads are of one length: their own sequences begin here.
@@ -83,17 +80,7 @@ struct Tally {
 pub(crate) async fn run(args: &SseArgs, supervisor: Supervisor, stage: Stage) -> anyhow::Result<()> {
     let tell = |what: &str| eprintln!("bench: {what}");
     tell("starting NATS, Redis, and an api of its own process");
-    let dir = TemporaryDir::create().context("making a temporary directory")?;
-    let data = dir.path().to_owned();
-    stage.add(Prop::Temporary(dir));
-    let options =
-        dev::Options { data: &data, servers: &args.servers, ports: Ports::Free, environment: Vec::new() };
-    let dev = dev::start(&options, &supervisor, &stage).await?;
-    let bus = super::connect(&dev.servers.nats_url).await?;
-    let workspace = WORKSPACE.parse().context("the workspace's slug")?;
-    let client = Client::new(&dev.running.api_url(), dev.data.admin_key(), workspace)?;
-    client.apply("kind: Workspace\nmetadata: { name: acme }\n").await?;
-    let api = Api::start(&dev).await?;
+    let Scene { dev, bus, api } = Scene::set(&args.servers, &supervisor, &stage).await?;
     let idle = api.memory_mb("VmRSS")?;
 
     let count = args.rate.saturating_mul(args.seconds).max(1);
@@ -351,8 +338,9 @@ impl Tally {
 fn payload(number: u32, first_fact: u64) -> String {
     let job = derive(&["job", &(number % JOBS).to_string()]);
     let (at, fact) = ("2026-01-01T00:00:00Z", first_fact + u64::from(number));
+    // Of a status that events spell as the stream does: they are as long as they were.
     json!({
-        "id": job, "workspace": WORKSPACE, "status": "in_progress", "deployment": "web", "environment": "staging",
+        "id": job, "workspace": WORKSPACE, "status": "queued", "deployment": "web", "environment": "staging",
         "target": { "deployment": job, "environment": job, "resource": job }, "versionId": job, "version": "v1",
         "releaseId": job, "attempt": 1, "createdAt": at, "updatedAt": at, "sequence": fact,
         "message": "3 of 5 steps done", "links": { "run": "https://github.com/acme/shop/actions/runs/30433642" },

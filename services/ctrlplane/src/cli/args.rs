@@ -211,11 +211,12 @@ pub(crate) struct DeleteArgs {
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     /// A kind: workspaces, systems, environments, resources, job-agents, deployments, policies, trigger-sources,
-    /// triggers, versions, approvals, freezes, skips, pins, targets, jobs
+    /// triggers, versions, approvals, freezes, skips, pins, redeploys, rollout-controls, variable-sets,
+    /// relationship-rules, resource-providers, targets, jobs
     pub(crate) kind: String,
     /// A name or id; a version is DEPLOYMENT:TAG
     pub(crate) name: Option<String>,
-    /// Only those this CEL expression is true of, as in `resource.type == "cluster"`
+    /// Only those this CEL expression is true of, as in `resource.type == "cluster"`; of targets, over `releaseTarget`
     #[arg(long, value_name = "EXPRESSION")]
     pub(crate) cel: Option<String>,
     #[command(flatten)]

@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::get::when;
 use super::output::{self, Format};
 use super::session::Session;
-use super::words::{one_line, stamp, text_at, text_of, time_at};
+use super::words::{one_line, stamp, status_at, text_at, text_of, time_at};
 
 /// What the API says.
 #[derive(Debug, Deserialize)]
@@ -199,7 +199,7 @@ fn link(step: &Value) -> String {
             text("/id"),
             text("/attempt"),
             text("/version"),
-            text("/status")
+            status_at(step, "/status")
         ),
         "externalRun" => {
             let link =

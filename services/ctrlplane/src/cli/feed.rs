@@ -14,8 +14,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// What there is to hear.
 pub(super) enum News {
-    /// How a job stands now.
-    Job(Box<JobView>),
+    /// How a job stands now, and in the API's words.
+    Job(Box<JobView>, String),
     /// What was true at the start has been told.
     Live,
     /// The connection is lost; it is tried again. Said once per loss.
@@ -83,7 +83,7 @@ impl<'a> Feed<'a> {
                     match event.name.as_str() {
                         "live" => return Ok(News::Live),
                         "job" => match serde_json::from_str(&event.data) {
-                            Ok(job) => return Ok(News::Job(Box::new(job))),
+                            Ok(job) => return Ok(News::Job(Box::new(job), event.data)),
                             Err(error) => format!("an event cannot be read: {error}"),
                         },
                         _later_kinds => continue,

@@ -27,7 +27,11 @@ enum Subject {
 }
 
 pub(super) async fn run(session: &Session, args: &GetArgs) -> Result<(), Failure> {
-    match (subject(&args.kind)?, &args.name) {
+    let (subject, cel) = (subject(&args.kind)?, args.cel.as_deref());
+    if cel.is_some() && !takes_cel(subject, args.name.as_deref()) {
+        return Err(Failure::Usage("--cel is for lists of entities and of targets".to_owned()));
+    }
+    match (subject, &args.name) {
         (Subject::Jobs, None) => {
             jobs::run(session, &JobsArgs { limit: 50, client: args.client.clone(), ..JobsArgs::default() })
                 .await
@@ -35,10 +39,20 @@ pub(super) async fn run(session: &Session, args: &GetArgs) -> Result<(), Failure
         (Subject::Jobs, Some(name)) => {
             job::show(session, &JobArgs { job: name.clone(), client: args.client.clone() }).await
         }
-        (Subject::Targets, name) => targets(session, name.as_deref()).await,
+        (Subject::Targets, name) => targets(session, name.as_deref(), cel).await,
         (Subject::Entities(Kind::Workspace), None) => workspaces(session).await,
         (Subject::Entities(kind), None) => list(session, kind, args).await,
         (Subject::Entities(kind), Some(name)) => one(session, kind, name).await,
+    }
+}
+
+/// Whether the API narrows it by an expression.
+fn takes_cel(subject: Subject, name: Option<&str>) -> bool {
+    match subject {
+        Subject::Entities(kind) => kind != Kind::Workspace && name.is_none(),
+        // Their name is a deployment's.
+        Subject::Targets => true,
+        Subject::Jobs => false,
     }
 }
 
@@ -138,8 +152,9 @@ async fn one(session: &Session, kind: Kind, name: &str) -> Result<(), Failure> {
 }
 
 /// Release targets: how each stands.
-async fn targets(session: &Session, deployment: Option<&str>) -> Result<(), Failure> {
-    let query: Vec<(&str, &str)> = deployment.iter().map(|name| ("deployment", *name)).collect();
+async fn targets(session: &Session, deployment: Option<&str>, cel: Option<&str>) -> Result<(), Failure> {
+    let mut query: Vec<(&str, &str)> = deployment.iter().map(|name| ("deployment", *name)).collect();
+    query.extend(cel.map(|cel| ("cel", cel)));
     let all = session.all(&["release-targets"], &query).await?;
     match session.format {
         Format::Json => output::json(&json!({ "items": all, "total": all.len() })),

@@ -13,7 +13,7 @@ use super::names::Names;
 use super::output::{self, Format};
 use super::session::Session;
 use super::table::Table;
-use super::words::{one_line, plain, short, stamp, text_at, time_at};
+use super::words::{one_line, plain, short, stamp, status_at, text_at, time_at};
 
 /// A beginning of an id is looked for among so many newest jobs.
 const LOOK_AMONG: u32 = 5_000;
@@ -111,7 +111,7 @@ fn told(job: &JobView, answer: &Value, resource: &str) -> String {
         table.row([
             time_at(entry, "/at").map(stamp).unwrap_or_default(),
             text_at(entry, "/fact"),
-            text_at(entry, "/status"),
+            status_at(entry, "/status"),
             short(&by, BY_CHARS),
             lag,
             text_at(entry, "/message"),

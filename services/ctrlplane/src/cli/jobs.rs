@@ -26,15 +26,19 @@ pub(super) async fn run(session: &Session, args: &JobsArgs) -> Result<(), Failur
             }
         };
     }
-    let jobs = newest(session, filters(args), args.limit).await?;
+    let newest = || newest(session, filters(args), args.limit);
     match session.format {
-        Format::Json => output::json(&json!({ "items": jobs, "total": jobs.len() })),
-        Format::Yaml => output::yaml(&jobs),
+        Format::Json => {
+            let Page { items, total } = pages(session, &filters(args), args.limit).await?;
+            output::json(&json!({ "items": items, "total": total }))
+        }
+        Format::Yaml => output::yaml(&newest().await?),
         Format::Name => {
+            let jobs = newest().await?;
             output::print(&jobs.iter().map(|job| format!("job/{}\n", job.id)).collect::<String>())
         }
         Format::Table => {
-            let text = table(&jobs, &Names::load(session, Kind::Resource).await?).render();
+            let text = table(&newest().await?, &Names::load(session, Kind::Resource).await?).render();
             if text.is_empty() {
                 eprintln!("no jobs");
             }
@@ -43,13 +47,28 @@ pub(super) async fn run(session: &Session, args: &JobsArgs) -> Result<(), Failur
     }
 }
 
-/// The newest jobs that fit.
+/// The newest jobs that fit, each by itself.
 pub(super) async fn newest(
     session: &Session,
-    filters: Vec<(&'static str, String)>,
+    mut filters: Vec<(&'static str, String)>,
     limit: u32,
 ) -> Result<Vec<JobView>, Failure> {
-    let (mut jobs, mut cursor): (Vec<JobView>, Option<String>) = (Vec::new(), None);
+    filters.push(("brief", true.to_string()));
+    let page = pages(session, &filters, limit).await?;
+    let jobs = page.items.into_iter().map(|mut item| serde_json::from_value(item["job"].take()));
+    jobs.collect::<Result<_, _>>()
+        .map_err(|error| Failure::Refused(format!("the API's jobs cannot be read: {error}")))
+}
+
+/// A part of the list, as the API answers.
+struct Page {
+    items: Vec<Value>,
+    /// How many there are in all.
+    total: Value,
+}
+
+async fn pages(session: &Session, filters: &[(&'static str, String)], limit: u32) -> Result<Page, Failure> {
+    let (mut all, mut cursor): (Page, Option<String>) = (Page { items: Vec::new(), total: json!(0) }, None);
     let mut rest = limit;
     while rest > 0 {
         let page = rest.min(PAGE).to_string();
@@ -58,18 +77,19 @@ pub(super) async fn newest(
         query.push(("limit", page.as_str()));
         query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
         let mut answer = session.get(&["jobs"], &query).await?;
-        let items = answer.get_mut("items").map(Value::take).unwrap_or_default();
-        let items: Vec<JobView> = serde_json::from_value(items)
-            .map_err(|error| Failure::Refused(format!("the API's jobs cannot be read: {error}")))?;
+        let Value::Array(items) = answer["items"].take() else {
+            return Err(Failure::Refused("the API's jobs cannot be read: they are no list".to_owned()));
+        };
         rest = rest.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
         let is_last = items.is_empty();
-        jobs.extend(items);
+        all.items.extend(items);
+        all.total = answer["total"].take();
         cursor = answer["cursor"].as_str().map(str::to_owned);
         if is_last || cursor.is_none() {
             break;
         }
     }
-    Ok(jobs)
+    Ok(all)
 }
 
 /// The table of jobs.
@@ -127,12 +147,12 @@ async fn watch(session: &Session, args: &JobsArgs) -> Result<(), Failure> {
     let (mut told, mut is_live) = (Told::default(), false);
     loop {
         match feed.next().await? {
-            News::Job(job) => {
+            News::Job(job, said) => {
                 let is_shown = is_live || args.status.is_some() || !job.status.is_terminal();
                 if told.is_news(&job) && is_shown {
                     let resource = resources.find(job.target.resource.0).await?;
                     match session.format {
-                        Format::Json => output::line(&json!(job).to_string())?,
+                        Format::Json => output::line(&said)?,
                         Format::Yaml => output::print(&format!("---\n{}", yaml(&job)?))?,
                         Format::Name => output::line(&format!("job/{}", job.id))?,
                         Format::Table => output::line(&change(&job, &resource))?,

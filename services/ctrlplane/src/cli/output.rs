@@ -13,7 +13,7 @@ pub(crate) enum Format {
     /// For people
     #[default]
     Table,
-    /// As the API answers
+    /// As the API answers; what takes several answers, put together
     Json,
     /// As it would stand in a file, where it can
     Yaml,

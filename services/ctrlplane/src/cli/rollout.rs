@@ -130,8 +130,10 @@ impl Rollout<'_> {
         let mine = async {
             loop {
                 match feed.next().await? {
-                    News::Job(job) if job.target.deployment.to_string() == self.deployment => return Ok(()),
-                    News::Job(_) | News::Live | News::Back => {}
+                    News::Job(job, _) if job.target.deployment.to_string() == self.deployment => {
+                        return Ok(());
+                    }
+                    News::Job(..) | News::Live | News::Back => {}
                     News::Lost(why) => {
                         self.say(&format!("the connection is lost, trying again: {why}"));
                     }

@@ -2,6 +2,7 @@
 
 use chrono::SecondsFormat;
 use domain::Timestamp;
+use domain::job::JobStatus;
 use serde_json::Value;
 
 /// The text on one line, without what a terminal would act on: names and messages come from elsewhere.
@@ -49,6 +50,12 @@ pub(super) fn time_at(value: &Value, pointer: &str) -> Option<Timestamp> {
 /// What stands at a path of an answer, as text; nothing where there is nothing.
 pub(super) fn text_at(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).map(text_of).unwrap_or_default()
+}
+
+/// The status of a job at a path of an answer, as it is written everywhere but in the HTTP API.
+pub(super) fn status_at(value: &Value, pointer: &str) -> String {
+    let text = text_at(value, pointer);
+    JobStatus::parse(&text).map_or(text, |status| status.as_str().to_owned())
 }
 
 /// A value as text; lists with commas.

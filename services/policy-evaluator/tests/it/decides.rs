@@ -1,9 +1,11 @@
 //! From a change to a requested job, with one replica.
 
-use crate::rig::{Rig, target, until};
+use crate::rig::{Rig, deployment, target, until, workspace};
 use domain::decision::TargetState;
-use domain::entity::{OnNewVersion, VersionStatus};
+use domain::entity::{DeploymentDependency, OnNewVersion, VersionStatus, built_in};
+use domain::id::DeploymentId;
 use domain::job::{CancelReason, JobFact, TerminalStatus};
+use domain::target::TargetKey;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,6 +58,40 @@ async fn production_waits_for_staging_and_for_a_person() {
     assert!(waits.summary.contains("0 of 1 approvals in production"), "{}", waits.summary);
     rig.approve("ann", "v1", "production").await;
     rig.requested("v1", &production).await;
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_another_deployment_is_woken_by_its_success() {
+    let rig = Rig::start().await;
+    rig.environment("staging", 1).await;
+    rig.deployment_of("db", OnNewVersion::Wait).await;
+    let db = DeploymentId::of(&workspace(), "db");
+    let (web, below) = (target("staging", 0), TargetKey { deployment: db, ..target("staging", 0) });
+    let needs = json!({ "deploymentDependency": { "dependsOn": "deployment.name == 'db'" } });
+    rig.policy_where("database-first", "deployment.name == 'web'", needs).await;
+    let replica = rig.replica().await;
+    let second = "version.tag == 'd2'";
+    for (on, tag, needs, rule) in [
+        ("d1", "v1", json!([]), DeploymentDependency::RULE),
+        ("d2", "v2", json!([{ "deployment": db, "versionSelector": second }]), built_in::VERSION_DEPENDENCY),
+    ] {
+        rig.version_with(json!({ "deployment": deployment(), "tag": tag, "dependencies": needs })).await;
+        rig.version_with(json!({ "deployment": db, "tag": on })).await;
+        let database = rig.requested(on, &below).await;
+        rig.decided("it waits for the database", &web, |decision| {
+            let told = decision.considered.iter().find(|told| told.tag == tag);
+            let held = told.and_then(|told| told.rules.iter().find(|verdict| verdict.rule == rule));
+            held.is_some_and(|verdict| !verdict.verdict.allows())
+        })
+        .await;
+        rig.end(&database, TerminalStatus::Successful).await;
+        let request = rig.request(tag, &web).await;
+        // Its cause is that end, and no pass over everything.
+        let woken_by = format!("job {} finished at ", database.id);
+        assert!(request.cause.as_ref().is_some_and(|cause| cause.starts_with(&woken_by)), "{request:?}");
+        rig.end(&request.job, TerminalStatus::Successful).await;
+    }
     replica.stop().await;
 }
 

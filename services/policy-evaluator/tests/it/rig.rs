@@ -147,13 +147,19 @@ impl Rig {
     }
 
     pub(crate) async fn deployment(&self, on_new_version: OnNewVersion) {
+        self.deployment_of("web", on_new_version).await;
+    }
+
+    /// One in the same system.
+    pub(crate) async fn deployment_of(&self, name: &str, on_new_version: OnNewVersion) {
         let spec: Deployment = serde_json::from_value(serde_json::json!({
-            "slug": "web",
+            "slug": name,
             "systems": [SystemId::of(&workspace(), "shop")],
             "onNewVersion": on_new_version,
         }))
         .unwrap();
-        self.put(Entity::Deployment(record("web", deployment().0, spec))).await;
+        let id = DeploymentId::of(&workspace(), name);
+        self.put(Entity::Deployment(record(name, id.0, spec))).await;
     }
 
     pub(crate) async fn environment(&self, name: &str, targets: usize) {
@@ -177,10 +183,15 @@ impl Rig {
 
     /// A policy that came before every version.
     pub(crate) async fn policy(&self, name: &str, environment: &str, rule: serde_json::Value) {
+        self.policy_where(name, &format!("environment.name == '{environment}'"), rule).await;
+    }
+
+    /// As [`Rig::policy`], by its selector.
+    pub(crate) async fn policy_where(&self, name: &str, selector: &str, rule: serde_json::Value) {
         let rule: PolicyRule = serde_json::from_value(rule).unwrap();
         let spec = Policy {
             description: None,
-            selector: format!("environment.name == '{environment}'"),
+            selector: selector.to_owned(),
             priority: 0,
             enabled: true,
             rules: vec![rule],
@@ -195,16 +206,15 @@ impl Rig {
     }
 
     pub(crate) async fn version_as(&self, tag: &str, status: VersionStatus) -> u64 {
-        let spec = Version {
-            deployment: deployment(),
-            tag: tag.to_owned(),
-            status,
-            config: Default::default(),
-            job_agent_config: Default::default(),
-            dependencies: Default::default(),
-            known_since: None,
-        };
-        self.put(Entity::Version(record(tag, VersionId::of(deployment(), tag).0, spec))).await
+        let spec = serde_json::json!({ "deployment": deployment(), "tag": tag, "status": status });
+        self.version_with(spec).await
+    }
+
+    /// A version of a deployment, as the catalog keeps it.
+    pub(crate) async fn version_with(&self, spec: serde_json::Value) -> u64 {
+        let spec: Version = serde_json::from_value(spec).unwrap();
+        let (id, tag) = (VersionId::of(spec.deployment, &spec.tag), spec.tag.clone());
+        self.put(Entity::Version(record(&tag, id.0, spec))).await
     }
 
     /// A rule that makes a version with this (template of a) tag from a push.
@@ -254,6 +264,7 @@ impl Rig {
             user: user.to_owned(),
             status: ApprovalStatus::Approved,
             reason: None,
+            role: None,
             at: Utc::now(),
         };
         self.put(Entity::Approval(record(user, ApprovalId::of(version, environment, user).0, spec))).await;
@@ -297,9 +308,14 @@ impl Rig {
 
     /// Waits for the job of a version on a target.
     pub(crate) async fn requested(&self, tag: &str, target: &TargetKey) -> JobRef {
+        self.request(tag, target).await.job
+    }
+
+    /// Waits for the job of a version on a target, and tells its first fact.
+    pub(crate) async fn request(&self, tag: &str, target: &TargetKey) -> JobEvent {
         until(&format!("{tag} is requested"), async || {
             let of_target = self.facts_of(tag).await.remove(target)?;
-            Some(of_target[0].job.clone())
+            Some(of_target[0].clone())
         })
         .await
     }

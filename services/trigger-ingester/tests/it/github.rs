@@ -35,7 +35,7 @@ async fn a_delivery_is_stored_once_as_it_came_with_what_is_known_of_it() {
     world.post("github", &headers, PUSH).await.accepted(0, 1);
     assert_eq!(world.stored().await, 1);
     // The same id at another door is another delivery.
-    world.deliver("another", "push", PUSH, "old").await.accepted(1, 0);
+    world.deliver("another", "repository_dispatch", PUSH, "old").await.accepted(1, 0);
     assert_eq!(world.stored().await, 2);
     world.end().await;
 }
@@ -90,12 +90,12 @@ async fn what_nobody_asked_for_is_answered_well_and_not_stored() {
 #[tokio::test]
 async fn a_secret_is_changed_without_losing_a_delivery() {
     let world = World::start().await;
-    world.deliver("1", "push", PUSH, "old").await.accepted(1, 0);
-    world.deliver("2", "push", PUSH, "new").await.accepted(1, 0);
+    world.deliver("1", "repository_dispatch", PUSH, "old").await.accepted(1, 0);
+    world.deliver("2", "repository_dispatch", PUSH, "new").await.accepted(1, 0);
     // The old one is taken away by writing the new one into its file: it counts from the next delivery on.
     std::fs::write(secrets_dir(&world.servers).join("old"), value_of("new")).unwrap();
-    assert_eq!(world.deliver("3", "push", PUSH, "old").await.status, StatusCode::UNAUTHORIZED);
-    world.deliver("4", "push", PUSH, "new").await.accepted(1, 0);
+    assert_eq!(world.deliver("3", "repository_dispatch", PUSH, "old").await.status, StatusCode::UNAUTHORIZED);
+    world.deliver("4", "repository_dispatch", PUSH, "new").await.accepted(1, 0);
     assert_eq!(world.stored().await, 3);
     world.end().await;
 }
@@ -118,5 +118,22 @@ async fn a_source_whose_secret_is_missing_asks_to_come_again_and_warns_by_its_na
     std::fs::write(secrets_dir(&world.servers).join("absent"), value_of("absent")).unwrap();
     world.post("unready", &headers, PUSH).await.accepted(1, 0);
     assert_eq!(world.stored().await, 1);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_delivery_that_somebody_has_seen_is_not_believed_under_another_id() {
+    let world = World::start().await;
+    world.deliver("1", "push", PUSH, "old").await.accepted(1, 0);
+    for replayed in ["2", "3"] {
+        world.deliver(replayed, "push", PUSH, "old").await.accepted(0, 1);
+    }
+    assert_eq!(world.stored().await, 1);
+    // Nor as another event that is told by its body.
+    world.deliver("4", "workflow_run", PUSH, "old").await.accepted(0, 1);
+    // What may be meant twice is taken twice.
+    for id in ["5", "6"] {
+        world.deliver(id, "repository_dispatch", PUSH, "old").await.accepted(1, 0);
+    }
     world.end().await;
 }

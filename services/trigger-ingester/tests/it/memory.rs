@@ -53,18 +53,18 @@ async fn a_delivery_that_only_the_claim_remembers_is_not_stored_again() {
     let world = World::start().await;
     world.be_forgetful().await;
     for n in 1..=20 {
-        world.deliver(&format!("other-{n}"), "push", PUSH, "old").await.accepted(1, 0);
+        world.deliver(&format!("other-{n}"), "repository_dispatch", PUSH, "old").await.accepted(1, 0);
     }
-    world.deliver("1", "push", PUSH, "old").await.accepted(1, 0);
+    world.deliver("1", "repository_dispatch", PUSH, "old").await.accepted(1, 0);
     world.forget("first").await;
     // It is not the stream that knows it: what is not claimed either is stored again.
     world.bus.bucket(&DELIVERIES).delete(&key("other-7")).await.unwrap();
-    world.deliver("other-7", "push", PUSH, "old").await.accepted(1, 0);
+    world.deliver("other-7", "repository_dispatch", PUSH, "old").await.accepted(1, 0);
 
     let stored = world.stored().await;
     for after in [20, 0] {
         world.claim("1", TimeDelta::minutes(50), after).await;
-        world.deliver("1", "push", PUSH, "old").await.accepted(0, 1);
+        world.deliver("1", "repository_dispatch", PUSH, "old").await.accepted(0, 1);
     }
     assert_eq!(world.stored().await, stored);
     world.end().await;
@@ -76,13 +76,13 @@ async fn a_claim_whose_message_was_never_stored_lets_it_in_once() {
     world.be_forgetful().await;
     for (id, age) in [("minutes", TimeDelta::minutes(6)), ("days", TimeDelta::days(3))] {
         world.claim(id, age, 0).await;
-        world.deliver(id, "push", PUSH, "old").await.accepted(1, 0);
+        world.deliver(id, "repository_dispatch", PUSH, "old").await.accepted(1, 0);
         let stored = world.stored().await + world.forget(id).await;
         // The claim was renewed. Some time later it comes again, and is found.
         let renewed = world.bus.bucket(&DELIVERIES).get_json::<Value>(&key(id)).await.unwrap().unwrap().0;
         let after = renewed["after"].as_u64().unwrap();
         world.claim(id, TimeDelta::minutes(10), after).await;
-        world.deliver(id, "push", PUSH, "old").await.accepted(0, 1);
+        world.deliver(id, "repository_dispatch", PUSH, "old").await.accepted(0, 1);
         assert_eq!(world.stored().await, stored, "{id}");
     }
     world.end().await;
@@ -94,14 +94,14 @@ async fn a_delivery_stored_long_after_the_claim_is_not_stored_again() {
     world.be_forgetful().await;
     // Claimed 45 minutes ago without a message; then came others, and only then its redelivery.
     world.claim("1", TimeDelta::minutes(45), 0).await;
-    world.deliver("other", "push", PUSH, "old").await.accepted(1, 0);
-    world.deliver("1", "push", PUSH, "old").await.accepted(1, 0);
+    world.deliver("other", "repository_dispatch", PUSH, "old").await.accepted(1, 0);
+    world.deliver("1", "repository_dispatch", PUSH, "old").await.accepted(1, 0);
     let stored = world.stored().await + world.forget("probe").await;
     // Six minutes pass.
     let (left, _) = world.bus.bucket(&DELIVERIES).get_json::<Value>(&key("1")).await.unwrap().unwrap();
     let age = Utc::now() - left["at"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
     world.claim("1", age + TimeDelta::minutes(6), left["after"].as_u64().unwrap()).await;
-    world.deliver("1", "push", PUSH, "old").await.accepted(0, 1);
+    world.deliver("1", "repository_dispatch", PUSH, "old").await.accepted(0, 1);
     assert_eq!(world.stored().await, stored);
     world.end().await;
 }

@@ -70,7 +70,8 @@ async fn two_replicas_that_get_the_same_at_once_store_it_once() {
     let replicas = [world.address, world.replica().await];
     for round in 1..=ROUNDS {
         let id = format!("delivery-{round}");
-        let deliveries = [0, 1, 0, 1].map(|n| world.deliver_to(replicas[n], &id, "push", PUSH, "old"));
+        let deliveries =
+            [0, 1, 0, 1].map(|n| world.deliver_to(replicas[n], &id, "repository_dispatch", PUSH, "old"));
         let answers = join_all(deliveries).await;
         let new: u64 = answers
             .iter()

@@ -33,7 +33,7 @@ metadata: { name: acme }
 ---
 kind: TriggerSource
 metadata: { name: github }
-spec: { sender: { type: github }, secretRefs: [old, new], events: [push, workflow_run] }
+spec: { sender: { type: github }, secretRefs: [old, new], events: [push, workflow_run, repository_dispatch] }
 ---
 kind: TriggerSource
 metadata: { name: unready }
@@ -266,7 +266,7 @@ async fn replica(supervisor: &Supervisor, servers: &TestServers) -> SocketAddr {
     common.nats.user = Some(Who::TriggerIngester.name().to_owned());
     common.nats.password = Some(PASSWORD.into());
     common.nats.provision = service::Provision::Verify;
-    let secrets = Arc::new(Secrets::new(Some(secrets_dir(servers)), []));
+    let secrets = Arc::new(Secrets::new(Some(secrets_dir(servers)), []).shared_with(["acme"]));
     let plan = Plan { settings: service::NoSettings::default(), common, secrets };
     let started = start::<TriggerIngester>(supervisor, plan).await.unwrap();
     until("the ingester is ready", async || started.readiness.is_ready()).await;

@@ -21,6 +21,7 @@ pub use permissions::{
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MIB: u32 = 1024 * 1024;
 const FOR_EVER: Duration = Duration::ZERO;
 
 /// A stream. All of them: file storage, limits retention, discard old, direct get.
@@ -47,6 +48,8 @@ pub struct BucketSpec {
     pub history: u32,
     /// How long a value is kept. Zero: for ever.
     pub max_age: Duration,
+    /// How many bytes all together may have; more is refused. Absent: as many as there is room for.
+    pub bytes_max: Option<u32>,
 }
 
 /// An object store, stored in the stream `OBJ_<name>`.
@@ -122,38 +125,46 @@ pub static AUDIT: StreamSpec = StreamSpec {
 };
 
 /// Intent: what people and CI declare.
-pub static CATALOG: BucketSpec = BucketSpec { name: "catalog", history: 16, max_age: FOR_EVER };
+pub static CATALOG: BucketSpec =
+    BucketSpec { name: "catalog", history: 16, max_age: FOR_EVER, bytes_max: None };
 /// Decisions, one per release target.
-pub static TARGETS: BucketSpec = BucketSpec { name: "targets", history: 1, max_age: FOR_EVER };
+pub static TARGETS: BucketSpec =
+    BucketSpec { name: "targets", history: 1, max_age: FOR_EVER, bytes_max: None };
 /// Delivery ids that came in; outlives the three days in which a sender may deliver again.
 pub static DELIVERIES: BucketSpec =
-    BucketSpec { name: "deliveries", history: 1, max_age: DAY.saturating_mul(4) };
+    BucketSpec { name: "deliveries", history: 1, max_age: DAY.saturating_mul(4), bytes_max: None };
 /// Which jobs hold which slots of an agent, and which ones freezes hold.
-pub static SLOTS: BucketSpec = BucketSpec { name: "slots", history: 1, max_age: FOR_EVER };
+pub static SLOTS: BucketSpec = BucketSpec { name: "slots", history: 1, max_age: FOR_EVER, bytes_max: None };
 /// When a freeze of a workspace last changed, as a revision of the catalog.
-pub static FREEZES: BucketSpec = BucketSpec { name: "freezes", history: 1, max_age: FOR_EVER };
+pub static FREEZES: BucketSpec =
+    BucketSpec { name: "freezes", history: 1, max_age: FOR_EVER, bytes_max: None };
 /// Which job a run on a platform belongs to.
-pub static RUNS: BucketSpec = BucketSpec { name: "runs", history: 1, max_age: DAY.saturating_mul(30) };
+pub static RUNS: BucketSpec =
+    BucketSpec { name: "runs", history: 1, max_age: DAY.saturating_mul(30), bytes_max: None };
 /// Verifications: what was measured so far, and who is measuring.
 pub static VERIFICATIONS: BucketSpec =
-    BucketSpec { name: "verifications", history: 1, max_age: DAY.saturating_mul(30) };
+    BucketSpec { name: "verifications", history: 1, max_age: DAY.saturating_mul(30), bytes_max: None };
 /// Jobs that pullers may claim, and who has claimed which: their leases and fences.
-pub static PULLS: BucketSpec = BucketSpec { name: "pulls", history: 1, max_age: DAY.saturating_mul(60) };
+pub static PULLS: BucketSpec =
+    BucketSpec { name: "pulls", history: 1, max_age: DAY.saturating_mul(60), bytes_max: None };
 /// What is left of a platform's rate limits.
-pub static BUDGETS: BucketSpec = BucketSpec { name: "budgets", history: 1, max_age: DAY };
+pub static BUDGETS: BucketSpec = BucketSpec { name: "budgets", history: 1, max_age: DAY, bytes_max: None };
 /// The accounts of webhooks: what platforms sent, what we have, what is missing.
 pub static WEBHOOKS: BucketSpec =
-    BucketSpec { name: "webhooks", history: 1, max_age: DAY.saturating_mul(30) };
+    BucketSpec { name: "webhooks", history: 1, max_age: DAY.saturating_mul(30), bytes_max: None };
 /// When active jobs were last looked at with nothing new to see.
-pub static CONFIRMATIONS: BucketSpec = BucketSpec { name: "confirmations", history: 1, max_age: DAY };
+pub static CONFIRMATIONS: BucketSpec =
+    BucketSpec { name: "confirmations", history: 1, max_age: DAY, bytes_max: None };
 /// Answers to requests that may be sent again, by their idempotency keys.
-pub static IDEMPOTENCY: BucketSpec = BucketSpec { name: "idempotency", history: 1, max_age: DAY };
+pub static IDEMPOTENCY: BucketSpec =
+    BucketSpec { name: "idempotency", history: 1, max_age: DAY, bytes_max: Some(512 * MIB) };
 /// How often the handling of a message failed.
-pub static ATTEMPTS: BucketSpec = BucketSpec { name: "attempts", history: 1, max_age: DAY };
+pub static ATTEMPTS: BucketSpec = BucketSpec { name: "attempts", history: 1, max_age: DAY, bytes_max: None };
 /// API keys that were made over the API, as hashes.
-pub static KEYS: BucketSpec = BucketSpec { name: "keys", history: 1, max_age: FOR_EVER };
+pub static KEYS: BucketSpec = BucketSpec { name: "keys", history: 1, max_age: FOR_EVER, bytes_max: None };
 /// Who is logged in at the console, by the hash of the session's token. None lives longer than this.
-pub static SESSIONS: BucketSpec = BucketSpec { name: "sessions", history: 1, max_age: DAY.saturating_mul(7) };
+pub static SESSIONS: BucketSpec =
+    BucketSpec { name: "sessions", history: 1, max_age: DAY.saturating_mul(7), bytes_max: Some(128 * MIB) };
 
 /// Payloads larger than a message.
 pub static PAYLOADS: ObjectStoreSpec = ObjectStoreSpec { name: "payloads", max_age: DAY.saturating_mul(30) };

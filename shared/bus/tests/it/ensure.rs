@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Config;
-use bus::topology::{JOBS, Needs, Service, needs_of};
+use bus::topology::{IDEMPOTENCY, JOBS, Needs, SESSIONS, Service, needs_of};
 use bus::{Bus, BusError, Provision};
 use servers::TestServers;
 use tokio::task::JoinSet;
@@ -62,4 +62,26 @@ async fn a_consumer_that_does_not_fit_is_named_or_made_to_fit() {
     assert!(misfit.contains("max_ack_pending is 5"), "{misfit}");
     create.ensure(&wanted).await.unwrap();
     verify.ensure(&wanted).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_bucket_that_anybody_can_fill_gets_its_bound_later_and_the_operators_own_stays() {
+    let servers = TestServers::start().await;
+    let create = Bus::connect(&options(&servers, "c", Provision::Create)).await.unwrap();
+    let verify = Bus::connect(&options(&servers, "v", Provision::Verify)).await.unwrap();
+    let needs = Needs { buckets: vec![&IDEMPOTENCY, &SESSIONS], ..Needs::default() };
+    create.ensure(&needs).await.unwrap();
+    let bytes_max = async |name: &str| {
+        let stream = create.jetstream().get_stream(name).await.unwrap();
+        stream.cached_info().config.max_bytes
+    };
+    for (name, bytes) in [("KV_idempotency", -1), ("KV_sessions", 5_000_000)] {
+        let stream = create.jetstream().get_stream(name).await.unwrap();
+        let config = Config { max_bytes: bytes, ..stream.cached_info().config.clone() };
+        create.jetstream().update_stream(config).await.unwrap();
+    }
+    verify.ensure(&needs).await.expect("a service runs on what an earlier version made");
+    create.ensure(&needs).await.unwrap();
+    let bound = IDEMPOTENCY.bytes_max.map(i64::from);
+    assert_eq!((Some(bytes_max("KV_idempotency").await), bytes_max("KV_sessions").await), (bound, 5_000_000));
 }

@@ -9,6 +9,8 @@ use crate::manifest::is_secret;
 
 /// Longer texts are cut.
 const TEXT_BYTES_MAX: usize = 1_024;
+/// Longer names of members are cut.
+const NAME_BYTES_MAX: usize = 256;
 /// Each of the two states has at most about so many bytes of names and values.
 const STATE_BYTES_MAX: usize = 16 * 1_024;
 /// What stands for a value that is not kept.
@@ -82,6 +84,17 @@ fn differing(before: Value, after: Value) -> Option<(Value, Value)> {
     Some((Value::Object(was), Value::Object(is)))
 }
 
+/// Cuts a text that has more bytes, and tells whether it had.
+fn shortened(text: &mut String, bytes_max: usize) -> bool {
+    if text.len() <= bytes_max {
+        return false;
+    }
+    let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or(0));
+    text.push_str(CUT);
+    true
+}
+
 /// The value without secrets, and no larger than what is left.
 fn bounded(key: &str, value: Value, left: &mut usize, cut: &mut bool) -> Value {
     match value {
@@ -92,12 +105,7 @@ fn bounded(key: &str, value: Value, left: &mut usize, cut: &mut bool) -> Value {
         Value::String(mut text) => {
             let most = TEXT_BYTES_MAX.min(*left);
             *left = left.saturating_sub(text.len());
-            if text.len() > most {
-                *cut = true;
-                let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
-                text.truncate(end.unwrap_or(0));
-                text.push_str(CUT);
-            }
+            *cut |= shortened(&mut text, most);
             Value::String(text)
         }
         Value::Array(items) => {
@@ -115,13 +123,14 @@ fn bounded(key: &str, value: Value, left: &mut usize, cut: &mut bool) -> Value {
         }
         Value::Object(members) => {
             let mut kept = Map::new();
-            for (name, member) in members {
+            for (mut name, member) in members {
                 if *left == 0 {
                     *cut = true;
                     break;
                 }
                 *left = left.saturating_sub(name.len() + 1);
                 let member = bounded(&name, member, left, cut);
+                *cut |= shortened(&mut name, NAME_BYTES_MAX);
                 kept.insert(name, member);
             }
             Value::Object(kept)
@@ -177,7 +186,8 @@ mod tests {
         let many: Map<String, Value> =
             (0..10_000).map(|n| (format!("key-{n}"), json!("v".repeat(50)))).collect();
         let items: Vec<Value> = (0..10_000).map(|n| json!({ "n": n })).collect();
-        for state in [Value::Object(many), Value::Array(items)] {
+        let long_name = json!({ "metadata": { "ü".repeat(400_000): "v" }, "n": 1 });
+        for state in [Value::Object(many), Value::Array(items), long_name] {
             let told = Documents::between(Some(state), None);
             let size = serde_json::to_string(&told).unwrap().len();
             assert!(told.cut && size < 4 * STATE_BYTES_MAX, "{size}");

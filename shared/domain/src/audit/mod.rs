@@ -12,6 +12,9 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
+/// Stands for all tenants in the audit of what belongs to none. No workspace has this name.
+pub const EVERYWHERE: &str = "all";
+
 /// A write that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

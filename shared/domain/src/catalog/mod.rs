@@ -5,8 +5,10 @@ mod context;
 mod selection;
 mod workspace;
 
+pub(crate) use context::FIELDS;
 pub use context::{
-    deployment_context, environment_context, job_agent_context, resource_context, version_context,
+    deployment_context, environment_context, job_agent_context, resource_context, user_context,
+    version_context,
 };
 pub use selection::SelectionProblem;
 pub use workspace::WorkspaceCatalog;

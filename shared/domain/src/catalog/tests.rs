@@ -1,7 +1,7 @@
 use super::*;
-use crate::dispatch::dispatch;
-use crate::id::{EnvironmentId, ReleaseId, ResourceId, VersionId};
-use crate::job::{JobRef, Reason};
+use crate::dispatch::{as_asked_for, dispatch};
+use crate::id::{EnvironmentId, PolicyId, ReleaseId, ResourceId, VersionId};
+use crate::job::{JobRef, Purpose, Reason, TerminalStatus};
 use crate::target::TargetKey;
 use crate::trigger::TriggerAttributes;
 use crate::trigger_rule;
@@ -268,6 +268,29 @@ fn what_cannot_be_dispatched_says_why() {
 }
 
 #[test]
+fn a_job_does_not_bring_what_a_version_became_after_it_was_asked_for() {
+    let (asked, changed) = ("2026-02-01T00:00:00Z", "2026-02-01T00:00:01Z");
+    let verifies =
+        Purpose::Verify { of: job("s-1", "staging").id, policy: PolicyId(uuid::Uuid::nil()), rule_index: 0 };
+    for (content_since, purpose, refused) in [
+        (json!(changed), Purpose::Deploy, true),
+        (json!(asked), Purpose::Deploy, false),
+        (Value::Null, Purpose::Deploy, false),
+        (json!(changed), verifies, false),
+    ] {
+        let mut catalog = shop();
+        let version = json!({ "deployment": deployment(), "tag": "v1", "contentSince": content_since });
+        put(&mut catalog, VersionId::of(deployment(), "v1").0, "Version", "v1", json!({}), version);
+        let job = JobRef { purpose, ..job("s-1", "staging") };
+        let answer = as_asked_for(catalog.workspace(&acme()).unwrap(), &job, asked.parse().unwrap());
+        assert_eq!(answer.is_err(), refused, "{answer:?}");
+        if let Err(why) = answer {
+            assert_eq!((why.status, why.reason), (TerminalStatus::Cancelled, Some(Reason::Superseded)));
+        }
+    }
+}
+
+#[test]
 fn a_job_gets_the_names_of_secrets_and_where_they_belong() {
     let declared = json!([{ "key": "db", "default": { "secretRef": "db-key" } },
                           { "key": "replicas", "default": 3 }]);
@@ -333,10 +356,11 @@ fn an_event_makes_the_version_its_trigger_describes() {
     .unwrap();
     let event = json!({ "ref": "refs/heads/main", "after": "abcdef", "sender": { "login": "ann" } });
     let at = attributes.time;
-    let apply = |when, tag| {
+    let apply_to = |event: &serde_json::Value, when, tag| {
         let rule = trigger_rule::Rule::new(trigger(when, tag));
-        trigger_rule::apply(&rule, &trigger_rule::Event::new(&attributes, &event), at)
+        trigger_rule::apply(&rule, &trigger_rule::Event::new(&attributes, event), at)
     };
+    let apply = |when, tag| apply_to(&event, when, tag);
 
     let Some(Entity::Version(version)) =
         apply("event.ref == 'refs/heads/main'", "{{ event.after[:3] }}").unwrap()
@@ -347,7 +371,18 @@ fn an_event_makes_the_version_its_trigger_describes() {
     assert_eq!(version.meta.id, VersionId::of(deployment(), "abc").0);
     assert_eq!(version.spec.config["sha"], "abcdef");
     assert_eq!(version.meta.metadata["ctrlplane/delivery"], "d-1");
-    assert_eq!(version.meta.metadata["createdBy"], "ann");
+    assert_eq!(version.created_by(), Some("ann"));
+    for (event, maker) in [
+        (json!({ "after": "abcdef", "user_username": "bob" }), Some("bob")),
+        (json!({ "after": "abcdef", "user": { "username": "cid" } }), Some("cid")),
+        (json!({ "after": "abcdef", "user": { "name": "Cid" } }), None),
+        (json!({ "after": "abcdef", "user_username": "" }), None),
+    ] {
+        let Some(Entity::Version(version)) = apply_to(&event, "true", "x").unwrap() else {
+            panic!("no version")
+        };
+        assert_eq!(version.created_by(), maker, "{event}");
+    }
 
     assert_eq!(apply("event.ref == 'refs/heads/dev'", "x").unwrap(), None);
     assert!(apply("event.nothing == 1", "x").is_err());

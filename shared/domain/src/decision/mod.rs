@@ -332,6 +332,9 @@ pub struct RuleVerdict {
     pub verdict: Verdict,
     /// Why, for people: always there.
     pub reason: String,
+    /// Whether it denies because it could not be evaluated.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub error: bool,
     /// Since when it is satisfied, where that matters to other rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub satisfied_at: Option<Timestamp>,

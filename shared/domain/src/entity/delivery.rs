@@ -1,12 +1,14 @@
 //! What comes and goes: versions, approvals, and the rules that make versions from events.
 
 use crate::Timestamp;
+use crate::audit::Role;
 use crate::entity::Record;
 use crate::id::{DeploymentId, EnvironmentId, VersionId};
+use crate::trigger_rule::CREATED_BY;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One build of a deployment. Its natural key is deployment and tag.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,12 +34,57 @@ pub struct Version {
     /// decide by it which rules it is older than.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_since: Option<Timestamp>,
+    /// When what jobs are made of was last changed: its name, config, metadata or dependencies. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_since: Option<Timestamp>,
+    /// Who changed it: beside who created it they are its makers.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub edited_by: BTreeSet<String>,
 }
+
+/// What begins with this among the metadata is written by us, and no content.
+const OURS: &str = "ctrlplane/";
 
 impl Record<Version> {
     /// Since when it is known: what rules measure time from.
     pub fn known_since(&self) -> Timestamp {
         self.spec.known_since.unwrap_or(self.meta.created_at)
+    }
+
+    /// Since when it is what it is now: what people said before was said of something else.
+    pub fn content_since(&self) -> Timestamp {
+        self.known_since().max(self.spec.content_since.unwrap_or(Timestamp::MIN_UTC))
+    }
+
+    /// Who made it, where that is known.
+    pub fn created_by(&self) -> Option<&str> {
+        let maker = self.meta.metadata.get(CREATED_BY).map(String::as_str);
+        maker.filter(|maker| !maker.trim().is_empty())
+    }
+
+    /// Whether a job of it is made of the same as one of the other: whatever templates and gates may read of it. Links,
+    /// its status and who made it are none of that.
+    pub fn has_content_of(&self, other: &Self) -> bool {
+        let metadata = |of: &Self| {
+            let mut metadata = of.meta.metadata.clone();
+            metadata.retain(|key, _| key != CREATED_BY && !key.starts_with(OURS));
+            metadata
+        };
+        let Version {
+            deployment: _,
+            tag: _,
+            status: _,
+            config,
+            job_agent_config,
+            dependencies,
+            known_since: _,
+            content_since: _,
+            edited_by: _,
+        } = &self.spec;
+        (config, job_agent_config) == (&other.spec.config, &other.spec.job_agent_config)
+            && dependencies == &other.spec.dependencies
+            && self.meta.name == other.meta.name
+            && metadata(self) == metadata(other)
     }
 }
 
@@ -83,6 +130,9 @@ pub struct Approval {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The person's role when it was said, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
     /// When it was said.
     pub at: Timestamp,
 }

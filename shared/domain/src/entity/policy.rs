@@ -141,10 +141,11 @@ pub struct AnyApproval {
     /// How many distinct people. At least 1.
     #[schemars(range(min = 1))]
     pub min_approvals: u32,
-    /// CEL over `user`: whose word counts. Absent: everybody's.
+    /// CEL over `user` (`name`, `role`): whose word counts. Absent: everybody's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvers: Option<String>,
-    /// Whether the one who created the version (metadata `createdBy`) counts. Default true.
+    /// Whether those who created the version (metadata `createdBy`) or changed it count. Default true. Where it is false and
+    /// the creator is not known, nobody counts.
     #[serde(default = "yes")]
     pub allow_self_approval: bool,
     /// An approval counts for so many seconds. Absent: for ever.

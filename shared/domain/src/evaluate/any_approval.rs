@@ -5,16 +5,18 @@ use crate::Timestamp;
 use crate::decision::{RuleInputs, Word};
 use crate::entity::{AnyApproval, Approval, ApprovalStatus};
 use chrono::TimeDelta;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the rule must know of the version and of people's words on it in the environment.
 pub(super) struct Question<'a> {
     /// When the rule came to be: an older version is grandfathered.
     pub(super) ruled_since: Timestamp,
-    /// When the version came to be.
-    pub(super) version_since: Timestamp,
+    /// Since when the version is what it is: what was said before was said of something else.
+    pub(super) content_since: Timestamp,
     /// Who made the version, if known.
     pub(super) created_by: Option<&'a str>,
+    /// Who changed what it is.
+    pub(super) edited_by: &'a BTreeSet<String>,
     /// The environment's name, for people.
     pub(super) environment: &'a str,
     /// Every word on the version in the environment.
@@ -23,18 +25,19 @@ pub(super) struct Question<'a> {
 }
 
 /// `is_approver` says whether a person's word counts under the rule's `approvers`.
-/// A no from anybody whose word counts is a veto, also from the version's maker, whose yes may not count:
-/// a no is always the safe side. It is asked before grandfathering, because it was meant for this version.
+/// A no from anybody whose word counts is a veto, also from the version's maker, whose yes may not count, and also where
+/// the version was changed since: a no is always the safe side. It is asked before grandfathering, because it was meant
+/// for this version.
 pub(super) fn judge(
     rule: &AnyApproval,
     question: &Question<'_>,
-    is_approver: impl Fn(&str) -> Result<bool, String>,
+    is_approver: impl Fn(&Approval) -> Result<bool, String>,
 ) -> Ruling {
     let mut vetoes = BTreeMap::new();
     let mut yeses: Vec<(Timestamp, &str)> = Vec::new();
     for word in &question.words {
-        match is_approver(&word.user) {
-            Err(error) => return Ruling::deny(format!("`approvers` cannot be evaluated: {error}")),
+        match is_approver(word) {
+            Err(error) => return Ruling::error(format!("`approvers` cannot be evaluated: {error}")),
             Ok(false) => continue,
             Ok(true) => {}
         }
@@ -67,17 +70,29 @@ fn answer(
         let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
         return Ruling::deny(format!("{user} rejected it in {}{why}", question.environment));
     }
-    if question.version_since < question.ruled_since {
+    // What was changed after the rule came to be is not older than the rule.
+    if question.content_since < question.ruled_since {
         let reason =
             format!("grandfathered: the version is older than the rule ({})", rfc(question.ruled_since));
-        return Ruling::allow(reason, Some(question.version_since));
+        return Ruling::allow(reason, Some(question.content_since));
     }
     count(rule, question, yeses)
 }
 
 fn counts(rule: &AnyApproval, question: &Question<'_>, word: &Approval) -> bool {
-    let own = question.created_by == Some(word.user.as_str());
-    (rule.allow_self_approval || !own) && expiry(rule, word.at).is_none_or(|expiry| question.now < expiry)
+    (rule.allow_self_approval || is_anothers(question, &word.user))
+        && is_about_it(question, word)
+        && expiry(rule, word.at).is_none_or(|expiry| question.now < expiry)
+}
+
+/// Whether the version is surely not the person's own.
+fn is_anothers(question: &Question<'_>, user: &str) -> bool {
+    question.created_by.is_some_and(|maker| maker != user) && !question.edited_by.contains(user)
+}
+
+/// Whether it was said of the version as it is.
+fn is_about_it(question: &Question<'_>, word: &Approval) -> bool {
+    word.at >= question.content_since
 }
 
 fn expiry(rule: &AnyApproval, at: Timestamp) -> Option<Timestamp> {
@@ -89,7 +104,17 @@ fn count(rule: &AnyApproval, question: &Question<'_>, yeses: &[(Timestamp, &str)
     let wanted = usize::try_from(rule.min_approvals.max(1)).unwrap_or(usize::MAX);
     let people: Vec<&str> = yeses.iter().map(|(_, user)| *user).collect();
     let by = if people.is_empty() { String::new() } else { format!(" ({})", people.join(", ")) };
-    let reason = format!("{} of {wanted} approvals in {}{by}", people.len(), question.environment);
+    let mut reason = format!("{} of {wanted} approvals in {}{by}", people.len(), question.environment);
+    if !rule.allow_self_approval && question.created_by.is_none() {
+        reason.push_str("; who made the version is not known, so that nobody's yes is surely another's");
+        return Ruling::deny(reason);
+    }
+    let before = |word: &&&Approval| word.status == ApprovalStatus::Approved && !is_about_it(question, word);
+    let before = question.words.iter().filter(before).count();
+    if before > 0 {
+        let changed = rfc(question.content_since);
+        reason.push_str(&format!("; {before} were said before the version was changed ({changed})"));
+    }
     match yeses.get(wanted - 1) {
         Some((nth, _)) => {
             // One yes too few is left when all but `wanted - 1` of them have expired.
@@ -125,6 +150,7 @@ mod tests {
                     user: word[..split].to_owned(),
                     status,
                     reason: None,
+                    role: None,
                     at: at(word[split + 1..].parse().unwrap()),
                 }
             })
@@ -139,16 +165,29 @@ mod tests {
     };
 
     fn ask(rule: &AnyApproval, said: &str, version_since: i64, now: i64) -> Ruling {
+        ask_of(rule, said, (version_since, version_since), Some("maker"), now)
+    }
+
+    /// The version came to be and was last changed (by `editor`) at these seconds.
+    fn ask_of(
+        rule: &AnyApproval,
+        said: &str,
+        (version_since, content_since): (i64, i64),
+        created_by: Option<&str>,
+        now: i64,
+    ) -> Ruling {
         let words = words(said);
+        let edited = content_since > version_since;
         let question = Question {
             ruled_since: at(0),
-            version_since: at(version_since),
-            created_by: Some("maker"),
+            content_since: at(content_since),
+            created_by,
+            edited_by: &edited.then(|| "editor".to_owned()).into_iter().collect(),
             environment: "prod",
             words: words.iter().collect(),
             now: at(now),
         };
-        judge(rule, &question, |user| match user {
+        judge(rule, &question, |word| match word.user.as_str() {
             "broken" => Err("no such overload".to_owned()),
             user => Ok(user != "stranger"),
         })
@@ -191,6 +230,39 @@ mod tests {
         let wait = Verdict::Wait { until: None };
         check(&ask(&strict, "ann+10 maker+11", 5, 50), wait, "1 of 2 approvals in prod (ann)", None, None);
         check(&ask(&strict, "maker-11", 5, 50), Verdict::Deny, "maker rejected it in prod", None, None);
+    }
+
+    #[test]
+    fn nobodys_yes_is_surely_anothers_where_the_maker_is_not_known() {
+        let strict = AnyApproval { allow_self_approval: false, ..TWO };
+        let reason = "0 of 2 approvals in prod; who made the version is not known, so that nobody's yes is surely another's";
+        check(&ask_of(&strict, "ann+10 bob+11", (5, 5), None, 50), Verdict::Deny, reason, None, None);
+        let reason = "2 of 2 approvals in prod (ann, bob)";
+        check(&ask_of(&TWO, "ann+10 bob+11", (5, 5), None, 50), Verdict::Allow, reason, Some(11), None);
+        let reason = "grandfathered: the version is older than the rule (1970-01-01T00:00:00Z)";
+        check(&ask_of(&strict, "", (-5, -5), None, 50), Verdict::Allow, reason, Some(-5), None);
+    }
+
+    #[test]
+    fn what_was_said_before_the_version_was_changed_counts_no_more_but_a_no() {
+        let wait = Verdict::Wait { until: None };
+        let reason = "1 of 2 approvals in prod (bob); 1 were said before the version was changed (1970-01-01T00:00:12Z)";
+        check(&ask_of(&TWO, "ann+11 bob+12", (5, 12), Some("maker"), 50), wait.clone(), reason, None, None);
+        let reason = "ann rejected it in prod";
+        check(&ask_of(&TWO, "ann-11", (5, 12), Some("maker"), 50), Verdict::Deny, reason, None, None);
+        // Who changed it is one of its makers.
+        let strict = AnyApproval { allow_self_approval: false, ..TWO };
+        let reason = "1 of 2 approvals in prod (ann)";
+        check(
+            &ask_of(&strict, "ann+13 editor+14", (5, 12), Some("maker"), 50),
+            wait.clone(),
+            reason,
+            None,
+            None,
+        );
+        // What was older than the rule is not when it was changed after it.
+        let reason = "0 of 2 approvals in prod";
+        check(&ask_of(&TWO, "", (-5, 1), Some("maker"), 50), wait, reason, None, None);
     }
 
     #[test]

@@ -2,14 +2,14 @@
 //! Every answer is a yes, a no, or why there is none; callers fail closed.
 
 use crate::catalog::{
-    WorkspaceCatalog, deployment_context, environment_context, resource_context, version_context,
+    WorkspaceCatalog, deployment_context, environment_context, resource_context, user_context,
+    version_context,
 };
-use crate::entity::{Deployment, Environment, Record, Resource, Version};
+use crate::entity::{Approval, Deployment, Environment, Record, Resource, Version};
 use crate::id::ResourceId;
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
-use serde_json::json;
 use std::cell::RefCell;
 use std::rc::Rc;
 use uuid::Uuid;
@@ -111,9 +111,9 @@ impl<'a> Asker<'a> {
         })
     }
 
-    /// Whether a selector of people selects this one; `user.name` is the name the word was given under.
-    pub(super) fn of_user(&self, selector: &'a str, user: &str) -> Result<bool, String> {
-        self.ask(selector, USER, |_| Ok(Scope::default().with("user", value_of(&json!({ "name": user }))?)))
+    /// Whether a selector of people selects the one whose word it is; a role that is not known is not there.
+    pub(super) fn of_user(&self, selector: &'a str, word: &Approval) -> Result<bool, String> {
+        self.ask(selector, USER, |_| Ok(Scope::default().with("user", value_of(&user_context(word))?)))
     }
 
     /// Whether a selector of people can be asked at all.

@@ -133,6 +133,10 @@ impl<'a> DeploymentView<'a> {
         let back = holds.restore.as_ref().map(|restore| restore.version);
         let floor = back.or(holds.open).filter(|_| !is_rejected_here);
         match floor.filter(|floor| pinned.is_none_or(|pinned| pinned == *floor)) {
+            // How old it is cannot be told, but it is older than its failure.
+            Some(version) if self.is_unreadable(version) => {
+                holds.of(version).map_or(Floor::Version(version), |held| Floor::After(held.since))
+            }
             Some(version) => Floor::Version(version),
             None => Floor::None,
         }

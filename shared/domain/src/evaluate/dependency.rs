@@ -25,7 +25,7 @@ pub(super) fn judge(expression: &str, what: &str, found: Vec<Found>) -> Ruling {
             Ruling::allow(format!("{} runs {tag} on this resource", met.name), since)
         }
         (None, Some((name, error))) => {
-            Ruling::deny(format!("`{expression}` cannot be evaluated for {name}: {error}"))
+            Ruling::error(format!("`{expression}` cannot be evaluated for {name}: {error}"))
         }
         (None, None) if found.is_empty() => Ruling::wait(format!("{what}; nothing runs here"), None),
         (None, None) => {

@@ -36,7 +36,7 @@ pub(super) fn judge(
 ) -> Ruling {
     let share = rule.minimum_success_percentage;
     if !(0.0..=100.0).contains(&share) {
-        return Ruling::deny(format!("minimumSuccessPercentage is {share}; it must be between 0 and 100"));
+        return Ruling::error(format!("minimumSuccessPercentage is {share}; it must be between 0 and 100"));
     }
     if dependencies.is_empty() {
         let selector = &rule.depends_on_environment_selector;

@@ -26,9 +26,6 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// The maker of a version, among its metadata.
-const CREATED_BY: &str = "createdBy";
-
 /// A rule of a policy, asked of a version in an environment.
 pub(super) type Asked = (PolicyId, usize, VersionId, EnvironmentId);
 
@@ -61,24 +58,25 @@ impl<'a> DeploymentView<'a> {
         self.once(policy, index, place, version, || {
             let approvers = rule.approvers.as_deref();
             if let Some(Err(error)) = approvers.map(|text| self.asker.can_ask_of_users(text)) {
-                return Ruling::deny(format!("`approvers` cannot be evaluated: {error}"));
+                return Ruling::error(format!("`approvers` cannot be evaluated: {error}"));
             }
             if let Some((id, error)) = self.ws.broken(Kind::Approval).next() {
                 // It may be a veto.
-                return Ruling::deny(format!("the approval {id} cannot be read: {error}"));
+                return Ruling::error(format!("the approval {id} cannot be read: {error}"));
             }
             let words = self.ws.approvals(VersionId(version.meta.id), place.key.environment);
             let question = Question {
                 ruled_since: policy.meta.created_at,
-                version_since: version.known_since(),
-                created_by: version.meta.metadata.get(CREATED_BY).map(String::as_str),
+                content_since: version.content_since(),
+                created_by: version.created_by(),
+                edited_by: &version.spec.edited_by,
                 environment: &place.environment.meta.name,
                 words: words.map(|word| &word.spec).collect(),
                 now: self.now,
             };
-            any_approval::judge(rule, &question, |user| match approvers {
+            any_approval::judge(rule, &question, |word| match approvers {
                 None => Ok(true),
-                Some(text) => self.asker.of_user(text, user),
+                Some(text) => self.asker.of_user(text, word),
             })
         })
     }
@@ -92,6 +90,9 @@ impl<'a> DeploymentView<'a> {
         version: &Record<Version>,
     ) -> Ruling {
         self.once(policy, index, place, version, || {
+            if let Some(why) = self.targets_untold() {
+                return Ruling::error(why);
+            }
             let selector = &rule.depends_on_environment_selector;
             let mut dependencies = Vec::new();
             for environment in self.environments_beside(place) {
@@ -99,13 +100,13 @@ impl<'a> DeploymentView<'a> {
                     Ok(true) => {
                         if let Some(why) = self.selects_badly(environment) {
                             let name = &environment.meta.name;
-                            return Ruling::deny(format!("which targets {name} has cannot be told: {why}"));
+                            return Ruling::error(format!("which targets {name} has cannot be told: {why}"));
                         }
                         dependencies.push(self.progress(environment, rule, version));
                     }
                     Ok(false) => {}
                     Err(error) => {
-                        return Ruling::deny(format!("`{selector}` cannot be evaluated: {error}"));
+                        return Ruling::error(format!("`{selector}` cannot be evaluated: {error}"));
                     }
                 }
             }
@@ -144,7 +145,7 @@ impl<'a> DeploymentView<'a> {
         }
         let ruling = match self.ws.compiled().calendar(rule, policy.meta.created_at) {
             Ok(calendar) => deployment_window::judge(rule, &calendar.at(self.now), has_run),
-            Err(error) => Ruling::deny(format!("the window cannot be evaluated: {error}")),
+            Err(error) => Ruling::error(format!("the window cannot be evaluated: {error}")),
         };
         self.windows.borrow_mut().insert(asked, ruling.clone());
         ruling
@@ -204,7 +205,7 @@ impl<'a> DeploymentView<'a> {
 
     pub(super) fn freeze(&self, place: &Place<'a>) -> Option<Ruling> {
         if let Some((id, error)) = self.ws.broken(Kind::Freeze).next() {
-            return Some(Ruling::deny(format!("the freeze {id} cannot be read: {error}")));
+            return Some(Ruling::error(format!("the freeze {id} cannot be read: {error}")));
         }
         let mut concern = Vec::new();
         for freeze in &self.freezes {
@@ -213,7 +214,7 @@ impl<'a> DeploymentView<'a> {
                 Ok(false) => {}
                 Err(error) => {
                     let name = &freeze.meta.name;
-                    return Some(Ruling::deny(format!(
+                    return Some(Ruling::error(format!(
                         "whom the freeze {name} concerns cannot be told: {error}"
                     )));
                 }
@@ -246,7 +247,10 @@ impl<'a> DeploymentView<'a> {
         runs: bool,
     ) -> Ruling {
         if let Some((id, error)) = self.ws.broken(Kind::RolloutControl).next() {
-            return Ruling::deny(format!("the word {id} on a rollout cannot be read: {error}"));
+            return Ruling::error(format!("the word {id} on a rollout cannot be read: {error}"));
+        }
+        if let Some(why) = self.targets_untold() {
+            return Ruling::error(why);
         }
         let rollout = self.rollout(policy, index, rule, place, version);
         let placed = self.placed(&rollout, &place.key, policy, index, rule, VersionId(version.meta.id));
@@ -426,6 +430,15 @@ impl<'a> DeploymentView<'a> {
     /// Whether a success is one that no policy has measured, so that it will never count as verified.
     fn is_verified_by_nobody(&self, job: &JobStanding) -> bool {
         self.place(&job.job.target).is_some_and(|place| self.verified(&place, job) == Verified::default())
+    }
+
+    /// Why it cannot be told which targets there are, if so: what cannot be read is missing among them.
+    fn targets_untold(&self) -> Option<String> {
+        let unreadable = |kind: Kind, name: &str| {
+            let (id, error) = self.ws.broken(kind).next()?;
+            Some(format!("which targets there are cannot be told: the {name} {id} cannot be read: {error}"))
+        };
+        unreadable(Kind::Environment, "environment").or_else(|| unreadable(Kind::Resource, "resource"))
     }
 
     /// Why it cannot be told which targets of the deployment are in the environment, if so.

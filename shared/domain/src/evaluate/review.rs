@@ -4,6 +4,7 @@ use super::history::History;
 use super::open_time::Start;
 use super::rollback::{self, Holds};
 use super::ruling::{Named, Ruling, latest};
+use super::skip::Skipped;
 use super::view::{DeploymentView, Place};
 use super::{deployment_window, pin, skip, version_cooldown};
 use crate::Timestamp;
@@ -63,8 +64,12 @@ pub(super) fn review<'a>(
     };
     let pin = view.pin(&place.key);
     let mut below_a_hold = false;
+    // Where a version that is held cannot be read, what is older than its failure may lie below it.
+    let unreadable = holds.held.iter().filter(|held| view.is_unreadable(held.version));
+    let unreadable_since = unreadable.map(|held| held.since).max();
     for version in view.versions() {
         let id = VersionId(version.meta.id);
+        below_a_hold |= unreadable_since.is_some_and(|since| version.meta.created_at <= since);
         if let Floor::After(instant) = floor
             && version.meta.created_at <= *instant
         {
@@ -116,7 +121,7 @@ impl<'a> Review<'a> {
     ) -> bool {
         let release = view.release_of(&place.key, VersionId(version.meta.id));
         if let Err(error) = &release {
-            let ruling = Ruling::deny(format!("a variable cannot be resolved: {error}"));
+            let ruling = Ruling::error(format!("a variable cannot be resolved: {error}"));
             rulings.push(Named::built_in("variables", ruling));
         }
         let allowed = rulings.iter().all(|named| named.ruling.verdict.allows());
@@ -163,7 +168,7 @@ pub(super) fn rulings<'a>(
     let id = VersionId(version.meta.id);
     let mut rulings = Vec::new();
     for (id, error) in view.broken_policies() {
-        let ruling = Ruling::deny(format!("the policy {id} cannot be read: {error}"));
+        let ruling = Ruling::error(format!("the policy {id} cannot be read: {error}"));
         rulings.push(Named::built_in("policy", ruling));
     }
     rulings.extend(view.freeze(place).map(|ruling| Named::built_in("freeze", ruling)));
@@ -180,7 +185,7 @@ pub(super) fn rulings<'a>(
         let policy = *policy;
         if let Some(error) = broken {
             let reason = format!("the policy's selector cannot be evaluated: {error}");
-            rulings.push(Named::of(policy, 0, "selector", Ruling::deny(reason)));
+            rulings.push(Named::of(policy, 0, "selector", Ruling::error(reason)));
             continue;
         }
         for (index, rule) in policy.spec.rules.iter().enumerate() {
@@ -193,7 +198,7 @@ pub(super) fn rulings<'a>(
                     view.version_selector(policy, index, rule, place, version)
                 }
                 PolicyRule::DeploymentWindow(rule) => {
-                    if has_run && skip(policy, index).is_none() {
+                    if has_run && !matches!(skip(policy, index), Some(Skipped::By(_))) {
                         windows.push((policy, rule));
                     }
                     view.deployment_window(policy, index, rule, has_run)
@@ -210,7 +215,7 @@ pub(super) fn rulings<'a>(
                 PolicyRule::Retry(_) | PolicyRule::Rollback(_) | PolicyRule::Verification(_) => continue,
             };
             let ruling = match skip(policy, index) {
-                Some(skip) => ruling.skipped(skip),
+                Some(skipped) => skipped.apply(policy, ruling),
                 None => ruling,
             };
             rulings.push(Named::of(policy, index, rule.name(), ruling));
@@ -224,7 +229,7 @@ pub(super) fn rulings<'a>(
     for (policy, index, name, rule) in rollouts {
         let ruling = view.gradual_rollout(policy, index, rule, (place, version), start.as_ref(), runs);
         let ruling = match skip(policy, index) {
-            Some(skip) => ruling.skipped(skip),
+            Some(skipped) => skipped.apply(policy, ruling),
             None => ruling,
         };
         rulings.push(Named::of(policy, index, name, ruling));
@@ -238,7 +243,7 @@ fn pinned<'a>(
     version: &'a Record<Version>,
 ) -> Option<Named<'a>> {
     if let Some((id, error)) = view.ws.broken(Kind::Pin).next() {
-        let ruling = Ruling::deny(format!("the pin {id} cannot be read: {error}"));
+        let ruling = Ruling::error(format!("the pin {id} cannot be read: {error}"));
         return Some(Named::built_in("pin", ruling));
     }
     let pin = view.pin(&place.key)?;

@@ -6,8 +6,8 @@ use super::verification::Verified;
 use super::view::{DeploymentView, Place};
 use crate::Timestamp;
 use crate::decision::{EndedBadly, HeldVersion, RuleInputs, TargetDecision, Verdict, VersionOnTarget};
-use crate::entity::Rollback;
-use crate::id::VersionId;
+use crate::entity::{Kind, Rollback};
+use crate::id::{ReleaseId, VersionId};
 use crate::job::JobStatus;
 
 /// How many versions a decision remembers to hold back.
@@ -35,8 +35,8 @@ pub(super) fn judge(held: &HeldVersion) -> Ruling {
 }
 
 impl<'a> DeploymentView<'a> {
-    /// What is held back on the target. A hold lasts until somebody redeploys or pins the version there, or its
-    /// variables change: that makes another release.
+    /// What is held back on the target. A hold lasts until somebody redeploys or pins the version there, its variables
+    /// change (that makes another release), or it is deleted. What cannot be told for a moment ends none.
     pub(super) fn holds(
         &self,
         place: &Place<'a>,
@@ -51,8 +51,8 @@ impl<'a> DeploymentView<'a> {
                 wish.is_some_and(|wish| wish.spec.version == Some(held.version) && wish.spec.at > held.since);
             !wished
                 && pinned != Some(held.version)
-                && self.version(held.version).is_some()
-                && self.release_of(&place.key, held.version) == Ok(held.release)
+                && self.is_there(held.version)
+                && !self.is_another_release(place, held.version, held.release)
         };
         let remembered = previous.into_iter().flat_map(|previous| &previous.held);
         let mut held: Vec<HeldVersion> = remembered.filter(|held| lasts(held)).cloned().collect();
@@ -76,7 +76,10 @@ impl<'a> DeploymentView<'a> {
         let ran = history.current.iter().chain(&history.earlier);
         let mut good = ran.filter(|ran| {
             held.iter().all(|held| held.version != ran.version)
-                && self.version(ran.version).is_some_and(|version| !super::decide::is_rejected(version))
+                && self.version(ran.version).is_some_and(|version| {
+                    // What was changed since is not what ran here.
+                    !super::decide::is_rejected(version) && version.content_since() <= ran.since
+                })
         });
         let good = good.next()?;
         // What somebody or something newer has set out to bring is not turned round.
@@ -104,8 +107,10 @@ impl<'a> DeploymentView<'a> {
             reason,
             since: self.now,
         };
-        // What would be another release now, with other variables, is not held.
-        if self.release_of(&place.key, last.job.version) != Ok(last.job.release) {
+        // What would be another release now, with other variables, is not held, nor is what is deleted.
+        if !self.is_there(last.job.version)
+            || self.is_another_release(place, last.job.version, last.job.release)
+        {
             return None;
         }
         if status == JobStatus::Successful {
@@ -126,6 +131,20 @@ impl<'a> DeploymentView<'a> {
         let used_up = self.retries(place, &tried).iter().any(|named| named.ruling.verdict == Verdict::Deny);
         let EndedBadly { failed, .. } = tried;
         used_up.then(|| hold(format!("{} ended as {status} {failed} times in a row", last.job.tag)))
+    }
+
+    /// Whether the version is in the catalog, be it unreadable.
+    fn is_there(&self, version: VersionId) -> bool {
+        self.version(version).is_some() || self.is_unreadable(version)
+    }
+
+    pub(super) fn is_unreadable(&self, version: VersionId) -> bool {
+        self.ws.broken(Kind::Version).any(|(id, _)| id == version.0)
+    }
+
+    /// Whether the version surely makes another release on the target now.
+    fn is_another_release(&self, place: &Place<'a>, version: VersionId, release: ReleaseId) -> bool {
+        self.release_of(&place.key, version).is_ok_and(|now| now != release)
     }
 
     fn rollback_rules(&self, place: &Place<'a>) -> impl Iterator<Item = &'a Rollback> {

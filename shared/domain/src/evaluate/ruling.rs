@@ -17,6 +17,8 @@ pub(super) struct Ruling {
     /// What it looked at.
     pub(super) inputs: Option<RuleInputs>,
     pub(super) skipped_by: Option<SkipId>,
+    /// Whether it could not be evaluated.
+    pub(super) error: bool,
 }
 
 /// Whose rule it is.
@@ -44,12 +46,25 @@ impl Ruling {
         Self::new(Verdict::Deny, reason.into())
     }
 
+    /// It cannot be evaluated: no, to be on the safe side.
+    pub(super) fn error(reason: impl Into<String>) -> Self {
+        Self { error: true, ..Self::deny(reason) }
+    }
+
     pub(super) fn wait(reason: impl Into<String>, until: Option<Timestamp>) -> Self {
         Self::new(Verdict::Wait { until }, reason.into())
     }
 
     fn new(verdict: Verdict, reason: String) -> Self {
-        Self { verdict, reason, satisfied_at: None, ends_at: None, inputs: None, skipped_by: None }
+        Self {
+            verdict,
+            reason,
+            satisfied_at: None,
+            ends_at: None,
+            inputs: None,
+            skipped_by: None,
+            error: false,
+        }
     }
 
     pub(super) fn ending(self, ends_at: Option<Timestamp>) -> Self {
@@ -97,7 +112,7 @@ impl<'a> Named<'a> {
                 (Some(PolicyId(meta.id)), meta.name.clone(), Some(meta.updated_at), index)
             }
         };
-        let Ruling { verdict, reason, satisfied_at, inputs, skipped_by, .. } = self.ruling;
+        let Ruling { verdict, reason, satisfied_at, ends_at: _, inputs, skipped_by, error } = self.ruling;
         RuleVerdict {
             policy,
             policy_name,
@@ -106,6 +121,7 @@ impl<'a> Named<'a> {
             rule_index,
             verdict,
             reason,
+            error,
             satisfied_at,
             changes_at,
             skipped_by,

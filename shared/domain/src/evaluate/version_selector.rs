@@ -13,7 +13,7 @@ pub(super) fn judge(rule: &VersionSelector, matches: Result<bool, String>) -> Ru
             Some(description) => description.clone(),
             None => format!("the version does not match `{}`", rule.selector),
         }),
-        Err(error) => Ruling::deny(format!("the selector `{}` cannot be evaluated: {error}", rule.selector)),
+        Err(error) => Ruling::error(format!("the selector `{}` cannot be evaluated: {error}", rule.selector)),
     };
     match said {
         Some(matches) => ruling.on(RuleInputs::Selector { expression: rule.selector.clone(), matches }),

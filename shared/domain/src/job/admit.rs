@@ -69,7 +69,7 @@ pub fn admit(state: Option<&JobState>, fact: &JobFact) -> Admission {
         JobFact::Dispatched(_) => dispatched(&state.phase),
         JobFact::TriggerStarted { fence } => trigger_started(&state.phase, *fence),
         JobFact::Triggered { external, .. } => triggered(state, external),
-        JobFact::TriggerUnknown { fence, .. } => trigger_unknown(&state.phase, *fence),
+        JobFact::TriggerUnknown { fence, message } => trigger_unknown(state, *fence, message),
         JobFact::Observed(snapshot) => observed(state, snapshot),
         JobFact::CancelRequested { .. } => cancel_requested(&state.phase),
         JobFact::CancelSent { .. } => cancel_sent(&state.phase),
@@ -150,10 +150,14 @@ fn triggered(state: &JobState, external: &ExternalRef) -> Admission {
     }
 }
 
-fn trigger_unknown(phase: &Phase, fence: u32) -> Admission {
-    match phase {
+/// A try whose outcome stays unknown may say another reason why it does.
+fn trigger_unknown(state: &JobState, fence: u32, message: &str) -> Admission {
+    match &state.phase {
         Phase::Requested | Phase::Held { .. } | Phase::Dispatched => Refused(Refusal::NotDispatched),
         Phase::Triggering { fence: last } if *last == fence => Append,
+        Phase::Unknown { fence: last } if *last == fence && state.message.as_deref() != Some(message) => {
+            Append
+        }
         Phase::Triggering { .. } | Phase::Unknown { .. } | Phase::Running { .. } | Phase::Cancelling(_) => {
             AlreadySo
         }

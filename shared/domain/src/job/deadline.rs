@@ -10,8 +10,9 @@ use chrono::TimeDelta;
 const HELD: TimeDelta = TimeDelta::days(7);
 /// How long a person may take to act on the platform: thirty days, after which GitHub itself gives up.
 const ACTION_REQUIRED: TimeDelta = TimeDelta::days(30);
-/// How long a call's outcome may stay unknown before the job is called lost: one hour.
-const UNRESOLVED: TimeDelta = TimeDelta::hours(1);
+/// How long a call's outcome may stay unknown before the job is called lost: two hours, longer than any platform may have us
+/// wait before the next call (an hour and a minute).
+const UNRESOLVED: TimeDelta = TimeDelta::hours(2);
 /// How long a platform may take over a cancellation before it is forced: two minutes.
 const CANCEL_FORCE: TimeDelta = TimeDelta::minutes(2);
 /// How long a platform may take over a forced cancellation: fifteen minutes.
@@ -49,7 +50,14 @@ pub fn due(state: &JobState) -> Option<Due> {
     let (at, then) = match &state.phase {
         Phase::Requested | Phase::Dispatched => (since + queue, Overdue::Cancel),
         Phase::Held { .. } => (since + HELD, Overdue::Cancel),
-        Phase::Triggering { .. } | Phase::Unknown { .. } => (since + UNRESOLVED, Overdue::Lost),
+        // Until the queue deadline its agent may try again as often as a try had no effect, and then says itself that it is
+        // too late. Only what stays silent longer is lost.
+        Phase::Triggering { .. } => {
+            let tried_until =
+                state.dispatched_at.map_or(state.updated_at, |at| state.updated_at.max(at + queue));
+            (tried_until + UNRESOLVED, Overdue::Lost)
+        }
+        Phase::Unknown { .. } => (since + UNRESOLVED, Overdue::Lost),
         // A run that had begun and waits again is still that run.
         Phase::Running { status: ActiveStatus::Queued } => match state.started_at {
             Some(started) => (started + run, Overdue::Cancel),

@@ -1,6 +1,6 @@
 //! `evolve`: what a fact makes of a state. Total: any fact fits any state, so that any history folds.
 
-use super::event::{CancelReason, HeldWhy, JobEvent, JobFact, Snapshot};
+use super::event::{CancelReason, HeldWhy, JobEvent, JobFact, OrderKey, Snapshot, Source};
 use super::state::{Assigned, Cancelling, JobState, Phase};
 use super::status::{ActiveStatus, Reason, TerminalStatus};
 
@@ -135,6 +135,10 @@ fn apply(state: &mut JobState, event: &JobEvent) {
             state.message = Some(message.clone());
         }
         JobFact::Observed(snapshot) => {
+            if begins_anew(state, snapshot.order) {
+                state.dispatched_at = Some(event.at);
+                state.started_at = None;
+            }
             seen(state, snapshot, event);
             if snapshot.status == ActiveStatus::InProgress && state.started_at.is_none() {
                 state.started_at = Some(event.at);
@@ -161,6 +165,9 @@ fn apply(state: &mut JobState, event: &JobEvent) {
         }
         JobFact::Finished(snapshot) => {
             let cancelled_for = wish(&state.phase);
+            if begins_anew(state, snapshot.order) {
+                state.started_at = None;
+            }
             seen(state, snapshot, event);
             let (status, reason) = ending(snapshot.status, snapshot.reason, cancelled_for);
             state.reason = reason;
@@ -212,6 +219,12 @@ fn run_on(state: &mut JobState, status: ActiveStatus) {
     }
 }
 
+/// Whether a look is the first at a later attempt of a run that is known: what the attempt before it began, and when, says
+/// nothing of this one. An attempt that *we* asked for was counted when it was.
+fn begins_anew(state: &JobState, order: Option<OrderKey>) -> bool {
+    state.external.is_some() && order.is_some_and(|order| order.attempt > state.external_attempt)
+}
+
 fn seen<S>(state: &mut JobState, snapshot: &Snapshot<S>, event: &JobEvent) {
     if let Some(external) = &snapshot.external {
         state.external_attempt = external.attempt;
@@ -223,7 +236,10 @@ fn seen<S>(state: &mut JobState, snapshot: &Snapshot<S>, event: &JobEvent) {
         if let Some(external) = &mut state.external {
             external.attempt = external.attempt.max(order.attempt);
         }
-        state.confirmed_at = Some(event.at);
+        // Our own word has an order too, so that a newer look wins over it; it confirms nothing.
+        if snapshot.source != Source::Ctrlplane {
+            state.confirmed_at = Some(event.at);
+        }
     }
     if snapshot.raw.is_some() {
         state.raw.clone_from(&snapshot.raw);

@@ -152,10 +152,13 @@ pub enum TerminalStatus {
     /// Nothing to do.
     Skipped,
     /// Configuration does not fit.
+    #[serde(alias = "invalidJobAgent")]
     InvalidJobAgent,
     /// Credentials do not reach.
+    #[serde(alias = "invalidIntegration")]
     InvalidIntegration,
     /// The platform does not know the run.
+    #[serde(alias = "externalRunNotFound")]
     ExternalRunNotFound,
 }
 
@@ -238,6 +241,10 @@ mod tests {
             assert_eq!(JobStatus::parse(status.as_str()), Some(status));
             assert_eq!(JobStatus::parse(status.as_camel()), Some(status));
             assert_eq!(serde_json::from_value::<JobStatus>(status.as_camel().into()).ok(), Some(status));
+            for word in [status.as_str(), status.as_camel()] {
+                let read = serde_json::from_value::<TerminalStatus>(word.into()).ok();
+                assert_eq!(read, TerminalStatus::try_from(status).ok(), "{word}");
+            }
         }
         assert_eq!(JobStatus::parse("inProgress"), Some(JobStatus::InProgress));
         assert_eq!(JobStatus::parse("running"), None);

@@ -362,7 +362,7 @@ metadata: { name: b }
 spec: { resourceSelectr: "true" }
 "#,
         &[
-            "6 spec.resourceSelector: there is no variable `resurce` here",
+            "6 spec.resourceSelector: there is no variable `resurce` here; …e.g. `resource.metadata.region == 'eu'`",
             "18 spec.rules[2].anyApproval.minApprovals: `minApprovals` is missing",
             "19 spec.rules[2].anyApproval.minAprovals: there is no field `minAprovals` here (did you mean `minApprovals`?)",
             "23 spec.resourceSelector: `resourceSelector` is missing",
@@ -392,12 +392,12 @@ spec:
     - versionSelector: { selector: version == "v1" || resource.startsWith("eu") }
 "#,
         &[
-            "5 spec.selector:",
-            "8 spec.rules[0].anyApproval.minApprovals: must be at least 1",
-            "9 spec.rules[0].anyApproval.expiresAfterSeconds: must be at least 1",
+            "5 spec.selector: `environment.` is no expression: …(it is CEL over environment, deployment, resource, e.g. `environment.name == 'production'`)",
+            "8 spec.rules[0].anyApproval.minApprovals: must be at least 1 (it is a whole number from 1)",
+            "9 spec.rules[0].anyApproval.expiresAfterSeconds: must be at least 1 (leave it out",
             "10 spec.rules[0].anyApproval.approvers: there is no variable `usr`",
             "12 spec.rules[1].environmentProgression.dependsOnEnvironmentSelector: there is no variable `resource`",
-            "13 spec.rules[1].environmentProgression.minimumSuccessPercentage: a percentage is 0 to 100, not 101",
+            "13 spec.rules[1].environmentProgression.minimumSuccessPercentage: a percentage is 0 to 100, not 101 (write 80 for four of five)",
             "14 spec.rules[1].environmentProgression.maximumAgeHours: must be at least 1",
             "16 spec.rules[3].anyApproval.approvers: `user` has fields: compare one of them, e.g. `user.name`",
             "17 spec.rules[4].anyApproval.approvers: `user` has fields: compare one of them, e.g. `user.name`",
@@ -405,6 +405,73 @@ spec:
             "19 spec.rules[6].versionSelector.selector: `version` has fields: compare one of them, e.g. `version.tag`",
         ],
     );
+}
+
+#[test]
+fn a_misspelt_field_of_what_always_has_the_same_is_refused_and_the_one_that_is_meant_named() {
+    check(
+        r#"
+kind: Policy
+metadata: { name: gate }
+spec:
+  selector: environment.nmae == 'x'
+  rules:
+    - versionSelector: { selector: version.tga != 'v1' && has(resource.zone) }
+    - versionSelector: { selector: version.config.anything == 1 && deployment.metadata.team == 'web' }
+    - deploymentDependency: { dependsOn: 'deployment["nam"] == "db"' }
+    - anyApproval: { minApprovals: 1, approvers: user.role == 'admin' || user.nme == 'ann' }
+---
+kind: Environment
+metadata: { name: a }
+spec: { systems: [shop], resourceSelector: resource.labels.env == 'a' }
+---
+kind: RelationshipRule
+metadata: { name: vpc }
+spec: { reference: vpc, from: "true", to: "true", matcher: from.config.vpc == to.identifer }
+---
+kind: Deployment
+metadata: { name: web }
+spec: { systems: [shop], jobAgentSelector: jobAgent.platform == 'github-app' }
+"#,
+        &[
+            "5 spec.selector: there is no `environment.nmae` (did you mean `name`?)",
+            "7 spec.rules[0].versionSelector.selector: there is no `resource.zone` (`resource` has id, name, identifier",
+            "9 spec.rules[2].deploymentDependency.dependsOn: there is no `deployment.nam` (did you mean `name`?)",
+            "10 spec.rules[3].anyApproval.approvers: there is no `user.nme`; there are `user.name`, `user.role`",
+            "14 spec.resourceSelector: there is no `resource.labels` (`resource` has",
+            "18 spec.matcher: there is no `to.identifer` (did you mean `identifier`?)",
+            "22 spec.jobAgentSelector: there is no `jobAgent.platform` (`jobAgent` has id, name, type, config, metadata)",
+        ],
+    );
+}
+
+#[test]
+fn a_window_of_quiet_that_never_ends_is_refused() {
+    let window = |rrule: &str, minutes: u32, timezone: &str| {
+        format!(
+            "kind: Policy\nmetadata: {{ name: gate }}\nspec:\n  selector: 'true'\n  rules:\n    \
+             - deploymentWindow: {{ rrule: '{rrule}', durationMinutes: {minutes}, timezone: {timezone}, allowWindow: false }}"
+        )
+    };
+    let daily = "FREQ=DAILY;BYHOUR=9;BYMINUTE=0;BYSECOND=0";
+    for (rrule, minutes, timezone) in [
+        (daily, 1440, "UTC"),
+        (daily, 1441, "UTC"),
+        // But for an hour when clocks are put back.
+        (daily, 1440, "Europe/Berlin"),
+        ("FREQ=HOURLY", 90, "UTC"),
+        ("FREQ=MINUTELY", 2, "UTC"),
+        ("FREQ=WEEKLY;BYDAY=MO", 7 * 1440, "UTC"),
+    ] {
+        let said =
+            "6 spec.rules[0].deploymentWindow.durationMinutes: it opens again before it closes…1440 minutes";
+        check(&window(rrule, minutes, timezone), &[said]);
+    }
+    for (rrule, minutes) in
+        [(daily, 1380), ("FREQ=HOURLY", 59), ("FREQ=DAILY;COUNT=3", 1440), ("FREQ=YEARLY", 60 * 1440)]
+    {
+        good(&window(rrule, minutes, "Europe/Berlin"));
+    }
 }
 
 #[test]
@@ -894,4 +961,20 @@ fn a_document_knows_what_it_says_and_what_it_leaves_open() {
     let documents = read("kind: Redeploy\nspec: { deployment: a, environment: b, resource: c }\n").unwrap();
     assert!(documents[0].says("spec.resource"));
     assert!(!documents[0].says("spec.at"));
+}
+
+#[test]
+fn no_workspace_is_all_of_them_and_no_key_of_metadata_is_a_text() {
+    let said = |text: &str| match read(text) {
+        Ok(_) => String::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    };
+    assert!(said("kind: Workspace\nmetadata: { name: all }\n").contains("stands for all workspaces"));
+    assert_eq!(said("kind: Workspace\nmetadata: { name: all-of-us }\n"), "");
+    let with_key = |bytes: usize| {
+        said(&format!("kind: System\nmetadata: {{ name: a, metadata: {{ ? {} : v }} }}\n", "k".repeat(bytes)))
+    };
+    assert_eq!(with_key(256), "");
+    let too_long = with_key(300_000);
+    assert!(too_long.contains("has 300000 bytes; 256 are allowed") && too_long.len() < 1_000, "{too_long}");
 }

@@ -6,11 +6,13 @@ mod variables;
 mod verification;
 
 use super::{Problem, secrets};
+use crate::audit::EVERYWHERE;
 use crate::dispatch::{AGENT_ONLY_KEYS, AGENT_SELECTOR_VARIABLES, CONTEXT_NAMES};
 use crate::entity::{
     Approval, Deployment, Entity, Environment, JobAgent, Meta, Resource, Trigger, TriggerAction,
     TriggerSource, Version, Workspace,
 };
+use crate::near::near;
 use crate::selector::Selector;
 use crate::template;
 use crate::token::Slug;
@@ -22,6 +24,8 @@ use std::collections::BTreeMap;
 pub const NAME_CHARS_MAX: usize = 200;
 /// Longest reason, in characters.
 const REASON_CHARS_MAX: usize = 2_000;
+/// Longest key of metadata, in bytes.
+const METADATA_KEY_BYTES_MAX: usize = 256;
 /// Metadata key of the links people see: a JSON map of name to URL.
 const LINKS: &str = "ctrlplane/links";
 
@@ -53,6 +57,26 @@ pub fn validate(entity: &Entity) -> Vec<Problem> {
     found.0
 }
 
+/// What an expression over these variables looks like.
+fn example(variables: &[&str]) -> String {
+    const EXAMPLES: [(&str, &str); 11] = [
+        ("environment", "environment.name == 'production'"),
+        ("version", "version.tag.startsWith('v2.')"),
+        ("deployment", "deployment.name == 'web'"),
+        ("jobAgent", "jobAgent.name == 'github'"),
+        ("resource", "resource.metadata.region == 'eu'"),
+        ("user", "user.name in ['ann', 'bob']"),
+        ("event", "event.ref == 'refs/heads/main'"),
+        ("result", "result.value < 0.01"),
+        ("from", "from.config.vpc == to.identifier"),
+        ("type", "type == 'push'"),
+        ("source", "source == 'github'"),
+    ];
+    let example = EXAMPLES.iter().find(|(variable, _)| variables.contains(variable));
+    let example = example.map(|(_, example)| format!(", e.g. `{example}`")).unwrap_or_default();
+    format!("it is CEL over {}{example}", variables.join(", "))
+}
+
 #[derive(Default)]
 struct Found(Vec<Problem>);
 
@@ -61,6 +85,12 @@ impl Found {
         self.text("metadata.name", &meta.name);
         for key in meta.metadata.keys().filter(|key| key.trim().is_empty()) {
             self.say(format!("metadata.metadata.{key}"), "a key is empty", None);
+        }
+        for key in meta.metadata.keys().filter(|key| key.len() > METADATA_KEY_BYTES_MAX) {
+            let begins: String = key.chars().take(20).collect();
+            let message =
+                format!("the key {begins:?}… has {} bytes; {METADATA_KEY_BYTES_MAX} are allowed", key.len());
+            self.say("metadata.metadata", message, None);
         }
         if let Some(links) = meta.metadata.get(LINKS) {
             let read = serde_json::from_str::<BTreeMap<String, String>>(links);
@@ -75,6 +105,10 @@ impl Found {
     fn workspace(&mut self, meta: &Meta, spec: &Workspace) {
         if meta.name != meta.workspace.as_str() {
             self.say("metadata.name", "the name of a workspace is its slug", None);
+        }
+        if meta.workspace.as_str() == EVERYWHERE {
+            let why = format!("{EVERYWHERE:?} stands for all workspaces in the audit");
+            self.say("metadata.name", why, Some("choose another name"));
         }
         if let Some(name) = &spec.display_name {
             self.text("spec.displayName", name);
@@ -94,7 +128,7 @@ impl Found {
     fn job_agent(&mut self, spec: &JobAgent) {
         self.secrets("spec.config", &spec.config);
         self.templates("spec.config", &spec.config, CONTEXT_NAMES);
-        self.at_least_one("spec.maxConcurrent", spec.max_concurrent);
+        self.at_least_one_if_any("spec.maxConcurrent", spec.max_concurrent);
     }
 
     fn deployment(&mut self, spec: &Deployment) {
@@ -112,8 +146,8 @@ impl Found {
             self.layer(&format!("spec.jobAgents[{n}].config"), &entry.config);
         }
         self.layer("spec.jobAgentConfig", &spec.job_agent_config);
-        self.at_least_one("spec.deadlines.queueSeconds", Some(spec.deadlines.queue_seconds));
-        self.at_least_one("spec.deadlines.runSeconds", Some(spec.deadlines.run_seconds));
+        self.at_least_one("spec.deadlines.queueSeconds", spec.deadlines.queue_seconds);
+        self.at_least_one("spec.deadlines.runSeconds", spec.deadlines.run_seconds);
         self.deployment_variables(&spec.variables);
     }
 
@@ -182,8 +216,16 @@ impl Found {
     }
 
     fn expression(&mut self, field: &str, source: &str, variables: &[&str]) {
-        if let Err(error) = Selector::compile(source, variables) {
-            self.say(field, error.to_string(), None);
+        match Selector::compile(source, variables) {
+            Err(error) => self.say(field, error.to_string(), Some(&example(variables))),
+            Ok(selector) => {
+                if let Some((unknown, known)) = selector.unknown_field() {
+                    let (variable, name) = unknown.split_once('.').unwrap_or((&unknown, ""));
+                    let fields = || format!("`{variable}` has {}", known.join(", "));
+                    let hint = near(name, known.iter().copied()).unwrap_or_else(fields);
+                    self.say(field, format!("there is no `{unknown}`"), Some(&hint));
+                }
+            }
         }
     }
 
@@ -208,7 +250,9 @@ impl Found {
 
     fn template(&mut self, field: &str, text: &str, names: &[&str]) {
         if let Err(error) = template::check_names(text, names) {
-            self.say(field, error.to_string(), None);
+            let hint =
+                format!("between {{{{ and }}}} there may be {}, and what is in them", names.join(", "));
+            self.say(field, error.to_string(), Some(&hint));
         }
     }
 
@@ -254,9 +298,15 @@ impl Found {
         }
     }
 
-    fn at_least_one(&mut self, field: &str, number: Option<u32>) {
+    fn at_least_one(&mut self, field: &str, number: u32) {
+        if number == 0 {
+            self.say(field, "must be at least 1", Some("it is a whole number from 1"));
+        }
+    }
+
+    fn at_least_one_if_any(&mut self, field: &str, number: Option<u32>) {
         if number == Some(0) {
-            self.say(field, "must be at least 1", None);
+            self.say(field, "must be at least 1", Some("leave it out where there is to be no such limit"));
         }
     }
 

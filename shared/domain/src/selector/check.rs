@@ -3,7 +3,7 @@
 use super::SelectorError;
 use crate::near::did_you_mean;
 use cel::IdedExpr;
-use cel::common::ast::{EntryExpr, Expr};
+use cel::common::ast::{EntryExpr, Expr, LiteralValue};
 use std::collections::BTreeSet;
 
 /// How deep loops (`exists`, `all`, `map`, `filter`) may nest: each level multiplies the work.
@@ -55,6 +55,9 @@ const COMPARISONS: [&str; 6] = ["_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"];
 /// The operator that looks for its first operand in its second.
 const IN: &str = "@in";
 
+/// The operator that takes a field of its first operand by the name that is its second.
+const INDEX: &str = "_[_]";
+
 /// Variables that have fields, and a field that people mean.
 const MAPS: [(&str, &str); 11] = [
     ("deployment", "name"),
@@ -70,23 +73,32 @@ const MAPS: [(&str, &str); 11] = [
     ("workspace", "name"),
 ];
 
-/// All that is known of a person.
-const USER: (&str, &str) = ("user", "name");
+/// Of what an expression asks, and which of its fields.
+pub(super) type Field = (String, String);
+
+/// What an expression speaks of.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// The variables.
+    pub(super) used: BTreeSet<String>,
+    /// The fields of variables, as far as the text says which.
+    pub(super) fields: BTreeSet<Field>,
+}
 
 /// Names that are there without being variables: types, and the namespace of optional values.
 const TYPES: [&str; 11] =
     ["bool", "bytes", "double", "int", "list", "map", "null_type", "optional", "string", "type", "uint"];
 
 /// Which of these variables the expression uses, if it uses no others, only functions that exist, and loops within bounds.
-pub(super) fn names(expression: &IdedExpr, variables: &[&str]) -> Result<BTreeSet<String>, SelectorError> {
-    let mut walk = Walk { variables, used: BTreeSet::new(), bound: Vec::new(), loops: 0 };
+pub(super) fn names(expression: &IdedExpr, variables: &[&str]) -> Result<Names, SelectorError> {
+    let mut walk = Walk { variables, names: Names::default(), bound: Vec::new(), loops: 0 };
     walk.expression(expression)?;
-    Ok(walk.used)
+    Ok(walk.names)
 }
 
 struct Walk<'a> {
     variables: &'a [&'a str],
-    used: BTreeSet<String>,
+    names: Names,
     /// What the loops around bind.
     bound: Vec<&'a str>,
     loops: usize,
@@ -98,7 +110,7 @@ impl<'a> Walk<'a> {
             Expr::Unspecified | Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => self.variable(name),
             Expr::Select(select) => {
-                self.of_a_person(&select.operand, &select.field)?;
+                self.field(&select.operand, &select.field);
                 self.expression(&select.operand)
             }
             Expr::Call(call) => {
@@ -108,7 +120,11 @@ impl<'a> Walk<'a> {
                         call.args.iter().try_for_each(|part| self.not_a_whole(part))?;
                     }
                     // `'x' in resource` asks for a field.
-                    IN => call.args.iter().take(1).try_for_each(|part| self.not_a_whole(part))?,
+                    IN => {
+                        call.args.iter().take(1).try_for_each(|part| self.not_a_whole(part))?;
+                        self.field_of(call.args.get(1), call.args.first());
+                    }
+                    INDEX => self.field_of(call.args.first(), call.args.get(1)),
                     "size" => {}
                     _ => call.target.iter().try_for_each(|target| self.not_a_whole(target))?,
                 }
@@ -150,16 +166,21 @@ impl<'a> Walk<'a> {
         Err(SelectorError(format!("`{name}` has fields: compare one of them, e.g. `{name}.{field}`")))
     }
 
-    fn of_a_person(&self, operand: &IdedExpr, field: &str) -> Result<(), SelectorError> {
-        let (user, name) = USER;
-        if let Expr::Ident(of) = &operand.expr
-            && of == user
-            && field != name
-            && !self.bound.contains(&user)
+    fn field(&mut self, of: &IdedExpr, field: &str) {
+        if let Expr::Ident(variable) = &of.expr
+            && !self.bound.contains(&variable.as_str())
         {
-            return Err(SelectorError(format!("there is no `{user}.{field}`; there is `{user}.{name}`")));
+            self.names.fields.insert((variable.clone(), field.to_owned()));
         }
-        Ok(())
+    }
+
+    /// `variable["field"]`, `"field" in variable`
+    fn field_of(&mut self, of: Option<&IdedExpr>, field: Option<&IdedExpr>) {
+        if let (Some(of), Some(field)) = (of, field)
+            && let Expr::Literal(LiteralValue::String(field)) = &field.expr
+        {
+            self.field(of, field.inner());
+        }
     }
 
     fn entry(&mut self, entry: &'a EntryExpr) -> Result<(), SelectorError> {
@@ -177,7 +198,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         if self.variables.contains(&name) {
-            self.used.insert(name.to_owned());
+            self.names.used.insert(name.to_owned());
             return Ok(());
         }
         let are = if self.variables.len() == 1 { "is" } else { "are" };

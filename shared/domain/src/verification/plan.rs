@@ -38,7 +38,10 @@ impl Config {
     /// # Errors
     /// Says why it is none.
     pub fn read(config: &Map<String, Value>) -> Result<Self, String> {
-        let read: Self = serde_json::from_value(Value::Object(config.clone()))
+        // What begins with `$` the agent's loop adds for itself.
+        let ours = config.iter().filter(|(field, _)| !field.starts_with('$'));
+        let ours = ours.map(|(field, value)| (field.clone(), value.clone())).collect();
+        let read: Self = serde_json::from_value(Value::Object(ours))
             .map_err(|error| format!("this is no verification's config: {error}"))?;
         if read.metrics.is_empty() {
             return Err("a verification has at least one metric".to_owned());

@@ -11,15 +11,15 @@ use crate::Timestamp;
 use crate::entity::DeploymentWindow;
 use chrono::TimeDelta;
 use recurrence::Openings;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The longest a window stays open, in minutes: a leap year.
 const LONGEST_MINUTES: u32 = 366 * 24 * 60;
 /// So many openings in a row are joined to one span, in each direction, before it is taken to be without end.
 const JOINED_MAX: usize = 4_000;
-/// So many answers are kept.
-const KEPT: usize = 16;
+/// So many answers are kept: whoever walks through the spans of a rollout does so once for each target.
+const KEPT: usize = 4_096;
 
 /// A window's openings, ready to be asked. Clones share what was found.
 #[derive(Debug, Clone)]
@@ -29,8 +29,8 @@ pub struct Calendar(Arc<Inner>);
 struct Inner {
     openings: Openings,
     duration: TimeDelta,
-    /// What was answered last: the state, and from when until `changes_at` it is the answer.
-    kept: Mutex<VecDeque<(Timestamp, State)>>,
+    /// What was answered: the state, by from when until `changes_at` it is the answer.
+    kept: Mutex<BTreeMap<Timestamp, State>>,
 }
 
 /// What a window is at an instant.
@@ -66,7 +66,7 @@ impl Calendar {
         if window.duration_minutes == 0 || window.duration_minutes > LONGEST_MINUTES {
             return Err(WindowError {
                 problem: format!("a window is open for 1 to {LONGEST_MINUTES} minutes"),
-                hint: None,
+                hint: Some("60 are an hour, 1440 a day".to_owned()),
                 field: "durationMinutes",
             });
         }
@@ -78,20 +78,40 @@ impl Calendar {
 
     /// Whether it is open at an instant, since when, and when that changes.
     pub fn at(&self, now: Timestamp) -> State {
-        let holds = |(from, state): &&(Timestamp, State)| {
-            *from <= now && state.changes_at.is_none_or(|change| now < change)
-        };
         // What is kept is only ever replaced as a whole: a panic elsewhere cannot have left it half done.
-        if let Some((_, state)) =
-            self.0.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().find(holds)
-        {
-            return *state;
+        let kept = || self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = kept().range(..=now).next_back().map(|(_, state)| *state);
+        if let Some(state) = last.filter(|state| state.changes_at.is_none_or(|change| now < change)) {
+            return state;
         }
         let state = self.0.look(now);
-        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.truncate(KEPT - 1);
-        kept.push_front((state.since.unwrap_or(now), state));
+        let mut kept = kept();
+        kept.insert(state.since.unwrap_or(now), state);
+        if kept.len() > KEPT {
+            kept.pop_first();
+        }
         state
+    }
+
+    /// Whether it is open for all of the two years after `t`, or closed for so little of them that it can only be a mistake:
+    /// less than a hundredth, as where clocks are put back once a year. What has an end is not for good.
+    pub(crate) fn is_open_for_good(&self, t: Timestamp) -> bool {
+        /// So many spans tell.
+        const SPANS_MAX: usize = 60;
+        let (Some(from), span) = (self.first_open_from(t), TimeDelta::days(2 * 366)) else { return false };
+        let (mut at, mut closed) = (from, TimeDelta::zero());
+        for _ in 0..SPANS_MAX {
+            let state = self.at(at);
+            let Some(next) = state.changes_at else { return false };
+            if !state.open {
+                closed += next - at;
+            }
+            at = next;
+            if span < at - from {
+                break;
+            }
+        }
+        closed < (at - from) / 100
     }
 
     /// The first instant from `t` on at which it is open.

@@ -217,7 +217,8 @@ fn wakes(
 fn says(says: Says) -> String {
     match says {
         Says::Allow { .. } => "allow".to_owned(),
-        Says::Deny | Says::Wait(None) => "no".to_owned(),
+        Says::Deny => "deny".to_owned(),
+        Says::Wait(None) => "wait for an event".to_owned(),
         Says::Wait(Some(until)) => format!("wait until {until}"),
     }
 }
@@ -225,7 +226,8 @@ fn says(says: Says) -> String {
 fn class(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Allow => "allow".to_owned(),
-        Verdict::Deny | Verdict::Wait { until: None } => "no".to_owned(),
+        Verdict::Deny => "deny".to_owned(),
+        Verdict::Wait { until: None } => "wait for an event".to_owned(),
         Verdict::Wait { until: Some(until) } => format!("wait until {until}"),
     }
 }

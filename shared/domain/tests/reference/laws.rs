@@ -6,15 +6,17 @@ use crate::subject;
 use crate::worlds::Plan;
 use crate::worlds::account::{World, rollouts, workspace};
 use crate::worlds::strategies::{afterwards, gate, plan, policy, rule};
+use chrono::TimeDelta;
 use domain::catalog::Catalog;
-use domain::decision::{ConsideredVersion, RuleVerdict, Verdict, VerificationResult};
+use domain::decision::{ConsideredVersion, RuleInputs, RuleVerdict, Verdict, VerificationResult};
 use domain::entity::{
     AnyApproval, DeploymentDependency, DeploymentVariable, DeploymentWindow, Entity, EnvironmentProgression,
-    Freeze, GradualRollout, Pin, Policy, PolicyRule, Record, Retry, Rollback, Skip, Verification,
-    VersionCooldown, VersionDependency, built_in,
+    Freeze, GradualRollout, Pin, Policy, PolicyRule, Record, Retry, Rollback, RolloutAction, Skip,
+    Verification, VersionCooldown, VersionDependency, built_in,
 };
 use domain::evaluate::{Facts, Outcome, same_decision};
 use domain::id::{FreezeId, PinId, PolicyId, SkipId};
+use domain::job::{JobRef, TerminalStatus};
 use domain::target::TargetKey;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -71,7 +73,9 @@ proptest! {
         at_the_end(&plan, |world, target| {
             let before = world.decide(target);
             put_rule(world, gate.clone());
-            no_more(&before, &world.decide(target))
+            let after = world.decide(target);
+            no_more(&before, &after)?;
+            nothing_older(&after)
         })?;
     }
 
@@ -263,8 +267,8 @@ fn waits(world: &World, outcome: &Outcome) -> Result<(), String> {
                     return Err(format!("nobody is woken when this ends: {rule:?}"));
                 }
                 Some(_) => {}
-                None if waits_for_events(&rule.rule) => {}
-                None => return Err(format!("it waits for nothing: {rule:?}")),
+                None => waits_for_an_event(world, &decision.target, considered, rule)
+                    .map_err(|why| format!("it waits for nothing, {why}: {rule:?}\n{considered:?}"))?,
             }
         }
     }
@@ -307,17 +311,64 @@ fn no_sooner(before: &Outcome, after: &Outcome, rule: &PolicyRule) -> Result<(),
     Ok(())
 }
 
-fn waits_for_events(rule: &str) -> bool {
-    let rules = [
-        AnyApproval::RULE,
-        EnvironmentProgression::RULE,
-        GradualRollout::RULE,
-        DeploymentDependency::RULE,
-        VersionCooldown::RULE,
-        built_in::VERSION_DEPENDENCY,
-        built_in::FREEZE,
-    ];
-    rules.contains(&rule)
+/// Whoever waits without an instant waits for something that can still come: a word, a success, an end, a thaw.
+fn waits_for_an_event(
+    world: &World,
+    target: &TargetKey,
+    told: &ConsideredVersion,
+    rule: &RuleVerdict,
+) -> Result<(), String> {
+    let jobs = || world.jobs.iter().filter(|job| job.job.purpose.is_deploy());
+    let entities = || world.entities.values();
+    let (can_come, why) = match (rule.rule.as_str(), &rule.inputs) {
+        (AnyApproval::RULE, Some(RuleInputs::Approvals { needed, approved, rejected })) => {
+            let lacks = approved.len() < *needed as usize && rejected.is_empty();
+            (lacks, "all have said yes, or one no")
+        }
+        (EnvironmentProgression::RULE, Some(RuleInputs::Progression { environments })) => {
+            let lacks = environments.iter().any(|there| there.succeeded < there.needed);
+            (lacks, "no environment lacks a success")
+        }
+        (
+            DeploymentDependency::RULE | built_in::VERSION_DEPENDENCY,
+            Some(RuleInputs::Dependency { found, .. }),
+        ) => (found.iter().all(|running| !running.matches), "what it needs runs"),
+        (VersionCooldown::RULE, _) => {
+            let mut here = jobs().filter(|job| job.job.target == *target && job.end.is_none());
+            (here.any(|job| job.job.version != told.version), "no other version is on its way")
+        }
+        (built_in::FREEZE, _) => {
+            let lasts = |entity: &Entity| match entity {
+                Entity::Freeze(freeze) => {
+                    freeze.spec.until.is_none() && freeze.spec.from.is_none_or(|from| from <= world.now)
+                }
+                _ => false,
+            };
+            (entities().any(lasts), "every freeze has an end")
+        }
+        (GradualRollout::RULE, _) => {
+            let mut others = told.rules.iter().filter(|other| other.rule != GradualRollout::RULE);
+            // What is said of retries, and of a hold, is said after the gates.
+            let gate = |other: &RuleVerdict| !PolicyRule::AFTERWARDS.contains(&other.rule.as_str());
+            let not_started = others.any(|other| gate(other) && !other.verdict.allows());
+            let is_paused = entities().any(|entity| match entity {
+                Entity::RolloutControl(control) => {
+                    let spec = &control.spec;
+                    (spec.version, spec.environment) == (told.version, target.environment)
+                        && spec.action == RolloutAction::Pause
+                }
+                _ => false,
+            });
+            let beside = |job: &TargetKey| *job != *target && job.environment == target.environment;
+            let of_version = |job: &JobRef| job.version == told.version && beside(&job.target);
+            // Of those that measure as well as of those that bring.
+            let mut ended = world.jobs.iter().filter(|job| of_version(&job.job)).filter_map(|job| job.end);
+            let failed = ended.any(|end| end.status != TerminalStatus::Successful);
+            (not_started || is_paused || failed, "nothing holds the rollout up")
+        }
+        _ => (false, "no event is known that would end it"),
+    };
+    if can_come { Ok(()) } else { Err(why.to_owned()) }
 }
 
 /// "its offset is kept in its decision, so that targets that come or go do not move it"
@@ -358,8 +409,25 @@ fn no_more(before: &Outcome, after: &Outcome) -> Result<(), String> {
     Ok(())
 }
 
+/// A gate that lets everything pass because it came later would be one more only in name.
+fn nothing_older(after: &Outcome) -> Result<(), String> {
+    let mut added = after
+        .decision
+        .considered
+        .iter()
+        .flat_map(|told| &told.rules)
+        .filter(|rule| rule.policy_name == "more");
+    match added.find(|rule| rule.reason.starts_with("grandfathered")) {
+        Some(rule) => Err(format!("the version is older than the gate: {rule:?}")),
+        None => Ok(()),
+    }
+}
+
+/// A policy that was there before everything, so that no version is older than it.
 fn put_policy(world: &mut World, spec: Policy) {
-    let meta = world.meta("more", PolicyId::of(&workspace(), "more").0);
+    let mut meta = world.meta("more", PolicyId::of(&workspace(), "more").0);
+    let first = world.entities.values().map(|entity| entity.meta().created_at).min();
+    meta.created_at = first.unwrap_or(world.now) - TimeDelta::seconds(1);
     world.put(Entity::Policy(Record { meta, spec }));
 }
 
@@ -454,7 +522,8 @@ fn skip_one(world: &mut World, target: &TargetKey, nth: usize) -> Result<(), Str
         created_by: "ann".to_owned(),
     };
     let id = SkipId::of(&spec);
-    let meta = world.meta("skip", id.0);
+    let mut meta = world.meta("skip", id.0);
+    meta.created_at = world.now;
     world.put(Entity::Skip(Record { meta, spec }));
     let after = world.decide(target);
     let Some(now) = after.decision.considered.iter().find(|now| now.version == version.version) else {

@@ -117,7 +117,6 @@ impl<P: Platform> Agent<P> {
                     .increment(1);
             }
         }
-        self.without_effect.forget(&job.id);
         Ok(recorded)
     }
 
@@ -175,6 +174,12 @@ impl<P: Platform> Agent<P> {
     /// A run that cannot be found: put the command back, or call the run lost when it has been too long.
     pub(super) async fn not_found(&self, known: &Known, cause: Option<String>) -> Result<(), Failure> {
         if self.is_lost(known) {
+            if !self.may_be_missing(known) {
+                return Err(later(
+                    std::time::Duration::from_secs(60),
+                    "many runs seem to be missing at once",
+                ));
+            }
             let why = "the platform took the job, but no run that carries its id could be found";
             return self
                 .end(known, TerminalStatus::ExternalRunNotFound, Some(Reason::Lost), why, cause)

@@ -20,13 +20,11 @@ impl<P: Platform> Agent<P> {
     pub(super) async fn cancel(&self, command: &AgentCommand, delivery: &Delivery) -> Result<(), Failure> {
         let known = self.load(command).await?;
         let Phase::Cancelling(cancelling) = &known.state.phase else { return Ok(()) };
-        let mode = match (command.force, cancelling.sent, delivery.attempt) {
-            (true, ..) => Some(CancelMode::Force),
-            (false, 0, _) => Some(CancelMode::Graceful),
-            // Asked before, by a command that is over: this is the second time somebody asks.
-            (false, _, 1) => Some(CancelMode::Force),
-            // Asked before, perhaps by this very command before a crash.
-            (false, ..) => None,
+        let mode = match (command.force, cancelling.sent) {
+            (true, _) => Some(CancelMode::Force),
+            (false, 0) => Some(CancelMode::Graceful),
+            // Asked before: the same wish came twice, or the platform was asked before a crash. Force is for the deadline to ask.
+            (false, _) => None,
         };
         self.end_run(&command.config, known, mode, cause(delivery)).await
     }

@@ -11,6 +11,10 @@ impl<P: Platform> Agent<P> {
     /// Takes in a webhook delivery.
     pub(super) async fn webhook(&self, event: &TriggerEvent, delivery: &Delivery) -> Result<(), Failure> {
         let attributes = &event.attributes;
+        if self.platform.source_kind() != Some(attributes.sourcekind.as_str()) {
+            self.drop_event(event, "other_sender", "it was let in by a trigger source of another kind");
+            return Ok(());
+        }
         let payload = match event.payload(&self.bus).await {
             Ok(payload) => payload,
             Err(error @ BusError::Corrupt { .. }) => {
@@ -19,11 +23,8 @@ impl<P: Platform> Agent<P> {
             }
             Err(error) => return Err(error.into()),
         };
-        let read = self.platform.read_event(&PlatformEvent {
-            event_type: &attributes.event_type,
-            source_kind: &attributes.sourcekind,
-            data: &payload,
-        });
+        let read =
+            self.platform.read_event(&PlatformEvent { event_type: &attributes.event_type, data: &payload });
         let signals = match read {
             Ok(signals) => signals,
             Err(not_readable) => {

@@ -1,6 +1,7 @@
 //! The bus' view of an agent: one handler for commands, one for webhooks.
 
 use super::Agent;
+use crate::config::of_workspace;
 use crate::platform::Platform;
 use async_trait::async_trait;
 use bus::{Delivery, Failure, Handler, Json, TriggerEvent};
@@ -15,8 +16,13 @@ pub struct Commands<P>(pub Arc<Agent<P>>);
 impl<P: Platform> Handler for Commands<P> {
     type Event = Json<AgentCommand>;
 
-    async fn handle(&self, Json(command): Json<AgentCommand>, delivery: &Delivery) -> Result<(), Failure> {
+    async fn handle(
+        &self,
+        Json(mut command): Json<AgentCommand>,
+        delivery: &Delivery,
+    ) -> Result<(), Failure> {
         let agent = &self.0;
+        command.config = of_workspace(command.config, &command.job.workspace);
         if command.platform != agent.platform.name() {
             return Err(Failure::Reject(format!(
                 "a command to {} came to {}",

@@ -5,6 +5,7 @@
 //! and only within a short lease; whoever comes later looks for the run before the next intent may be recorded.
 
 mod adopt;
+mod breaker;
 mod cancel;
 mod confirm;
 mod effects;
@@ -29,6 +30,7 @@ pub use settings::AgentSettings;
 
 use crate::platform::{CallError, Platform};
 use crate::secrets::{NoSecrets, SecretSource};
+use breaker::Breaker;
 use bus::clock::Clock;
 use bus::topology::{CONFIRMATIONS, RUNS, agent_commands, agent_events};
 use bus::{Bucket, Bus, BusError, Failure, Freezes, JobLog, Known, consume};
@@ -54,14 +56,17 @@ pub struct Agent<P> {
     secrets: Source,
     clock: Clock,
     settings: AgentSettings,
-    /// Tries of which this process knows that they had no effect.
-    without_effect: Recent<JobId, u32>,
+    /// Tries of which this process knows that they had no effect, by the sequence of their intent: the number of a try begins
+    /// anew with each dispatch.
+    without_effect: Recent<JobId, u64>,
     /// Why a start was put off, in the platform's last words: only for the message when it gets too late.
     put_off: Recent<JobId, String>,
     /// What signals were last judged by, so that the next one needs no look-up.
     seen: Recent<JobId, Known>,
     /// The newest look at a job that was asked for, by its sequence.
     looks: Recent<JobId, u64>,
+    /// Whether runs may be called missing.
+    missing: Breaker,
     /// The places to watch.
     watches: Watches,
 }
@@ -94,6 +99,7 @@ impl<P: Platform> Agent<P> {
             freezes: Freezes::new(bus),
             secrets: Source(secrets),
             clock,
+            missing: Breaker::new(settings.missing_at_most),
             settings,
             without_effect: Recent::new(16_384),
             put_off: Recent::new(2_048),

@@ -9,6 +9,7 @@ use super::trigger::cause;
 use super::{Agent, later};
 use crate::platform::{CallError, Platform, Seen};
 use bus::{Base, Delivery, Failure, Known};
+use domain::Timestamp;
 use domain::command::AgentCommand;
 use domain::id::JobId;
 use domain::job::{
@@ -16,6 +17,10 @@ use domain::job::{
 };
 use serde_json::{Map, Value};
 use std::time::Duration;
+
+/// What people are told when a run is not there, before that is believed.
+const ABSENT: &str =
+    "the platform does not know the run at the moment; if it still does not a while from now, the job ends";
 
 /// A look that does not succeed for so long is dropped: the next sweep asks again.
 const GIVE_UP: Duration = Duration::from_secs(60);
@@ -111,15 +116,19 @@ impl<P: Platform> Agent<P> {
         }
     }
 
-    /// The platform does not know the run: believed only when the run should long have shown up.
+    /// The platform does not know the run: believed only when it still does not a while after people were told so.
     pub(super) async fn gone(&self, known: &Known, cause: Option<String>) -> Result<(), Failure> {
-        let believed = known.state.phase_since + delta(self.settings.gone_grace);
+        let now = self.clock.now();
+        let is_believed = match absent_since(&known.state) {
+            None => return self.note(known, ABSENT, None, cause).await,
+            Some(since) => now >= since + delta(self.settings.gone_grace),
+        };
         match &known.state.phase {
-            Phase::Cancelling(_) if self.clock.now() >= believed => {
+            Phase::Cancelling(_) if is_believed => {
                 let why = "the platform does not know the run any more";
                 self.end(known, TerminalStatus::Cancelled, None, why, cause).await
             }
-            Phase::Running { .. } if self.clock.now() >= believed => {
+            Phase::Running { .. } if is_believed && self.may_be_missing(known) => {
                 let why = "the platform does not know the run any more: it was deleted there, or is out of our sight";
                 self.end(known, TerminalStatus::ExternalRunNotFound, None, why, cause).await
             }
@@ -132,6 +141,18 @@ impl<P: Platform> Agent<P> {
             | Phase::Cancelling(_)
             | Phase::Finished { .. } => Ok(()),
         }
+    }
+
+    /// Whether the job's run may be called missing: not where many are at once.
+    pub(super) fn may_be_missing(&self, known: &Known) -> bool {
+        let may = self.missing.admits(self.clock.now());
+        if !may {
+            let platform = self.platform.name().to_string();
+            tracing::error!(job = %known.state.job.id, platform,
+                "many runs seem to be missing at once, so this one is not called so yet: look whether we may still see them");
+            metrics::counter!("agent_missing_refused_total", "platform" => platform).increment(1);
+        }
+        may
     }
 
     /// What an error says to the people who wait for the job. The job is not over because we cannot see it.
@@ -201,6 +222,11 @@ impl<P: Platform> Agent<P> {
             other => other,
         }
     }
+}
+
+/// Since when the run is known to be absent: people were told so, and nothing was heard of it since.
+fn absent_since(state: &JobState) -> Option<Timestamp> {
+    (state.message.as_deref() == Some(ABSENT)).then_some(state.updated_at)
 }
 
 /// The run that can be looked at. One that is to run again and was not seen to is not that run yet.

@@ -17,8 +17,10 @@ pub struct AgentSettings {
     pub lease: Duration,
     /// How long a run that was accepted without a name is looked for at once, before the command is put back.
     pub find_within: Duration,
-    /// A run must have been known for so long before its absence is believed.
+    /// A run that is absent must be absent still after so long before its absence is believed.
     pub gone_grace: Duration,
+    /// How many runs this process calls missing in ten minutes. More at once are more likely out of our sight than gone.
+    pub missing_at_most: usize,
     /// A run that cannot be found is called lost after this.
     pub lost_after: Duration,
     /// A webhook about a run nobody knows waits this long for our own record of it.
@@ -36,6 +38,7 @@ impl Default for AgentSettings {
             lease: Duration::from_secs(5),
             find_within: Duration::from_secs(10),
             gone_grace: Duration::from_secs(60),
+            missing_at_most: 5,
             lost_after: Duration::from_secs(15 * 60),
             stranger_grace: Duration::from_secs(30),
             watch_idle: Duration::from_secs(30 * 60),

@@ -4,6 +4,7 @@
 use super::observe::nameable_run;
 use super::runs::Owner;
 use super::{Agent, later};
+use crate::config::of_workspace;
 use crate::platform::{Platform, RunKey, Signal};
 use bus::{Base, Failure, Known, Recorded};
 use domain::job::{ExternalRef, Phase, Snapshot, SnapshotStatus};
@@ -74,16 +75,22 @@ impl<P: Platform> Agent<P> {
         };
         let job = known.state.job.clone();
         let snapshot = self.mask(&known.state).snapshot(snapshot);
-        match self.told(known, &signal.run, snapshot.clone(), cause.clone()).await? {
-            Kept::Refused if was_cached => {
+        let kept = match self.told(known, &signal.run, snapshot.clone(), cause.clone()).await? {
+            Kept::Refused | Kept::Elsewhere if was_cached => {
                 // What we remember may be old: before a refusal counts, look.
                 self.seen.forget(&job.id);
                 let known = self.reload(&job).await?;
-                self.told(known, &signal.run, snapshot, cause).await?;
+                self.told(known, &signal.run, snapshot, cause).await?
             }
-            Kept::Refused | Kept::Recorded => {}
-        }
-        Ok(Judged::Applied)
+            kept @ (Kept::Refused | Kept::Elsewhere | Kept::Recorded) => kept,
+        };
+        Ok(match kept {
+            Kept::Recorded | Kept::Refused => Judged::Applied,
+            Kept::Elsewhere => {
+                let detail = "a run that carries the job's id is not where the job's config says";
+                Judged::Dropped { why: "other_place", detail }
+            }
+        })
     }
 
     /// Records what a signal says of a run.
@@ -113,6 +120,10 @@ impl<P: Platform> Agent<P> {
         snapshot: Snapshot<SnapshotStatus>,
         cause: Option<String>,
     ) -> Result<Kept, Failure> {
+        let config = known.state.assigned.as_ref().map(|assigned| &assigned.dispatch.config);
+        if !config.is_some_and(|config| self.platform.runs_there(config, run)) {
+            return Ok(Kept::Elsewhere);
+        }
         let job = known.state.job.clone();
         let external = self.named(run, &snapshot);
         let links = snapshot.links.clone();
@@ -160,9 +171,8 @@ impl<P: Platform> Agent<P> {
         age: Option<Duration>,
         cause: Option<String>,
     ) -> Result<(), Failure> {
-        let Some(config) = known.state.assigned.as_ref().map(|assigned| &assigned.dispatch.config) else {
-            return Ok(());
-        };
+        let Some(assigned) = &known.state.assigned else { return Ok(()) };
+        let config = of_workspace(assigned.dispatch.config.clone(), &known.state.job.workspace);
         let run = match &known.state.phase {
             Phase::Running { .. } | Phase::Cancelling(_) => nameable_run(&known.state),
             Phase::Finished { .. } => known.state.external.clone(),
@@ -173,7 +183,7 @@ impl<P: Platform> Agent<P> {
             Phase::Requested | Phase::Held { .. } | Phase::Dispatched => None,
         };
         match run {
-            Some(run) => self.look_at(config, known, &run, cause).await,
+            Some(run) => self.look_at(&config, known, &run, cause).await,
             None => Ok(()),
         }
     }
@@ -194,6 +204,8 @@ impl<P: Platform> Agent<P> {
 enum Kept {
     Recorded,
     Refused,
+    /// The run is not where the job's config says.
+    Elsewhere,
 }
 
 /// Ever more slowly: most runs of a busy repository are not ours.

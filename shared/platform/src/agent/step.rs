@@ -36,8 +36,8 @@ pub(super) fn step(state: &JobState, window: Duration, lag: Duration) -> Step {
         Phase::Triggering { fence } => {
             Step::Look { fence: *fence, not_before: state.updated_at + delta(window) }
         }
-        // The call is over since that fact: only the search may lag.
-        Phase::Unknown { fence } => Step::Look { fence: *fence, not_before: state.updated_at + delta(lag) },
+        // The call is over since that fact: only the search may lag. Later ones say why it cannot be searched.
+        Phase::Unknown { fence } => Step::Look { fence: *fence, not_before: state.phase_since + delta(lag) },
         Phase::Running { .. } if state.external.is_none() => Step::Find,
         Phase::Running { .. } => Step::Known,
         Phase::Cancelling(_) => Step::Cancel,

@@ -7,6 +7,7 @@ use super::step::{Step, delta, last_order, run_to_repeat, start_until, step};
 use super::{Agent, later};
 use crate::platform::{CallError, Platform, TriggerRequest, Triggered};
 use bus::{Base, Delivery, Failure, Known, Recorded};
+use chrono::TimeDelta;
 use domain::Timestamp;
 use domain::command::AgentCommand;
 use domain::id::JobId;
@@ -20,6 +21,10 @@ use std::time::Duration;
 const FRESH: Duration = Duration::from_secs(10);
 /// A run whose call got no answer is looked for again this soon.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// What people are told, no more often than so, while it cannot be looked up whether a run was started.
+const NOT_LOOKED_UP: &str =
+    "the platform did not answer, and whether it started a run cannot be looked up yet";
+const SAY_AGAIN: TimeDelta = TimeDelta::minutes(1);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
@@ -104,7 +109,8 @@ impl<P: Platform> Agent<P> {
                 Ok(())
             }
             Step::Start => self.try_once_more(command, known, 1, cause).await,
-            Step::Look { fence, .. } if self.without_effect.get(&command.job.id) == Some(fence) => {
+            // Where the intent is the last fact, no answer to it was recorded either.
+            Step::Look { fence, .. } if self.without_effect.get(&command.job.id) == Some(known.sequence) => {
                 self.try_once_more(command, known, fence + 1, cause).await
             }
             Step::Look { fence, not_before } => match self.look_for(&known, &command.config).await {
@@ -188,7 +194,7 @@ impl<P: Platform> Agent<P> {
     ) -> Result<(), Failure> {
         let job = &command.job;
         if self.clock.now() >= intent.since + delta(self.settings.lease) {
-            self.without_effect.put(job.id, intent.fence);
+            self.without_effect.put(job.id, intent.sequence);
             return Err(later(Duration::from_millis(50), "the intent took too long to record"));
         }
         let answer = CALL
@@ -222,7 +228,7 @@ impl<P: Platform> Agent<P> {
             UNKNOWN.effect(self.jobs.record(job, fact, base, cause)).await?;
             return Err(later(LOOK_AGAIN.min(self.platform.search_lag()), message));
         }
-        self.without_effect.put(job.id, intent.fence);
+        self.without_effect.put(job.id, intent.sequence);
         match error {
             CallError::RateLimited { after, why } => Err(self.put_off(job.id, after, &why)),
             CallError::Transient(why) | CallError::Ambiguous(why) => {
@@ -335,9 +341,30 @@ impl<P: Platform> Agent<P> {
                 let why = format!("{why}; whether a run was started could not be looked up");
                 self.end(&known, TerminalStatus::InvalidJobAgent, None, &why, cause).await
             }
-            CallError::RateLimited { after, why } => Err(later(after, why)),
-            CallError::Transient(why) | CallError::Ambiguous(why) => Err(later(LOOK_AGAIN, why)),
+            CallError::RateLimited { after, why } => {
+                self.still_unknown(known, &why, cause).await?;
+                Err(later(after, why))
+            }
+            CallError::Transient(why) | CallError::Ambiguous(why) => {
+                self.still_unknown(known, &why, cause).await?;
+                Err(later(LOOK_AGAIN, why))
+            }
         }
+    }
+
+    /// Tells people now and then why it is not known yet whether a run was started.
+    async fn still_unknown(&self, known: Known, why: &str, cause: Option<String>) -> Result<(), Failure> {
+        let Phase::Unknown { fence } = known.state.phase else { return Ok(()) };
+        let message = format!("{} ({})", NOT_LOOKED_UP, telemetry::redact(why));
+        if known.state.message.as_ref() == Some(&message)
+            || self.clock.now() < known.state.updated_at + SAY_AGAIN
+        {
+            return Ok(());
+        }
+        let job = known.state.job.clone();
+        let fact = JobFact::TriggerUnknown { fence, message };
+        UNKNOWN.effect(self.jobs.record(&job, fact, Base::Known(Box::new(known)), cause)).await?;
+        Ok(())
     }
 }
 

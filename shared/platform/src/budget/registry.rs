@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How many budgets a process keeps; beyond, those nobody holds are dropped and read again when needed.
 const KEPT_MAX: usize = 4096;
+/// How many records are remembered at most of what replicas wrote; beyond, the bucket is asked when somebody must wait.
+const HEARD_MAX: usize = 65_536;
 
 /// Whose budget.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,7 +48,14 @@ pub struct Budgets {
     bus: Bus,
     clock: Clock,
     concurrent_max: usize,
-    kept: Mutex<HashMap<String, Arc<Budget>>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    budgets: HashMap<String, Arc<Budget>>,
+    /// What replicas last wrote, also of budgets that nobody here used yet: a pause holds for whoever comes first.
+    heard: HashMap<String, (Record, u64)>,
 }
 
 impl Budgets {
@@ -59,12 +68,12 @@ impl Budgets {
     pub fn of(&self, key: &BudgetKey, limit: RateLimit) -> Arc<Budget> {
         let mut kept = self.kept();
         let name = key.bucket_key();
-        if let Some(budget) = kept.get(&name) {
+        if let Some(budget) = kept.budgets.get(&name) {
             budget.pace(limit);
             return Arc::clone(budget);
         }
-        if kept.len() >= KEPT_MAX {
-            kept.retain(|_, budget| Arc::strong_count(budget) > 1);
+        if kept.budgets.len() >= KEPT_MAX {
+            kept.budgets.retain(|_, budget| Arc::strong_count(budget) > 1);
         }
         let budget = Arc::new(Budget::new(
             key.clone(),
@@ -73,7 +82,10 @@ impl Budgets {
             self.bus.bucket(&BUDGETS),
             self.clock.clone(),
         ));
-        kept.insert(name, Arc::clone(&budget));
+        if let Some((record, revision)) = kept.heard.get(&name) {
+            budget.follow(record, *revision);
+        }
+        kept.budgets.insert(name, Arc::clone(&budget));
         budget
     }
 
@@ -89,21 +101,31 @@ impl Budgets {
 
     fn on(&self, change: Change) {
         match change {
-            Change::Put { key, sequence, payload, .. } => {
-                let Some(budget) = self.kept().get(&key).cloned() else { return };
-                match serde_json::from_slice::<Record>(&payload) {
-                    Ok(record) => budget.follow(&record, sequence),
-                    Err(error) => {
-                        tracing::warn!(budget = key, %error, "the budget in the bucket cannot be read")
-                    }
+            Change::Put { key, sequence, payload, .. } => match serde_json::from_slice::<Record>(&payload) {
+                Ok(record) => self.heard(key, record, sequence),
+                Err(error) => {
+                    tracing::warn!(budget = key, %error, "the budget in the bucket cannot be read")
                 }
-            }
+            },
             // A budget that expired is written anew by whoever needs it.
-            Change::Delete { .. } | Change::CaughtUp { .. } => {}
+            Change::Delete { key, .. } => {
+                self.kept().heard.remove(&key);
+            }
+            Change::CaughtUp { .. } => {}
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<String, Arc<Budget>>> {
+    fn heard(&self, key: String, record: Record, revision: u64) {
+        let mut kept = self.kept();
+        if let Some(budget) = kept.budgets.get(&key) {
+            budget.follow(&record, revision);
+        }
+        if kept.heard.len() < HEARD_MAX || kept.heard.contains_key(&key) {
+            kept.heard.insert(key, (record, revision));
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::rig::{Rig, RunIs};
 use super::stage::Stage;
+use crate::config::of_workspace;
 use crate::platform::{Platform, TriggerRequest};
 use domain::job::{JobFact, JobStatus, Phase, Reason};
 
@@ -17,9 +18,11 @@ pub(super) async fn a_running_job_is_cancelled_and_ends_when_the_platform_says_s
     let command = stage.started().await;
     stage.rig.set(command.job.id, RunIs::InProgress).await;
     stage.look(&command).await;
-    let known = stage.cancel(&command).await;
+    stage.cancel(&command).await;
+    let known = stage.pass_on_the_wish(&command).await;
     let facts = stage.facts(&command).await;
-    assert_eq!(facts.iter().filter(|fact| **fact == "cancelSent").count(), 1, "{facts:?}");
+    let asked = facts.iter().filter(|fact| **fact == "cancelSent").count();
+    assert_eq!(asked, 1, "a wish that is heard of twice is one wish: {facts:?}");
     if matches!(known.state.phase, Phase::Cancelling(_)) {
         stage.rig.set(command.job.id, RunIs::Cancelled).await;
         stage.look(&command).await;
@@ -39,8 +42,9 @@ pub(super) async fn a_run_that_nobody_recorded_is_found_and_cancelled<R: Rig>(st
     let command = stage.dispatched().await;
     stage.record(&command.job, JobFact::TriggerStarted { fence: 1 }).await;
     let platform = stage.rig.platform();
-    platform.ready(&command.config).await.expect("nothing limits the first call");
-    let request = TriggerRequest { job: command.job.id, config: &command.config };
+    let config = of_workspace(command.config.clone(), &command.job.workspace);
+    platform.ready(&config).await.expect("nothing limits the first call");
+    let request = TriggerRequest { job: command.job.id, config: &config };
     platform.trigger(&request).await.expect("nothing is wrong");
     let known = stage.cancel(&command).await;
     assert!(known.state.external.is_some(), "the run was found: {known:?}");

@@ -34,14 +34,23 @@ pub(super) async fn unknown_words_are_kept_and_change_nothing<R: Rig>(stage: &St
 }
 
 pub(super) async fn a_missing_run_is_believed_only_after_a_while<R: Rig>(stage: &Stage<R>) {
-    let command = stage.started().await;
+    let (command, long_known) = (stage.started().await, stage.started().await);
     stage.rig.set(command.job.id, RunIs::Deleted).await;
-    let young = stage.look(&command).await;
-    assert!(!young.state.is_finished(), "it may not show yet: {young:?}");
-    stage.pass(Duration::from_secs(61));
+    let absent = stage.look(&command).await;
+    assert!(!absent.state.is_finished(), "it may not show yet: {absent:?}");
+    let message = absent.state.message.as_deref().unwrap_or_default();
+    assert!(message.contains("does not know the run"), "people are told: {message:?}");
+    stage.pass(Duration::from_secs(30));
+    assert_eq!(stage.look(&command).await.sequence, absent.sequence, "told once");
+    stage.pass(Duration::from_secs(31));
     let known = stage.look(&command).await;
     assert_eq!(known.state.status(), JobStatus::ExternalRunNotFound);
-    assert!(known.state.message.is_some(), "it says why");
+    let message = known.state.message.unwrap_or_default();
+    assert!(message.contains("does not know the run any more"), "it says why: {message:?}");
+    // However long a run has been known: one look in vain proves nothing.
+    stage.rig.set(long_known.job.id, RunIs::Deleted).await;
+    let absent = stage.look(&long_known).await;
+    assert!(!absent.state.is_finished(), "{absent:?}");
 }
 
 pub(super) async fn a_lost_credential_does_not_end_a_running_job<R: Rig>(stage: &Stage<R>) {
@@ -51,7 +60,8 @@ pub(super) async fn a_lost_credential_does_not_end_a_running_job<R: Rig>(stage: 
     stage.rig.fault(Fault::Unauthorized).await;
     let known = stage.look(&command).await;
     assert_eq!(known.state.status(), JobStatus::InProgress);
-    assert!(known.state.message.is_some(), "people are told");
+    let (message, words) = (known.state.message.unwrap_or_default(), stage.rig.says(Fault::Unauthorized));
+    assert!(message.contains(words), "people are told, in the platform's words {words:?}: {message:?}");
     stage.rig.heal().await;
     stage.rig.set(command.job.id, RunIs::Successful).await;
     stage.look(&command).await;

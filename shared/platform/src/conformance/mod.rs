@@ -37,9 +37,11 @@ pub async fn all<R: Rig>(bus: &Bus, make: impl AsyncFn(Clock) -> R) {
         starting::a_crash_before_the_call_leads_to_one_run,
         starting::a_crash_after_the_call_leads_to_one_run,
         starting::an_answer_that_was_lost_is_looked_up_and_not_asked_for_again,
+        starting::an_effect_that_comes_after_the_call_was_given_up_leads_to_one_run,
         starting::a_rate_limit_is_waited_out_and_costs_no_attempt,
         starting::a_refused_credential_ends_the_job_and_says_so,
         starting::a_refused_request_ends_the_job_and_says_so,
+        starting::a_retry_after_a_refusal_whose_answer_was_lost_leads_to_one_run,
         starting::a_finished_job_runs_again_as_the_next_attempt_of_its_run,
         starting::a_repeat_whose_answer_was_lost_is_not_asked_for_again,
         starting::a_crash_before_a_repeat_does_not_take_the_old_attempt_for_the_new,
@@ -54,6 +56,7 @@ pub async fn all<R: Rig>(bus: &Bus, make: impl AsyncFn(Clock) -> R) {
         telling::a_webhook_is_news,
         telling::a_late_webhook_does_not_change_a_finished_job,
         telling::a_webhook_of_another_workspace_changes_nothing,
+        telling::a_webhook_that_a_source_of_another_kind_let_in_changes_nothing,
         telling::a_webhook_faster_than_our_own_record_leads_to_one_run,
     }
 }

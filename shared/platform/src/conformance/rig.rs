@@ -33,8 +33,20 @@ pub trait Rig: Send + Sync {
     /// How many runs there are of the job, over or not. Runs show in a search at once.
     async fn runs(&self, job: JobId) -> usize;
 
+    /// The next call that starts a run is cut off, and has its effect only at [`Rig::let_it_happen`]. `false`: that cannot make a
+    /// second run, however late it comes, because a run's name is the job's own.
+    async fn cut_off(&self) -> bool {
+        false
+    }
+
+    /// The effect of a call that was cut off comes now, if it has not come yet; it is there when this returns.
+    async fn let_it_happen(&self) {}
+
     /// What goes wrong from now on.
     async fn fault(&self, fault: Fault);
+
+    /// What the platform says to that: people must hear its words.
+    fn says(&self, fault: Fault) -> &'static str;
 
     /// Nothing goes wrong any more.
     async fn heal(&self);

@@ -6,6 +6,8 @@ use crate::platform::Platform;
 use crate::secrets::{NoSecrets, SecretSource};
 use bus::clock::{Clock, ClockHand};
 use bus::{Base, Bus, Delivery, Failure, Handler, HeaderMap, JobLog, Json, Known, Recorded, TriggerEvent};
+use chrono::TimeDelta;
+use domain::Timestamp;
 use domain::command::{AgentCommand, Verb};
 use domain::id::{DeploymentId, EnvironmentId, JobAgentId, JobId, ReleaseId, ResourceId, VersionId};
 use domain::job::{CancelReason, Dispatch, ExternalRef, JobFact, JobRef, JobStatus};
@@ -32,6 +34,8 @@ pub struct Stage<R: Rig> {
     agent: Arc<Agent<R::Platform>>,
     /// Every job of the case.
     seen: Mutex<Vec<JobRef>>,
+    /// When the effect of a call comes that was cut off.
+    late: Mutex<Option<Timestamp>>,
 }
 
 /// What became of a message.
@@ -63,7 +67,16 @@ impl<R: Rig> Stage<R> {
         let settings = AgentSettings { find_within: Duration::from_millis(600), ..AgentSettings::default() };
         let agent = Agent::with_secrets(rig.platform(), bus, settings, clock.clone(), secrets);
         let workspace = Slug::of_name(&format!("conformance-{}", Uuid::new_v4()));
-        Self { rig, hand, clock, jobs: bus.jobs(), workspace, agent, seen: Mutex::default() }
+        Self {
+            rig,
+            hand,
+            clock,
+            jobs: bus.jobs(),
+            workspace,
+            agent,
+            seen: Mutex::default(),
+            late: Mutex::default(),
+        }
     }
 
     /// A job that was dispatched to this platform, and its trigger command.
@@ -145,6 +158,13 @@ impl<R: Rig> Stage<R> {
         .await
     }
 
+    /// Hands a command to the agent until it is settled, while the effect of a call that was cut off comes after that time.
+    pub async fn settle_late(&self, command: &AgentCommand, after: Duration) -> Settled {
+        let after = TimeDelta::from_std(after).expect("a short time");
+        *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now() + after);
+        self.settle(command).await
+    }
+
     /// Starts a job and leaves it with a known run.
     pub async fn started(&self) -> AgentCommand {
         let command = self.dispatched().await;
@@ -164,7 +184,13 @@ impl<R: Rig> Stage<R> {
     /// A person wishes the job to end, and the agent is told.
     pub async fn cancel(&self, command: &AgentCommand) -> Known {
         let wish = JobFact::CancelRequested { by: "ada".to_owned(), reason: CancelReason::User };
-        let after = self.record(&command.job, wish).await;
+        self.record(&command.job, wish).await;
+        self.pass_on_the_wish(command).await
+    }
+
+    /// The agent is told that somebody wishes the job to end, perhaps not for the first time.
+    pub async fn pass_on_the_wish(&self, command: &AgentCommand) -> Known {
+        let after = self.known(command).await.sequence;
         self.settle(&AgentCommand { verb: Verb::Cancel, after, ..command.clone() }).await;
         self.known(command).await
     }
@@ -216,6 +242,18 @@ impl<R: Rig> Stage<R> {
         events.iter().map(|(_, event)| event.fact.name()).collect()
     }
 
+    /// What people were told while it was not known whether a run was started.
+    pub async fn unknowns(&self, command: &AgentCommand) -> Vec<String> {
+        let events = self.jobs.events(&command.job.workspace, command.job.id).await.expect("the bus answers");
+        let mut told = Vec::new();
+        for (_, event) in events {
+            if let JobFact::TriggerUnknown { message, .. } = event.fact {
+                told.push(message);
+            }
+        }
+        told
+    }
+
     /// Lets time pass for the agent.
     pub fn pass(&self, time: Duration) {
         self.hand.pass(time);
@@ -253,6 +291,13 @@ impl<R: Rig> Stage<R> {
         let published_at = self.clock.now();
         let mut attempt = 1;
         for _ in 0..DELIVERIES_MAX {
+            let late = {
+                let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+                late.take_if(|at| *at <= self.clock.now())
+            };
+            if late.is_some() {
+                self.rig.let_it_happen().await;
+            }
             let delivery = Delivery {
                 subject: "conformance".to_owned(),
                 sequence: 1,

@@ -2,10 +2,14 @@
 
 use super::rig::{Fault, Rig, RunIs};
 use super::stage::Stage;
+use crate::config::of_workspace;
 use crate::platform::{Platform, TriggerRequest};
 use domain::command::AgentCommand;
 use domain::job::{JobFact, JobStatus, Phase};
 use std::time::Duration;
+
+/// How long a platform may go on with a request that nobody waits for any more: a minute is the usual end of one.
+const WORKS_ON_FOR: Duration = Duration::from_secs(55);
 
 pub(super) async fn a_job_is_started_once_however_often_it_is_asked_for<R: Rig>(stage: &Stage<R>) {
     let command = stage.dispatched().await;
@@ -31,8 +35,9 @@ pub(super) async fn a_crash_after_the_call_leads_to_one_run<R: Rig>(stage: &Stag
     let command = stage.dispatched().await;
     stage.record(&command.job, JobFact::TriggerStarted { fence: 1 }).await;
     let platform = stage.rig.platform();
-    platform.ready(&command.config).await.expect("nothing limits the first call");
-    let request = TriggerRequest { job: command.job.id, config: &command.config };
+    let config = of_workspace(command.config.clone(), &command.job.workspace);
+    platform.ready(&config).await.expect("nothing limits the first call");
+    let request = TriggerRequest { job: command.job.id, config: &config };
     platform.trigger(&request).await.expect("nothing is wrong");
     let settled = stage.settle(&command).await;
     assert_eq!(settled.retries, 0, "finding a run is no failure");
@@ -53,6 +58,21 @@ pub(super) async fn an_answer_that_was_lost_is_looked_up_and_not_asked_for_again
     assert_eq!(stage.rig.runs(command.job.id).await, 1);
 }
 
+pub(super) async fn an_effect_that_comes_after_the_call_was_given_up_leads_to_one_run<R: Rig>(
+    stage: &Stage<R>,
+) {
+    let command = stage.dispatched().await;
+    if !stage.rig.cut_off().await {
+        return;
+    }
+    let settled = stage.settle_late(&command, WORKS_ON_FOR).await;
+    stage.rig.let_it_happen().await;
+    assert_eq!(settled.retries, 0, "an unknown outcome is no failure");
+    assert_eq!(stage.rig.runs(command.job.id).await, 1, "put off {:?}", settled.put_off);
+    let known = stage.known(&command).await;
+    assert!(known.state.external.is_some(), "{known:?}");
+}
+
 pub(super) async fn a_rate_limit_is_waited_out_and_costs_no_attempt<R: Rig>(stage: &Stage<R>) {
     let command = stage.dispatched().await;
     let after = Duration::from_secs(70);
@@ -67,25 +87,44 @@ pub(super) async fn a_rate_limit_is_waited_out_and_costs_no_attempt<R: Rig>(stag
 }
 
 pub(super) async fn a_refused_credential_ends_the_job_and_says_so<R: Rig>(stage: &Stage<R>) {
-    stage.rig.fault(Fault::Unauthorized).await;
-    refused(stage, JobStatus::InvalidIntegration).await;
+    refused(stage, Fault::Unauthorized, JobStatus::InvalidIntegration).await;
 }
 
 pub(super) async fn a_refused_request_ends_the_job_and_says_so<R: Rig>(stage: &Stage<R>) {
-    stage.rig.fault(Fault::Invalid).await;
-    refused(stage, JobStatus::InvalidJobAgent).await;
+    refused(stage, Fault::Invalid, JobStatus::InvalidJobAgent).await;
 }
 
-async fn refused<R: Rig>(stage: &Stage<R>, status: JobStatus) {
+async fn refused<R: Rig>(stage: &Stage<R>, fault: Fault, status: JobStatus) {
+    stage.rig.fault(fault).await;
     let command = stage.dispatched().await;
     let settled = stage.settle(&command).await;
     assert_eq!(settled.retries, 0, "what can never succeed is not tried again");
     stage.expect(&command, status, 0).await;
-    let message = stage.known(&command).await.state.message;
-    assert!(message.as_ref().is_some_and(|message| message.len() > 10), "it says why: {message:?}");
+    let message = stage.known(&command).await.state.message.unwrap_or_default();
+    let words = stage.rig.says(fault);
+    assert!(message.contains(words), "it says why, in the platform's words {words:?}: {message:?}");
     stage.rig.heal().await;
     stage.settle(&command).await;
     stage.expect(&command, status, 0).await;
+}
+
+pub(super) async fn a_retry_after_a_refusal_whose_answer_was_lost_leads_to_one_run<R: Rig>(stage: &Stage<R>) {
+    for refusal in [Fault::Unauthorized, Fault::Invalid] {
+        stage.rig.fault(refusal).await;
+        let command = stage.dispatched().await;
+        stage.settle(&command).await;
+        assert!(stage.known(&command).await.state.is_finished(), "{refusal:?} ends the job");
+        stage.rig.heal().await;
+        let again = stage.dispatched_again(&command).await;
+        stage.rig.fault(Fault::AnswerLost).await;
+        stage.settle(&again).await;
+        let known = stage.known(&again).await;
+        assert!(
+            known.state.external.is_some(),
+            "what a try of the last dispatch did says nothing: {known:?}"
+        );
+        assert_eq!(stage.rig.runs(again.job.id).await, 1, "{refusal:?}");
+    }
 }
 
 pub(super) async fn a_finished_job_runs_again_as_the_next_attempt_of_its_run<R: Rig>(stage: &Stage<R>) {
@@ -123,8 +162,8 @@ async fn finished_and_dispatched_again<R: Rig>(stage: &Stage<R>) -> AgentCommand
 async fn second_attempt<R: Rig>(stage: &Stage<R>, again: &AgentCommand) {
     if !stage.rig.runs_again() {
         stage.expect(again, JobStatus::InvalidJobAgent, 1).await;
-        let message = stage.known(again).await.state.message;
-        assert!(message.as_ref().is_some_and(|message| message.len() > 10), "it says why: {message:?}");
+        let message = stage.known(again).await.state.message.unwrap_or_default();
+        assert!(message.contains("retr"), "it says that there are no retries: {message:?}");
         return;
     }
     stage.rig.set(again.job.id, RunIs::InProgress).await;

@@ -1,8 +1,9 @@
 //! Telling: webhooks are news only when they are new, and only where they belong. A platform without webhooks has nothing
 //! to hold here.
 
-use super::rig::{Rig, RunIs};
+use super::rig::{Rig, RunIs, Webhook};
 use super::stage::Stage;
+use crate::config::of_workspace;
 use crate::platform::{Platform, TriggerRequest};
 use domain::job::{JobFact, JobStatus};
 use domain::token::Slug;
@@ -44,12 +45,24 @@ pub(super) async fn a_webhook_of_another_workspace_changes_nothing<R: Rig>(stage
     }
 }
 
+pub(super) async fn a_webhook_that_a_source_of_another_kind_let_in_changes_nothing<R: Rig>(stage: &Stage<R>) {
+    let command = stage.started().await;
+    let before = stage.known(&command).await.sequence;
+    stage.rig.set(command.job.id, RunIs::Successful).await;
+    let Some(webhook) = stage.webhook(&command).await else { return };
+    for kind in ["hmac", "token", "cloudevents"] {
+        stage.tell(&Webhook { source_kind: Slug::of_name(kind), ..webhook.clone() }).await;
+        assert_eq!(stage.known(&command).await.sequence, before, "let in by a source of the kind {kind}");
+    }
+}
+
 pub(super) async fn a_webhook_faster_than_our_own_record_leads_to_one_run<R: Rig>(stage: &Stage<R>) {
     let command = stage.dispatched().await;
     stage.record(&command.job, JobFact::TriggerStarted { fence: 1 }).await;
     let platform = stage.rig.platform();
-    platform.ready(&command.config).await.expect("nothing limits the first call");
-    let request = TriggerRequest { job: command.job.id, config: &command.config };
+    let config = of_workspace(command.config.clone(), &command.job.workspace);
+    platform.ready(&config).await.expect("nothing limits the first call");
+    let request = TriggerRequest { job: command.job.id, config: &config };
     platform.trigger(&request).await.expect("nothing is wrong");
     stage.rig.set(command.job.id, RunIs::Successful).await;
     if let Some(webhook) = stage.webhook(&command).await {

@@ -46,33 +46,37 @@ impl BaseUrl {
     }
 }
 
-/// Which hosts credentials may be sent to. Everybody who may edit a job agent may edit its URL, so whoever runs the agent can
-/// say where its secrets may go.
+/// Which hosts credentials may be sent to. Everybody who may edit a job agent may edit its URL, so it is whoever runs the agent
+/// who says where its secrets may go.
 #[derive(Debug, Clone, Default)]
 pub struct AllowedHosts(BTreeSet<String>);
 
 impl AllowedHosts {
-    /// These hosts only, over any scheme; without any: every host over https, and loopback over http.
+    /// These hosts only (with a port where it is unusual), over any scheme; without any: the platform's usual one over https,
+    /// and loopback.
     pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
         Self(hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect())
     }
 
-    /// Whether credentials may be sent there.
+    /// Whether credentials may be sent there. `usual` is where the platform is for most, if it is one place.
     ///
     /// # Errors
     /// Why not, as the end of a sentence that begins with the field's name.
-    pub fn permit(&self, base: &BaseUrl) -> Result<(), String> {
+    pub fn permit(&self, base: &BaseUrl, usual: Option<&BaseUrl>) -> Result<(), String> {
         let host = base.host();
-        if !self.0.is_empty() {
-            return match self.0.contains(host) {
-                true => Ok(()),
-                false => Err(format!("has the host {host}, which is not one this agent may talk to")),
-            };
+        let is_usual =
+            usual.is_some_and(|usual| usual.host == base.host && usual.url.scheme() == base.url.scheme());
+        let permitted = match self.0.is_empty() {
+            true => is_usual || is_loopback(base.url.host_str().unwrap_or_default()),
+            false => self.0.contains(host),
+        };
+        match permitted {
+            true => Ok(()),
+            false => Err(format!(
+                "has the host {host}, which is not one this agent may talk to: whoever runs the agent lists it in the setting \
+                 `hosts`"
+            )),
         }
-        if base.url.scheme() == "https" || is_loopback(base.url.host_str().unwrap_or_default()) {
-            return Ok(());
-        }
-        Err("must begin with https://, or its host be one that the agent's settings allow".to_owned())
     }
 }
 
@@ -113,21 +117,24 @@ mod tests {
     }
 
     #[test]
-    fn credentials_go_over_https_to_loopback_or_where_the_settings_allow() {
-        let any = AllowedHosts::default();
+    fn credentials_go_to_the_usual_host_to_loopback_or_where_the_settings_allow() {
+        let (unsaid, usual) = (AllowedHosts::default(), base("https://tools.example"));
         for (text, permitted) in [
             ("https://tools.example", true),
+            ("https://tools.example:8443", false),
+            ("https://evil.example", false),
             ("http://tools.example", false),
             ("http://127.0.0.1:2746", true),
             ("http://localhost:2746", true),
             ("http://[::1]:2746", true),
             ("http://127.0.0.1.example", false),
         ] {
-            assert_eq!(any.permit(&base(text)).is_ok(), permitted, "{text}");
+            assert_eq!(unsaid.permit(&base(text), Some(&usual)).is_ok(), permitted, "{text}");
         }
+        assert!(unsaid.permit(&usual, None).is_err(), "where there is no usual host, it is listed");
         let one = AllowedHosts::new(["Argo-Server.argo:2746".to_owned()]);
-        assert!(one.permit(&base("http://argo-server.argo:2746/x")).is_ok());
-        assert!(one.permit(&base("https://argo-server.argo")).is_err());
-        assert!(one.permit(&base("http://127.0.0.1")).is_err());
+        assert!(one.permit(&base("http://argo-server.argo:2746/x"), None).is_ok());
+        assert!(one.permit(&base("https://argo-server.argo"), None).is_err());
+        assert!(one.permit(&base("http://127.0.0.1"), Some(&usual)).is_err());
     }
 }

@@ -90,7 +90,7 @@ impl Accounts {
     }
 }
 
-fn show(hook: &Hook, missing: usize) {
+pub(super) fn show(hook: &Hook, missing: usize) {
     #[allow(clippy::cast_precision_loss, reason = "a gauge")]
     metrics::gauge!("platform_webhook_deliveries_missing", &labels(hook)).set(missing as f64);
 }

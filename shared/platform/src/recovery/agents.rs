@@ -1,5 +1,6 @@
 //! The agents of one platform as the catalog has them: a fold of their part of the bucket, and nothing of the rest.
 
+use crate::config::of_workspace;
 use bus::topology::CATALOG;
 use bus::{Bus, BusError, Change, FollowSource, From, follow};
 use domain::entity::{CatalogKey, Entity, Kind};
@@ -74,6 +75,7 @@ impl Agents {
 fn read(key: &str, payload: &[u8], platform: &Slug) -> Option<(HookUser, Map<String, Value>)> {
     let CatalogKey { workspace, id, .. } = key.parse().ok()?;
     let Ok(Entity::JobAgent(record)) = serde_json::from_slice(payload) else { return None };
+    let config = of_workspace(record.spec.config, &workspace);
     let user = HookUser { workspace, agent: JobAgentId(id), name: record.meta.name };
-    (&record.spec.platform == platform).then_some((user, record.spec.config))
+    (&record.spec.platform == platform).then_some((user, config))
 }

@@ -182,3 +182,39 @@ fn count(hook: &Hook, before: Counts, after: Counts) {
             .increment(after.saturating_sub(before));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::accounts::show;
+    use super::*;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    #[test]
+    fn what_became_of_deliveries_is_counted_by_webhook_and_outcome() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let hook =
+            Hook { platform: "github-actions".parse().unwrap(), host: "h".into(), scope: "app 1".into() };
+        let before = Counts { sent: 3, accepted: 1, ..Counts::default() };
+        let after = Counts { sent: 10, accepted: 6, recovered: 2, redelivered: 4, lost: 1 };
+        metrics::with_local_recorder(&recorder, || {
+            count(&hook, before, after);
+            // What another replica counted since is not counted here again.
+            count(&hook, after, Counts { accepted: 5, ..after });
+            show(&hook, 3);
+        });
+        let told = recorder.handle().render();
+        for (outcome, total) in
+            [("sent", 7), ("accepted", 5), ("recovered", 2), ("redelivered", 4), ("lost", 1)]
+        {
+            let line = told.lines().find(|line| line.contains(&format!("outcome=\"{outcome}\"")));
+            let line = line.unwrap_or_else(|| panic!("{outcome} is not told:\n{told}"));
+            assert!(line.starts_with("platform_webhook_deliveries_total{"), "{line}");
+            assert!(line.ends_with(&format!(" {total}")), "{line}");
+            for label in ["platform=\"github-actions\"", "host=\"h\"", "hook=\"app 1\""] {
+                assert!(line.contains(label), "{line}");
+            }
+        }
+        let missing = told.lines().find(|line| line.starts_with("platform_webhook_deliveries_missing{"));
+        assert!(missing.is_some_and(|line| line.ends_with(" 3")), "{told}");
+    }
+}

@@ -77,11 +77,17 @@ struct World {
     unreachable: u32,
     /// How many more looks at a run get no answer.
     blind: u32,
+    /// How many more searches cannot be made.
+    unsearchable: u32,
     /// How long a run does not show in a search.
     hidden_for: Duration,
     echo: Option<Echo>,
     started_with: Vec<Value>,
     asked_with: Vec<Value>,
+    /// The next call that starts a run is cut off.
+    cut_off: bool,
+    /// The run of a call that was cut off.
+    late: Option<Run>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -93,6 +99,9 @@ struct Run {
     since: Timestamp,
     status: String,
     deleted: bool,
+    /// Whether a webhook says that it is in another place than the config.
+    #[serde(default)]
+    elsewhere: bool,
 }
 
 impl Scripted {
@@ -124,14 +133,14 @@ impl Scripted {
         self.world().echo = Some(echo);
     }
 
-    /// The configs of the calls that started, or tried to start, a run.
+    /// The configs of the calls that started, or tried to start, a run, as they were declared.
     pub(crate) fn started_with(&self) -> Vec<Value> {
-        self.world().started_with.clone()
+        self.world().started_with.iter().map(declared).collect()
     }
 
     /// The configs of all other calls.
     pub(crate) fn asked_with(&self) -> Vec<Value> {
-        self.world().asked_with.clone()
+        self.world().asked_with.iter().map(declared).collect()
     }
 
     /// The run is from now on in a state of that name.
@@ -172,9 +181,21 @@ impl Scripted {
         self.world().unreachable = calls;
     }
 
+    /// The next searches for a run cannot be made.
+    pub(crate) fn unsearchable_for(&self, searches: u32) {
+        self.world().unsearchable = searches;
+    }
+
     /// The next looks at a run get no answer.
     pub(crate) fn blind_for(&self, looks: u32) {
         self.world().blind = looks;
+    }
+
+    /// The run is not there, or is there again.
+    pub(crate) fn vanish(&self, job: JobId, gone: bool) {
+        let mut world = self.world();
+        let run = world.runs.iter_mut().find(|run| run.job == job).expect("the job has a run");
+        run.deleted = gone;
     }
 
     /// Runs show in a search only after this long.
@@ -232,6 +253,10 @@ impl Scripted {
         }
         assert!(world.blocked_until.is_none_or(|until| now >= until), "called before the limit was over");
         let run = begin(&mut world);
+        if std::mem::take(&mut world.cut_off) {
+            world.late = world.runs.pop();
+            return Err(CallError::Ambiguous("connection reset".to_owned()));
+        }
         match echo {
             Some(Echo::Ambiguous) => return Err(CallError::Ambiguous(words)),
             Some(Echo::Link) => {
@@ -310,7 +335,7 @@ impl Platform for Scripted {
     }
 
     fn search_lag(&self) -> Duration {
-        Duration::from_secs(10)
+        Duration::from_secs(60)
     }
 
     async fn ready(&self, config: &Map<String, Value>) -> Result<(), CallError> {
@@ -330,6 +355,7 @@ impl Platform for Scripted {
                 since: self.clock.now(),
                 status: "queued".to_owned(),
                 deleted: false,
+                elsewhere: false,
             };
             world.runs.push(run.clone());
             run
@@ -339,7 +365,11 @@ impl Platform for Scripted {
     async fn find(&self, key: &CorrelationKey<'_>, _since: Timestamp) -> Result<Found, CallError> {
         self.asked(key.config);
         self.gate()?;
-        let world = self.world();
+        let mut world = self.world();
+        if world.unsearchable > 0 {
+            world.unsearchable -= 1;
+            return Err(CallError::Transient("the search is too wide".to_owned()));
+        }
         let now = self.clock.now();
         let shows = |run: &&Run| (now - run.since).to_std().is_ok_and(|age| age >= world.hidden_for);
         let mut runs = world.runs.iter().filter(|run| run.job == key.job && !run.deleted).filter(shows);
@@ -392,13 +422,21 @@ impl Platform for Scripted {
         })
     }
 
+    fn source_kind(&self) -> Option<&'static str> {
+        Some("scripted")
+    }
+
+    fn runs_there(&self, _config: &Map<String, Value>, run: &RunKey) -> bool {
+        run.host == "scripted.test" && run.scope.eq_ignore_ascii_case("acme/shop")
+    }
+
     fn read_event(&self, event: &PlatformEvent<'_>) -> Result<Vec<Signal>, NotReadable> {
         let run: Run =
             serde_json::from_slice(event.data).map_err(|error| NotReadable { reason: error.to_string() })?;
         Ok(vec![Signal {
             run: RunKey {
                 host: "scripted.test".to_owned(),
-                scope: "acme/shop".to_owned(),
+                scope: if run.elsewhere { "mallory/shop" } else { "acme/shop" }.to_owned(),
                 id: run.id.to_string(),
             },
             // Some deliveries name the job and some only the run: both ways to a job are taken.
@@ -457,8 +495,27 @@ impl Rig for Scripted {
         self.world().runs.iter().filter(|run| run.job == job).count()
     }
 
+    async fn cut_off(&self) -> bool {
+        self.world().cut_off = true;
+        true
+    }
+
+    async fn let_it_happen(&self) {
+        let mut world = self.world();
+        let late = world.late.take();
+        world.runs.extend(late);
+    }
+
     async fn fault(&self, fault: Fault) {
         self.world().fault = Some(fault);
+    }
+
+    fn says(&self, fault: Fault) -> &'static str {
+        match fault {
+            Fault::Unauthorized => "is not accepted",
+            Fault::Invalid => "there is no such workflow",
+            Fault::AnswerLost | Fault::RateLimited { .. } => "",
+        }
     }
 
     async fn heal(&self) {
@@ -488,4 +545,11 @@ impl Rig for Scripted {
             payload: Bytes::from(serde_json::to_vec(run).unwrap()),
         })
     }
+}
+
+/// The config without what the agent's loop says of it: such fields begin with `$`.
+fn declared(config: &Value) -> Value {
+    let fields = config.as_object().expect("a config is an object").iter();
+    let declared = fields.filter(|(field, _)| !field.starts_with('$'));
+    Value::Object(declared.map(|(field, value)| (field.clone(), value.clone())).collect())
 }

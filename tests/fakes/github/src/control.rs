@@ -167,6 +167,11 @@ impl FakeGithub {
         self.shared.change(|state| state.hook_faults.chaos = chaos);
     }
 
+    /// Effects that are still to come after their calls were cut off come now; they are there when this returns.
+    pub async fn hurry_late_effects(&self) {
+        self.shared.late.hurry().await;
+    }
+
     /// No more faults of any kind.
     pub fn clear_faults(&self) {
         self.shared.change(|state| {

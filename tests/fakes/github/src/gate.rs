@@ -3,6 +3,7 @@
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
@@ -38,6 +39,7 @@ pub(crate) async fn gate(
             log.write(&cx, Some(status));
             return scripted(status, &headers, body);
         }
+        Some(FaultKind::LateEffect(after)) => return late(&cx, request, next, after, log, &cord).await,
         Some(FaultKind::DropBeforeEffect) => {
             log.write(&cx, None);
             cord.cut();
@@ -59,6 +61,28 @@ pub(crate) async fn gate(
     }
     cord.cut();
     response
+}
+
+/// Cuts the connection, and lets the call have its effect later.
+async fn late(
+    cx: &Arc<Shared>,
+    request: Request,
+    next: Next,
+    after: Duration,
+    mut log: Log,
+    cord: &Cord,
+) -> Response {
+    log.write(cx, None);
+    let request = match misbehaviour::whole(request).await {
+        Ok(request) => request,
+        Err(answer) => return answer,
+    };
+    let server = Arc::clone(cx);
+    cx.late.put_off(after, cx.stop.clone(), async move {
+        drop(admitted(&server, request, next, &mut log).await);
+    });
+    cord.cut();
+    StatusCode::NO_CONTENT.into_response()
 }
 
 /// Credentials, then limits, then the endpoint.

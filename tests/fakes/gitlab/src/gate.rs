@@ -1,6 +1,7 @@
 //! What every call passes: scripted faults, tokens, rate limits, the call log. Knows nothing of what an endpoint does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
@@ -52,6 +53,7 @@ pub(crate) async fn gate(
             log.write(&cx, Some(status));
             return scripted(status, &headers, body);
         }
+        Some(FaultKind::LateEffect(after)) => return late(&cx, request, next, after, log, &cord).await,
         Some(FaultKind::DropBeforeEffect) => {
             log.write(&cx, None);
             cord.cut();
@@ -71,6 +73,28 @@ pub(crate) async fn gate(
     }
     cord.cut();
     response
+}
+
+/// Cuts the connection, and lets the call have its effect later.
+async fn late(
+    cx: &Arc<Shared>,
+    request: Request,
+    next: Next,
+    after: Duration,
+    log: Log,
+    cord: &Cord,
+) -> Response {
+    log.write(cx, None);
+    let request = match misbehaviour::whole(request).await {
+        Ok(request) => request,
+        Err(answer) => return answer,
+    };
+    let server = Arc::clone(cx);
+    cx.late.put_off(after, cx.stop.clone(), async move {
+        drop(admitted(&server, request, next, &log).await);
+    });
+    cord.cut();
+    StatusCode::NO_CONTENT.into_response()
 }
 
 /// Token, then limit, then the endpoint.

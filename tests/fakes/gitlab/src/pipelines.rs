@@ -55,9 +55,9 @@ impl State {
             let input = start.inputs.get(after).and_then(Value::as_str).map(str::to_owned);
             input.or_else(|| start.variables.get(after).cloned())
         });
+        let plan = project.script.plan_for(&start.inputs, 1);
         let id = self.make(project_id, &project.path, start, name, &project.jobs);
         self.starts += 1;
-        let plan = project.script.plan_for(1);
         if let Some(record) = self.pipelines.get_mut(&id) {
             record.plan = plan;
         }
@@ -251,7 +251,8 @@ impl State {
     fn run_again(&mut self, id: u64) {
         let Some(record) = self.pipelines.get(&id) else { return };
         let (project, attempt) = (record.pipeline.project_id, record.pipeline.attempt());
-        let plan = self.projects.get(&project).map(|project| project.script.plan_for(attempt));
+        let inputs = &record.pipeline.inputs;
+        let plan = self.projects.get(&project).map(|project| project.script.plan_for(inputs, attempt));
         if let (Some(plan), Some(record)) = (plan, self.pipelines.get_mut(&id)) {
             record.plan = plan;
         }

@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-/// The plan of a project's pipelines; attempts after the first may go otherwise.
+use serde_json::{Map, Value};
+
+/// The plan of a project's pipelines; those with certain inputs, and attempts after the first, may go otherwise.
 #[derive(Clone, Debug)]
 pub struct Script {
     pub plan: Plan,
+    /// By name and value of an input; the first that matches wins.
+    pub by_input: Vec<(String, String, Plan)>,
     pub again: Option<Plan>,
 }
 
 impl Script {
     pub fn of(plan: Plan) -> Self {
-        Self { plan, again: None }
+        Self { plan, by_input: Vec::new(), again: None }
     }
 
     /// Succeeds at once.
@@ -35,11 +39,19 @@ impl Script {
         self
     }
 
-    pub(crate) fn plan_for(&self, attempt: usize) -> Plan {
-        match &self.again {
-            Some(plan) if attempt > 1 => plan.clone(),
-            Some(_) | None => self.plan.clone(),
+    /// The same, but for pipelines with that input.
+    pub fn when_input(mut self, name: &str, value: &str, plan: Plan) -> Self {
+        self.by_input.push((name.to_owned(), value.to_owned(), plan));
+        self
+    }
+
+    pub(crate) fn plan_for(&self, inputs: &Map<String, Value>, attempt: usize) -> Plan {
+        if let Some(plan) = self.again.as_ref().filter(|_| attempt > 1) {
+            return plan.clone();
         }
+        let by_input =
+            self.by_input.iter().find(|(name, value, _)| inputs.get(name).is_some_and(|it| it == value));
+        by_input.map_or(&self.plan, |(_, _, plan)| plan).clone()
     }
 }
 

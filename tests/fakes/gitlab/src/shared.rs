@@ -17,7 +17,7 @@ use crate::reply::Reply;
 use crate::script::Plan;
 use crate::timers::Timers;
 use misbehaviour::Faults;
-use misbehaviour::{Dice, HookFaults};
+use misbehaviour::{Dice, HookFaults, Late};
 
 /// How many calls and deliveries are remembered; older ones are forgotten.
 pub(crate) const CALLS_KEPT: usize = 100_000;
@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     changed: watch::Sender<u64>,
     pub(crate) timer_wake: Notify,
     pub(crate) stop: CancellationToken,
+    /// Calls that were cut off and have their effect later.
+    pub(crate) late: Late,
     /// Without a trailing slash.
     pub(crate) base_url: String,
     pub(crate) client: reqwest::Client,
@@ -45,6 +47,7 @@ impl Shared {
             changed: watch::Sender::new(0),
             timer_wake: Notify::new(),
             stop: CancellationToken::new(),
+            late: Late::default(),
             base_url,
             client,
         }

@@ -24,6 +24,8 @@ pub enum FaultKind {
     DropAfterEffect,
     /// It happens, and the answer never comes: the client's time-out ends it.
     HangAfterEffect,
+    /// The connection is cut, and it happens this much later: after the client gave up.
+    LateEffect(Duration),
     /// It happens normally, this much later.
     Delay(Duration),
 }

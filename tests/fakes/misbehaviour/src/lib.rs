@@ -3,9 +3,11 @@
 mod calls;
 mod dice;
 mod hooks;
+mod late;
 mod listener;
 
 pub use calls::{Fault, FaultKind, Faults};
 pub use dice::Dice;
 pub use hooks::{HookChaos, HookFault, HookFaultKind, HookFaults};
+pub use late::{Late, whole};
 pub use listener::{Cord, CuttableListener, CuttableStream};

@@ -1,10 +1,11 @@
 use super::*;
+use platform::config::of_workspace;
 use serde_json::json;
 
 fn with(more: Value) -> Map<String, Value> {
     let base = json!({
         "baseUrl": "https://argo.example/argo/", "tokenSecret": "argo-token", "namespace": "ci", "template": "deploy",
-        "unknown": [1],
+        "unknown": [1], "$workspace": "acme",
     });
     let (Value::Object(mut base), Value::Object(more)) = (base, more) else { panic!("two maps") };
     base.extend(more);
@@ -12,7 +13,8 @@ fn with(more: Value) -> Map<String, Value> {
 }
 
 fn parse(more: Value) -> Result<ArgoConfig, String> {
-    ArgoConfig::parse(&with(more), &AllowedHosts::default()).map_err(|error| error.to_string())
+    let hosts = AllowedHosts::new(["argo.example".to_owned(), "k8s.example:6443".to_owned()]);
+    ArgoConfig::parse(&with(more), &hosts).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -49,7 +51,7 @@ fn the_kubernetes_api_is_chosen_by_name() {
         (access.name(), config.ui.is_some())
     };
     let base = json!({ "via": "kubernetes", "baseUrl": "https://k8s.example:6443" });
-    assert_eq!(of(base), ("namespace ci of k8s.example:6443 by argo-token".to_owned(), false));
+    assert_eq!(of(base), ("namespace ci of k8s.example:6443 by argo-token of acme".to_owned(), false));
     let own =
         json!({ "via": "kubernetes", "baseUrl": null, "tokenSecret": null, "uiUrl": "https://argo.example" });
     assert_eq!(of(own), ("namespace ci of own cluster".to_owned(), true));
@@ -58,7 +60,10 @@ fn the_kubernetes_api_is_chosen_by_name() {
 #[test]
 fn what_does_not_fit_is_named() {
     for (more, message) in [
-        (json!({ "baseUrl": "http://argo.example" }), "`baseUrl` must begin with https://"),
+        (
+            json!({ "baseUrl": "https://evil.example" }),
+            "`baseUrl` has the host evil.example, which is not one",
+        ),
         (json!({ "baseUrl": "argo" }), "`baseUrl` is not a URL"),
         (json!({ "baseUrl": null }), "`baseUrl` is missing"),
         (json!({ "via": "grpc" }), "`via` is \"grpc\""),
@@ -108,7 +113,8 @@ fn the_examples_of_the_readme_are_configs() {
         .collect();
     assert!(!configs.is_empty());
     for config in configs {
-        ArgoConfig::parse(&config, &AllowedHosts::default()).unwrap();
+        let hosts = AllowedHosts::new(["argo.example".to_owned(), "10.0.0.1:6443".to_owned()]);
+        ArgoConfig::parse(&of_workspace(config.clone(), &"acme".parse().unwrap()), &hosts).unwrap();
         let sources = concat!(
             include_str!("../config.rs"),
             include_str!("../../../../../shared/cluster/src/access.rs")

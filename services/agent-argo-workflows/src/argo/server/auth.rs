@@ -3,6 +3,7 @@
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue};
 use platform::CallError;
+use platform::config::SecretName;
 use secrecy::{ExposeSecret as _, SecretString};
 use service::Secrets;
 
@@ -12,10 +13,11 @@ use service::Secrets;
 /// [`CallError::Unauthorized`] where there is no such secret, or it holds what no header can.
 pub(super) fn headers(
     secrets: &Secrets,
-    token_secret: &str,
+    SecretName { workspace, name }: &SecretName,
     accept: &'static str,
 ) -> Result<HeaderMap, CallError> {
-    let token = secrets.get(token_secret).map_err(|error| CallError::Unauthorized(error.to_string()))?;
+    let token = secrets.for_workspace(workspace.as_str(), name);
+    let token = token.map_err(|error| CallError::Unauthorized(error.to_string()))?;
     let mut headers = HeaderMap::with_capacity(3);
     headers.insert(AUTHORIZATION, bearer(&token)?);
     headers.insert(ACCEPT, HeaderValue::from_static(accept));

@@ -8,6 +8,7 @@ use crate::github::{headers, refusal, wire};
 use domain::Timestamp;
 use http::StatusCode;
 use platform::CallError;
+use platform::config::SecretName;
 use platform::http::{Call, Effect, HttpClient, Outcome};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -151,8 +152,10 @@ impl Minter {
         (words.contains("'exp'") || words.contains("'iat'")) && self.clocks.heard(host, &outcome.headers)
     }
 
-    fn secret(&self, name: &str) -> Result<SecretString, CallError> {
-        self.secrets.get(name).map_err(|error| CallError::Unauthorized(error.to_string()))
+    fn secret(&self, SecretName { workspace, name }: &SecretName) -> Result<SecretString, CallError> {
+        self.secrets
+            .for_workspace(workspace.as_str(), name)
+            .map_err(|error| CallError::Unauthorized(error.to_string()))
     }
 
     /// Whatever does not fit about an App is about its credentials.
@@ -175,7 +178,7 @@ pub(in crate::github) struct AppIdentity<'a> {
     /// The App's id.
     pub(in crate::github) id: &'a str,
     /// The name of the secret with its private key.
-    pub(in crate::github) key_secret: &'a str,
+    pub(in crate::github) key_secret: &'a SecretName,
 }
 
 impl<'a> App<'a> {
@@ -188,7 +191,7 @@ impl<'a> App<'a> {
 struct App<'a> {
     config: &'a GithubConfig,
     id: &'a str,
-    key_secret: &'a str,
+    key_secret: &'a SecretName,
     installation: Option<u64>,
 }
 

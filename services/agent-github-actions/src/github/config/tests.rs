@@ -1,9 +1,11 @@
 use super::*;
+use platform::config::of_workspace;
 use serde_json::json;
 
 fn with(more: Value) -> Map<String, Value> {
     let base = json!({
         "owner": "Acme", "repo": "shop", "workflow": "deploy.yml", "tokenSecret": "pat", "unknown": [1],
+        "$workspace": "acme",
     });
     let (Value::Object(mut base), Value::Object(more)) = (base, more) else { panic!("two maps") };
     base.extend(more);
@@ -12,6 +14,10 @@ fn with(more: Value) -> Map<String, Value> {
 
 fn parse(more: Value) -> Result<GithubConfig, String> {
     GithubConfig::parse(&with(more), &AllowedHosts::default()).map_err(|error| error.to_string())
+}
+
+fn of_acme(name: &str) -> SecretName {
+    SecretName { workspace: "acme".parse().unwrap(), name: name.to_owned() }
 }
 
 #[test]
@@ -30,7 +36,9 @@ fn what_is_not_said_has_a_default() {
 
 #[test]
 fn ghes_keeps_its_path_and_ports_belong_to_the_host() {
-    let config = parse(json!({ "baseUrl": "https://GH.example/api/v3/" })).unwrap();
+    let hosts = AllowedHosts::new(["gh.example".to_owned()]);
+    let config = with(json!({ "baseUrl": "https://GH.example/api/v3/" }));
+    let config = GithubConfig::parse(&config, &hosts).unwrap();
     assert_eq!(config.host, "gh.example");
     assert_eq!(config.repo_url([]).as_str(), "https://gh.example/api/v3/repos/Acme/shop");
     assert_eq!(parse(json!({ "baseUrl": "http://127.0.0.1:99" })).unwrap().host, "127.0.0.1:99");
@@ -41,9 +49,9 @@ fn both_kinds_of_credentials_are_read() {
     let mut map = with(json!({ "appId": 12, "privateKeySecret": "key", "installationId": "7" }));
     map.remove("tokenSecret");
     let config = GithubConfig::parse(&map, &AllowedHosts::default()).unwrap();
-    let app = Credential::App { id: "12".into(), key_secret: "key".into(), installation: Some(7) };
+    let app = Credential::App { id: "12".into(), key_secret: of_acme("key"), installation: Some(7) };
     assert_eq!(config.credential, app);
-    assert_eq!(parse(json!({})).unwrap().credential, Credential::Token { secret: "pat".into() });
+    assert_eq!(parse(json!({})).unwrap().credential, Credential::Token { secret: of_acme("pat") });
 }
 
 #[test]
@@ -73,7 +81,8 @@ fn what_does_not_fit_is_named() {
         (json!({ "installationId": "x" }), "`installationId`"),
         (json!({ "baseUrl": "ftp://x" }), "`baseUrl` must begin"),
         (json!({ "baseUrl": "https://user@x" }), "`baseUrl`"),
-        (json!({ "baseUrl": "http://github.example" }), "must begin with https://, or its host"),
+        (json!({ "baseUrl": "https://evil.example" }), "lists it in the setting `hosts`"),
+        (json!({ "baseUrl": "http://github.example" }), "not one this agent may talk to"),
         (json!({ "inputs": [1] }), "`inputs` must be a map"),
         (json!({ "inputs": many }), "`inputs` has 26"),
         (json!({ "inputs": { "a": "x".repeat(70_000) } }), "`inputs` is longer"),
@@ -100,7 +109,9 @@ fn the_example_of_the_readme_is_a_config() {
     let readme = include_str!("../../../README.md");
     let example = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let config: Map<String, Value> = serde_yaml_ng::from_str(example).unwrap();
-    let parsed = GithubConfig::parse(&config, &AllowedHosts::default()).unwrap();
+    let hosts = AllowedHosts::new(["github.example.com".to_owned(), "api.github.com".to_owned()]);
+    let parsed =
+        GithubConfig::parse(&of_workspace(config.clone(), &"acme".parse().unwrap()), &hosts).unwrap();
     assert_eq!(parsed.inputs["dryRun"], "false");
     assert_eq!(parsed.writes_per_minute, Some(80));
     let readers = [

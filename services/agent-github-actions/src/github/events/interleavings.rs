@@ -40,9 +40,8 @@ fn payload(index: usize, clock: &[i64; 6]) -> Value {
 }
 
 fn signal(index: usize, clock: &[i64; 6]) -> Signal {
-    let (data, source_kind) = (payload(index, clock).to_string(), "github".parse().unwrap());
-    let event =
-        PlatformEvent { event_type: "workflow_run", source_kind: &source_kind, data: data.as_bytes() };
+    let data = payload(index, clock).to_string();
+    let event = PlatformEvent { event_type: "workflow_run", data: data.as_bytes() };
     read(&"github-app".parse().unwrap(), &event).unwrap().remove(0)
 }
 

@@ -11,8 +11,7 @@ const REVIEW: &str = include_str!("../../../tests/payloads/deployment_review.req
 const RULE: &str = include_str!("../../../tests/payloads/deployment_protection_rule.requested.json");
 
 fn try_hear(event_type: &str, data: &str) -> Result<Vec<Signal>, NotReadable> {
-    let source_kind = "github".parse().unwrap();
-    let event = PlatformEvent { event_type, source_kind: &source_kind, data: data.as_bytes() };
+    let event = PlatformEvent { event_type, data: data.as_bytes() };
     read(&"github-app".parse().unwrap(), &event)
 }
 

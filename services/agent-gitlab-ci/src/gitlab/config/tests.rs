@@ -1,8 +1,9 @@
 use super::*;
+use platform::config::of_workspace;
 use serde_json::json;
 
 fn with(more: Value) -> Map<String, Value> {
-    let base = json!({ "project": "Acme/Shop", "tokenSecret": "pat", "unknown": [1] });
+    let base = json!({ "project": "Acme/Shop", "tokenSecret": "pat", "unknown": [1], "$workspace": "acme" });
     let (Value::Object(mut base), Value::Object(more)) = (base, more) else { panic!("two maps") };
     base.extend(more);
     base
@@ -12,12 +13,16 @@ fn parse(more: Value) -> Result<GitlabConfig, String> {
     GitlabConfig::parse(&with(more), &AllowedHosts::default()).map_err(|error| error.to_string())
 }
 
+fn of_acme(name: &str) -> SecretName {
+    SecretName { workspace: "acme".parse().unwrap(), name: name.to_owned() }
+}
+
 #[test]
 fn what_is_not_said_has_a_default() {
     let config = parse(json!({})).unwrap();
     assert_eq!((config.host.as_str(), config.git_ref.as_str()), ("gitlab.com", "main"));
     assert_eq!((config.job_id_input, config.job_id_variable.as_deref()), (None, Some("JOB_ID")));
-    assert_eq!(config.credential, Credential { token: "pat".into(), trigger_token: None });
+    assert_eq!(config.credential, Credential { token: of_acme("pat"), trigger_token: None });
 }
 
 #[test]
@@ -43,7 +48,8 @@ fn a_gitlab_of_ones_own_may_live_below_a_path() {
         "https://git.example:8443/gitlab/",
         "https://git.example:8443/gitlab/api/v4/",
     ] {
-        let config = parse(json!({ "baseUrl": base })).unwrap();
+        let hosts = AllowedHosts::new(["git.example:8443".to_owned()]);
+        let config = GitlabConfig::parse(&with(json!({ "baseUrl": base })), &hosts).unwrap();
         assert_eq!(config.host, "git.example:8443");
         assert_eq!(
             config.project_url([]).as_str(),
@@ -89,7 +95,7 @@ fn a_trigger_token_alone_is_not_enough_and_that_is_said() {
     let error = parse(json!({ "tokenSecret": null, "triggerTokenSecret": "t" })).unwrap_err();
     assert!(error.contains("`tokenSecret` is missing") && error.contains("read_api"), "{error}");
     let config = parse(json!({ "triggerTokenSecret": "t" })).unwrap();
-    assert_eq!(config.credential.trigger_token.as_deref(), Some("t"));
+    assert_eq!(config.credential.trigger_token, Some(of_acme("t")));
 }
 
 #[test]
@@ -104,7 +110,8 @@ fn what_does_not_fit_is_named() {
         (json!({ "tokenSecret": "" }), "`tokenSecret` is missing"),
         (json!({ "baseUrl": "ftp://x" }), "`baseUrl` must begin"),
         (json!({ "baseUrl": "https://user@x" }), "`baseUrl`"),
-        (json!({ "baseUrl": "http://gitlab.example" }), "must begin with https://"),
+        (json!({ "baseUrl": "http://gitlab.com" }), "not one this agent may talk to"),
+        (json!({ "baseUrl": "https://evil.example" }), "lists it in the setting `hosts`"),
         (json!({ "inputs": [1] }), "`inputs` must be a map"),
         (json!({ "variables": "a=b" }), "`variables` must be a map"),
         (json!({ "jobIdInput": {} }), "`jobIdInput` must be a text"),
@@ -129,7 +136,11 @@ fn the_example_of_the_readme_is_a_config() {
     let readme = include_str!("../../../README.md");
     let example = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let config: Map<String, Value> = serde_yaml_ng::from_str(example).unwrap();
-    let parsed = GitlabConfig::parse(&config, &AllowedHosts::default()).unwrap();
+    let parsed = GitlabConfig::parse(
+        &of_workspace(config.clone(), &"acme".parse().unwrap()),
+        &AllowedHosts::new(["gitlab.com".to_owned(), "gitlab.example.com".to_owned()]),
+    )
+    .unwrap();
     assert_eq!(parsed.inputs["dry_run"], false);
     assert_eq!(parsed.writes_per_minute, Some(25));
     let known =

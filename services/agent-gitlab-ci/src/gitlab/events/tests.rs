@@ -5,8 +5,7 @@ const PIPELINE: &str = include_str!("../../../tests/payloads/pipeline.json");
 const JOB: &str = include_str!("../../../tests/payloads/job.json");
 
 fn try_hear(event_type: &str, data: &str) -> Result<Vec<Signal>, NotReadable> {
-    let source_kind = "gitlab".parse().unwrap();
-    read(&PlatformEvent { event_type, source_kind: &source_kind, data: data.as_bytes() })
+    read(&PlatformEvent { event_type, data: data.as_bytes() })
 }
 
 fn hear(event_type: &str, data: &str) -> Vec<Signal> {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use cluster::{Access, AllowedHosts, Cluster, Clusters};
+use domain::token::Slug;
 use fake_kubernetes::{Ending, FakeKubernetes, Script, User};
+use platform::config::{SecretName, of_workspace};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,7 +16,7 @@ use super::run::JOB_LABEL;
 use super::{NAMESPACE, QUEUED, RUNS, chaos, random};
 use crate::args::ClusterArgs;
 use crate::stage::{Prop, Stage};
-use crate::world::World;
+use crate::world::{WORKSPACE, World};
 
 /// Names of secrets.
 const TOKEN: &str = "kubernetes-token";
@@ -125,10 +127,11 @@ impl Kubernetes {
 }
 
 async fn sign_in(config: &Value, kubeconfig: String) -> anyhow::Result<Cluster> {
-    let config = config.as_object().context("the config is a map")?;
-    let access = Access::parse(config, &AllowedHosts::default())?;
+    let config = config.as_object().cloned().context("the config is a map")?;
+    let config = of_workspace(config, &Slug::of_name(WORKSPACE));
+    let access = Access::parse(&config, &AllowedHosts::default())?;
     let clusters = Clusters::new(cluster::Options {
-        secrets: Arc::new(move |_: &str| Ok(SecretString::from(kubeconfig.clone()))),
+        secrets: Arc::new(move |_: &SecretName| Ok(SecretString::from(kubeconfig.clone()))),
         kubeconfig: None,
         in_cluster_server: cluster::Options::IN_CLUSTER_SERVER.to_owned(),
         service_account_dir: cluster::Options::SERVICE_ACCOUNT_DIR.into(),

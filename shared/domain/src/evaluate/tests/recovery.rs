@@ -103,6 +103,74 @@ fn a_hold_lasts_until_somebody_redeploys_the_version_or_a_newer_one_comes() {
 }
 
 #[test]
+fn a_hold_outlives_what_cannot_be_told_for_a_moment() {
+    let held = "env staging 1
+         vars staging-0 region=eu
+         policy mend on *: rollback
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 successful
+         version v2
+         look staging-0 = deploying want v2 run v1 request v2#1
+         end staging-0 failure
+         look staging-0 = deploying want v1 run v1 request v1#2
+         end staging-0 successful
+         look staging-0 = blocked want v1 run v1";
+    check(&format!(
+        "{held}
+         lost staging-0 region
+         look staging-0 = blocked want v1 run v1
+         vars staging-0 region=eu
+         look staging-0 = blocked want v1 run v1
+         vars staging-0 region=us
+         look staging-0 = deploying want v2 run v1 request v2#1"
+    ));
+    check(&format!(
+        "{held}
+         unreadable version v2
+         look staging-0 = upToDate want v1 run v1
+         readable version v2
+         look staging-0 = blocked want v1 run v1
+         delete version v2
+         look staging-0 = upToDate want v1 run v1
+         version v2
+         look staging-0 = deploying want v2 run v1 request v2#2"
+    ));
+}
+
+#[test]
+fn what_may_lie_below_a_held_version_that_cannot_be_read_is_not_tried() {
+    for ran_before in [true, false] {
+        let ran = "version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 successful
+         version between paused";
+        let run = if ran_before { "v1" } else { "-" };
+        let back = "look staging-0 = deploying want v1 run v1 request v1#2
+         end staging-0 successful";
+        check(&format!(
+            "env staging 1
+         policy mend on *: rollback
+         {}
+         version v2
+         look staging-0 = deploying want v2 run {run} request v2#1
+         end staging-0 failure
+         {}
+         look staging-0 = blocked want {run} run {run}
+         version between
+         unreadable version v2
+         look staging-0 = {} want {run} run {run}
+         +1s
+         version v3
+         look staging-0 = deploying want v3 run {run} request v3#1",
+            if ran_before { ran } else { "version between paused" },
+            if ran_before { back } else { "" },
+            if ran_before { "upToDate" } else { "noVersion" },
+        ));
+    }
+}
+
+#[test]
 fn without_anything_that_ran_before_a_failed_version_stays_failed() {
     check(
         "env staging 1

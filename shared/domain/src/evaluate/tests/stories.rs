@@ -1,7 +1,8 @@
 //! Decisions told as stories; the vocabulary is in `story`.
 
-use super::story::check;
-use crate::decision::TargetDecision;
+use super::story::{check, workspace};
+use crate::decision::{TargetDecision, Verdict};
+use crate::entity::{CatalogKey, Kind};
 
 #[test]
 fn the_first_version_goes_everywhere_it_may() {
@@ -407,18 +408,56 @@ fn a_target_of_which_the_selection_cannot_be_told_says_so_and_keeps_its_job() {
 
 #[test]
 fn what_cannot_be_read_blocks() {
-    for kind in ["policy", "approval"] {
-        let mut world = check(
-            "env production 1
-             policy gate on production: approvals 1
+    let after = "after staging 50%";
+    for (gate, kind) in [
+        ("approvals 1", "policy"),
+        ("approvals 1", "approval"),
+        ("approvals 1", "freeze"),
+        ("approvals 1", "pin"),
+        ("rollout 60s", "rolloutControl"),
+        ("rollout 60s", "resource"),
+        (after, "resource"),
+        (after, "environment"),
+    ] {
+        let world = check(&format!(
+            "env staging 2
+             env production 1
+             policy gate on production: {gate}
              version v1
-             yes ann v1 production",
-        );
-        let key = format!("acme.{kind}.{}", uuid::Uuid::nil());
-        world.catalog.apply(&key, Some(b"{}"), 1_000);
+             yes ann v1 production
+             look staging-0 = deploying want v1 run - request v1#1
+             end staging-0 successful"
+        ));
+        let allowed = world.decide("production-0").decision;
+        assert!(allowed.considered[0].allowed, "{gate}: {}", allowed.summary);
+        let mut world = world;
+        let kind = Kind::parse(kind).unwrap();
+        let key = CatalogKey { workspace: workspace(), kind, id: uuid::Uuid::nil() };
+        world.catalog.apply(&key.to_string(), Some(b"{}"), 1_000);
         let decision = world.decide("production-0").decision;
-        assert!(!decision.considered[0].allowed);
-        assert!(decision.summary.contains("cannot be read"), "{kind}: {}", decision.summary);
+        assert!(!decision.considered[0].allowed, "{gate}: {kind:?}");
+        assert!(decision.considered[0].rules.iter().any(|rule| rule.error), "{gate}: {kind:?}");
+        assert!(decision.summary.contains("cannot be read"), "{kind:?}: {}", decision.summary);
+    }
+}
+
+#[test]
+fn a_target_that_cannot_be_read_is_missed_and_opens_no_gate() {
+    for what in ["resource staging-0", "resource staging-1", "environment staging"] {
+        let world = check(&format!(
+            "env staging 2
+             env production 1
+             policy gate on production: after staging
+             version v1
+             look staging-0 = deploying want v1 run - request v1#1
+             end staging-0 successful
+             look production-0 = waiting want - run -
+             unreadable {what}
+             look production-0 = blocked want - run -
+             readable {what}
+             look production-0 = waiting want - run -"
+        ));
+        assert!(world.decisions["production-0"].summary.contains("waits"));
     }
 }
 
@@ -556,6 +595,8 @@ fn what_cannot_be_evaluated_blocks_and_says_so() {
         ));
         let summary = &world.decisions["production-0"].summary;
         assert!(summary.contains("cannot be evaluated"), "{gate}: {summary}");
+        let rules = &world.decisions["production-0"].considered[0].rules;
+        assert!(rules.iter().all(|rule| rule.error == (rule.verdict == Verdict::Deny)), "{rules:?}");
     }
 }
 

@@ -5,7 +5,7 @@
 //! env staging 2                          an environment with targets staging-0 and staging-1
 //! policy gate on production: approvals 1 a policy; its rules are separated by ` ; ` (see `rule`)
 //! disabled gate on production: approvals 1
-//! skip anyApproval of gate for v1 [in production] [on production-0] [until 10m]
+//! skip anyApproval of gate for v1 [index 0] [in production] [on production-0] [until 10m]
 //! freeze production [for 10m] | thaw
 //! pin v1 in production | unpin
 //! redeploy staging-0 [v2]
@@ -18,6 +18,8 @@
 //! version v1 [status]                    a version, or its new status
 //! yes ann v1 production | no ann v1 …    a person's word
 //! vars staging-0 region=eu               a resource's variable
+//! lost staging-0 region                  a resource's variable refers to nothing
+//! unreadable version v1 | readable version v1   what is stored of it cannot be read; it can again
 //! +10m                                   time passes (s, m, h)
 //! look staging-0 = …                     decides, stores the decision and records what it asks for
 //! crash staging-0 = …                    decides and stores, but dies before recording what it asks for
@@ -147,7 +149,19 @@ impl World {
             }
             ["yes", user, tag, environment] => self.word(user, tag, environment, ApprovalStatus::Approved),
             ["no", user, tag, environment] => self.word(user, tag, environment, ApprovalStatus::Rejected),
-            ["vars", resource, pair] => self.resource(resource, pair.split_once('=')),
+            ["vars", resource, pair] => {
+                let (key, value) = pair.split_once('=').unwrap();
+                self.resource(resource, Some((key, value.into())));
+            }
+            ["lost", resource, key] => {
+                let nothing = serde_json::json!({ "reference": "nothing", "path": "config.region" });
+                self.resource(resource, Some((key, nothing)));
+            }
+            ["unreadable", _kind, name] => self.unreadable(name),
+            ["readable", _kind, name] => {
+                let entity = self.entities.values().find(|entity| entity.meta().name == *name);
+                self.put(entity.unwrap().clone());
+            }
             ["delete", _kind, name] => self.delete(name),
             ["look", target] => return Some(self.look(target, true)),
             ["crash", target] => return Some(self.look(target, false)),
@@ -285,13 +299,13 @@ impl World {
         }
     }
 
-    fn resource(&mut self, name: &str, variable: Option<(&str, &str)>) {
+    fn resource(&mut self, name: &str, variable: Option<(&str, serde_json::Value)>) {
         let spec = Resource {
             identifier: name.to_owned(),
             resource_type: String::new(),
             version: String::new(),
             config: Map::new(),
-            variables: variable.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect(),
+            variables: variable.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
             provider: None,
         };
         let mut meta = self.meta(name, ResourceId::of(&workspace(), name).0);
@@ -323,6 +337,8 @@ impl World {
             job_agent_config: Map::new(),
             dependencies: Default::default(),
             known_since: None,
+            content_since: None,
+            edited_by: Default::default(),
         };
         // Two versions of one instant are ordered by their ids, which no reader of a story knows.
         self.now += TimeDelta::seconds(1);
@@ -334,8 +350,15 @@ impl World {
     fn word(&mut self, user: &str, tag: &str, environment: &str, status: ApprovalStatus) {
         let version = VersionId::of(deployment(), tag);
         let environment = EnvironmentId::of(&workspace(), environment);
-        let spec =
-            Approval { version, environment, user: user.to_owned(), status, reason: None, at: self.now };
+        let spec = Approval {
+            version,
+            environment,
+            user: user.to_owned(),
+            status,
+            reason: None,
+            role: None,
+            at: self.now,
+        };
         let meta = self.meta(user, ApprovalId::of(version, environment, user).0);
         self.put(Entity::Approval(Record { meta, spec }));
     }
@@ -345,7 +368,7 @@ impl World {
         let spec = Skip {
             policy: PolicyId::of(&workspace(), policy),
             rule: rule.to_owned(),
-            rule_index: None,
+            rule_index: option("index").map(|index| index.parse().unwrap()),
             version: VersionId::of(deployment(), tag),
             environment: option("in").map(|name| EnvironmentId::of(&workspace(), name)),
             resource: option("on").map(|name| ResourceId::of(&workspace(), name)),
@@ -440,6 +463,13 @@ impl World {
             purpose: Default::default(),
         };
         self.record(job, JobFact::ended(status, None, "done"));
+    }
+
+    fn unreadable(&mut self, name: &str) {
+        let matches = |entity: &&Entity| entity.meta().name == name;
+        let key = self.entities.values().find(matches).unwrap().key().to_string();
+        self.revision += 1;
+        self.catalog.apply(&key, Some(b"{}"), self.revision);
     }
 
     fn delete(&mut self, name: &str) {

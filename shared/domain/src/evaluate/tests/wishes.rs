@@ -39,6 +39,31 @@ fn a_skip_holds_only_where_it_says() {
 }
 
 #[test]
+fn a_skip_ends_with_the_policy_as_it_was_and_may_be_said_again() {
+    let world = check(
+        "env production 2
+         policy gate on production: approvals 1
+         version v1
+         skip anyApproval of gate for v1 index 0
+         look production-0 = deploying want v1 run - request v1#1
+         +1s
+         policy gate on production: approvals 2 ; approvals 1
+         look production-1 = waiting want - run -
+         +1s
+         delete skip skip
+         skip anyApproval of gate for v1 index 0
+         skip anyApproval of gate for v1 index 1
+         look production-1 = deploying want v1 run - request v1#1",
+    );
+    let mut world = world;
+    world.step("+1s");
+    world.step("policy gate on production: approvals 2 ; approvals 1");
+    let summary = world.decide("production-1").decision.considered[0].rules[0].reason.clone();
+    let said = "0 of 2 approvals in production; the skip by ann holds no more: the policy was changed at ";
+    assert!(summary.starts_with(said), "{summary}");
+}
+
+#[test]
 fn an_expired_skip_blocks_again() {
     check(
         "env production 2

@@ -46,7 +46,7 @@ impl Found {
                 }
                 PolicyRule::DeploymentWindow(rule) => self.deployment_window(&at, rule, meta.created_at),
                 PolicyRule::VersionCooldown(rule) => {
-                    self.at_least_one(&at.field("intervalSeconds"), Some(rule.interval_seconds));
+                    self.at_least_one(&at.field("intervalSeconds"), rule.interval_seconds);
                 }
                 PolicyRule::VersionSelector(rule) => {
                     let variables = ["version", "environment", "resource", "deployment"];
@@ -63,8 +63,8 @@ impl Found {
     }
 
     fn any_approval(&mut self, at: &At<'_>, rule: &AnyApproval) {
-        self.at_least_one(&at.field("minApprovals"), Some(rule.min_approvals));
-        self.at_least_one(&at.field("expiresAfterSeconds"), rule.expires_after_seconds);
+        self.at_least_one(&at.field("minApprovals"), rule.min_approvals);
+        self.at_least_one_if_any(&at.field("expiresAfterSeconds"), rule.expires_after_seconds);
         if let Some(approvers) = &rule.approvers {
             self.expression(&at.field("approvers"), approvers, &["user"]);
         }
@@ -75,9 +75,9 @@ impl Found {
         self.expression(&at.field("dependsOnEnvironmentSelector"), selector, &["environment"]);
         if !(0.0..=100.0).contains(&rule.minimum_success_percentage) {
             let message = format!("a percentage is 0 to 100, not {}", rule.minimum_success_percentage);
-            self.say(at.field("minimumSuccessPercentage"), message, None);
+            self.say(at.field("minimumSuccessPercentage"), message, Some("write 80 for four of five"));
         }
-        self.at_least_one(&at.field("maximumAgeHours"), rule.maximum_age_hours);
+        self.at_least_one_if_any(&at.field("maximumAgeHours"), rule.maximum_age_hours);
         let soak = u64::from(rule.minimum_soak_time_minutes);
         if let Some(hours) = rule.maximum_age_hours.filter(|hours| (1..).contains(hours))
             && u64::from(hours) * 60 < soak
@@ -101,20 +101,27 @@ impl Found {
     }
 
     fn deployment_window(&mut self, at: &At<'_>, rule: &DeploymentWindow, created_at: Timestamp) {
-        if let Err(error) = Calendar::new(rule, created_at) {
-            self.say(at.field(error.field), error.problem, error.hint.as_deref());
+        match Calendar::new(rule, created_at) {
+            Err(error) => self.say(at.field(error.field), error.problem, error.hint.as_deref()),
+            Ok(calendar) if !rule.allow_window && calendar.is_open_for_good(created_at) => {
+                let message = "it opens again before it closes: nothing would ever pass";
+                let hint = "a window of quiet is shorter than the time between two of its openings; a day has 1440 minutes";
+                self.say(at.field("durationMinutes"), message, Some(hint));
+            }
+            Ok(_) => {}
         }
     }
 
     fn retry(&mut self, at: &At<'_>, rule: &Retry) {
-        self.at_least_one(&at.field("maxBackoffSeconds"), rule.max_backoff_seconds);
+        self.at_least_one_if_any(&at.field("maxBackoffSeconds"), rule.max_backoff_seconds);
         if let Some(most) = rule.max_backoff_seconds.filter(|most| *most > 0 && *most < rule.backoff_seconds)
         {
             let message = format!(
                 "the longest pause of {most} s is shorter than the first of {} s",
                 rule.backoff_seconds
             );
-            self.say(at.field("maxBackoffSeconds"), message, None);
+            let hint = Some("raise `maxBackoffSeconds`, or lower `backoffSeconds`");
+            self.say(at.field("maxBackoffSeconds"), message, hint);
         }
         if rule.max_retries == 0 && (rule.backoff_seconds > 0 || rule.max_backoff_seconds.is_some()) {
             let message = "with 0 retries there is no pause before one";
@@ -138,7 +145,7 @@ impl Found {
 
     fn no_success(&mut self, field: &str, statuses: &[TerminalStatus], why: &str) {
         if let Some(n) = statuses.iter().position(|status| *status == TerminalStatus::Successful) {
-            self.say(format!("{field}[{n}]"), format!("a success {why}"), None);
+            self.say(format!("{field}[{n}]"), format!("a success {why}"), Some("take it out of the list"));
         }
     }
 }

@@ -39,12 +39,12 @@ impl Found {
     fn metric(&mut self, field: &str, metric: &Metric) {
         let at = |name: &str| format!("{field}.{name}");
         self.text(&at("name"), &metric.name);
-        self.at_least_one(&at("intervalSeconds"), Some(metric.interval_seconds));
-        self.at_least_one(&at("count"), Some(metric.count));
+        self.at_least_one(&at("intervalSeconds"), metric.interval_seconds);
+        self.at_least_one(&at("count"), metric.count);
         for (name, threshold) in
             [("successThreshold", metric.success_threshold), ("failureThreshold", metric.failure_threshold)]
         {
-            self.at_least_one(&at(name), threshold);
+            self.at_least_one_if_any(&at(name), threshold);
             if let Some(threshold) =
                 threshold.filter(|threshold| *threshold > metric.count && metric.count > 0)
             {
@@ -63,7 +63,7 @@ impl Found {
             MetricProvider::Prometheus(provider) => self.prometheus(&field, provider),
             MetricProvider::Datadog(provider) => self.datadog(&field, provider),
             MetricProvider::Sleep(SleepMetric { duration_seconds }) => {
-                self.at_least_one(&format!("{field}.durationSeconds"), Some(*duration_seconds));
+                self.at_least_one(&format!("{field}.durationSeconds"), *duration_seconds);
             }
         }
     }
@@ -126,7 +126,7 @@ impl Found {
             let message = format!("`{}` is no way to make one of many", datadog.aggregator);
             self.say(at("aggregator"), message, hint.as_deref());
         }
-        self.at_least_one(&at("lookbackSeconds"), Some(datadog.lookback_seconds));
+        self.at_least_one(&at("lookbackSeconds"), datadog.lookback_seconds);
         self.secret_name(&at("apiKeySecret"), &datadog.api_key_secret);
         self.secret_name(&at("appKeySecret"), &datadog.app_key_secret);
         self.timeout(&at("timeoutSeconds"), datadog.timeout_seconds);
@@ -195,7 +195,12 @@ impl Found {
 
     fn timeout(&mut self, field: &str, seconds: u32) {
         if !(1..=TIMEOUT_SECONDS_MAX).contains(&seconds) {
-            self.say(field, format!("is 1 to {TIMEOUT_SECONDS_MAX} seconds, not {seconds}"), None);
+            let message = format!("is 1 to {TIMEOUT_SECONDS_MAX} seconds, not {seconds}");
+            self.say(
+                field,
+                message,
+                Some("ask more often instead: `intervalSeconds` and `count` say how often"),
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::Says;
 use super::means::{means, targets};
-use super::scene::{Job, Scene};
+use super::scene::{Job, Scene, creation};
 use chrono::TimeDelta;
 use domain::Timestamp;
 use domain::entity::{EnvironmentProgression, Record, Version};
@@ -46,7 +46,7 @@ pub(crate) fn judge(
     if offers.is_empty() {
         return Says::Deny;
     }
-    let created = version.meta.created_at;
+    let created = creation(version);
     let says = at(scene.now, &offers, created);
     let Says::Allow { since, .. } = says else { return says };
     // By time alone it changes at the first of the offers' instants at which it no longer allows.
@@ -60,10 +60,11 @@ pub(crate) fn judge(
 fn at(now: Timestamp, offers: &[Offer], created: Timestamp) -> Says {
     let mut since: Option<Timestamp> = None;
     let mut from: Option<Timestamp> = None;
+    let mut may_come = false;
     for offer in offers {
         match offer {
             Offer::NoTargets => since = Some(since.map_or(created, |s| s.min(created))),
-            Offer::TooFew => {}
+            Offer::TooFew => may_come = true,
             Offer::Between(start, end) => {
                 if end.is_some_and(|end| end <= now || end <= *start) {
                     continue;
@@ -75,7 +76,9 @@ fn at(now: Timestamp, offers: &[Offer], created: Timestamp) -> Says {
     }
     match since {
         Some(_) => Says::Allow { since, until: None },
-        None => Says::Wait(from),
+        // "It waits while one has too few successes or soaks; where all are too old, it denies."
+        None if may_come || from.is_some() => Says::Wait(from),
+        None => Says::Deny,
     }
 }
 

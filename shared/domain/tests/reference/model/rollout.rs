@@ -3,7 +3,7 @@
 use super::Says;
 use super::gates::{Asked, Gate};
 use super::means::{place, targets};
-use super::scene::{End, Job, Placed, Scene};
+use super::scene::{End, Job, Placed, Scene, creation};
 use super::window;
 use chrono::TimeDelta;
 use domain::Timestamp;
@@ -103,7 +103,7 @@ fn start<'a>(
     target: &TargetKey,
     others: &[Asked<'a>],
 ) -> (Timestamp, Vec<window::Window<'a>>) {
-    let mut start = version.meta.created_at;
+    let mut start = creation(version);
     let mut windows = Vec::new();
     for asked in others {
         match asked.gate {

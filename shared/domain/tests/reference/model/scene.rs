@@ -67,6 +67,12 @@ pub(crate) struct Placed {
     pub(crate) position: u32,
 }
 
+/// The creation of a version, as rules count it: "Where a version is said to have been created before we were told of it,
+/// … rules count from when we were told."
+pub(crate) fn creation(version: &Record<Version>) -> Timestamp {
+    version.spec.known_since.unwrap_or(version.meta.created_at)
+}
+
 macro_rules! lists {
     ($($name:ident: $kind:ident),+ $(,)?) => {$(
         pub(crate) fn $name(&self) -> impl Iterator<Item = &'a Record<$kind>> + use<'a> {

@@ -26,7 +26,9 @@ pub(crate) fn of<'a>(
             && skip.resource.is_none_or(|resource| resource == target.resource)
             && skip.expires_at.is_none_or(|end| scene.now < end)
     };
-    let mut skips: Vec<_> = scene.skips().filter(|skip| applies(&skip.spec)).collect();
+    // "It holds as long as its policy stays as it was when the skip was made."
+    let of_now = |skip: &Record<Skip>| policy.meta.updated_at <= skip.meta.created_at;
+    let mut skips: Vec<_> = scene.skips().filter(|skip| applies(&skip.spec) && of_now(skip)).collect();
     skips.sort_by_key(|skip| skip.meta.created_at);
     skips.into_iter().next()
 }

@@ -1,6 +1,6 @@
 //! A world: the catalog and the facts as the evaluator gets them, and the same as the model's plain lists.
 
-use super::plan::{DEPLOYMENTS, ENVIRONMENTS, Plan, PolicyPlan, USERS};
+use super::plan::{DEPLOYMENTS, ENVIRONMENTS, Plan, PolicyPlan, ROLES, USERS};
 use super::step::{Nth, Step};
 use crate::model::means;
 use crate::model::scene::{End, Job, Placed, Remembered, Scene};
@@ -236,7 +236,10 @@ impl World {
     /// A line that says what happened; none if nothing did.
     fn happen(&mut self, step: &Step) -> Option<String> {
         match step.clone() {
-            Step::Version { deployment, depends } => Some(self.new_version(deployment, depends)),
+            Step::Version { deployment, depends, maker, backdated } => {
+                Some(self.new_version(deployment, depends, maker, backdated))
+            }
+            Step::Edit { user, deployment, version } => self.edit(user, deployment, version),
             Step::Status { deployment, version, status } => self.status(deployment, version, status),
             Step::Word { user, deployment, version, environment, yes } => {
                 self.word(user, deployment, version, environment, yes)
@@ -390,7 +393,7 @@ impl World {
         Some(said)
     }
 
-    fn new_version(&mut self, of: Nth, depends: bool) -> String {
+    fn new_version(&mut self, of: Nth, depends: bool, maker: bool, backdated: Option<u32>) -> String {
         let nth = of % 2;
         let tag = format!("v{}", self.versions[nth].len() + 1);
         self.versions[nth].push(tag.clone());
@@ -407,17 +410,42 @@ impl World {
             config: Map::new(),
             job_agent_config: Map::new(),
             dependencies,
-            known_since: None,
+            known_since: backdated.map(|_| self.now),
+            content_since: None,
+            edited_by: Default::default(),
         };
-        self.put_version(spec);
-        let more = if depends { " that depends on the other's not being v1" } else { "" };
-        format!("version {} {tag}{more}", DEPLOYMENTS[nth])
+        let mut meta = self.meta(&tag, VersionId::of(spec.deployment, &tag).0);
+        meta.created_at -= TimeDelta::seconds(i64::from(backdated.unwrap_or(0)));
+        if maker {
+            meta.metadata.insert("createdBy".into(), "maker".into());
+        }
+        self.put(Entity::Version(Record { meta, spec }));
+        let depends = if depends { " that depends on the other's not being v1" } else { "" };
+        let by = if maker { "" } else { ", whose is not known" };
+        let long_ago = backdated.map(|s| format!(", said to be {s}s old")).unwrap_or_default();
+        format!("version {} {tag}{depends}{by}{long_ago}", DEPLOYMENTS[nth])
     }
 
-    fn put_version(&mut self, spec: Version) {
-        let mut meta = self.meta(&spec.tag, VersionId::of(spec.deployment, &spec.tag).0);
-        meta.metadata.insert("createdBy".into(), "maker".into());
-        self.put(Entity::Version(Record { meta, spec }));
+    /// Writes a version of which something is other than it was.
+    fn put_version(&mut self, mut version: Record<Version>) {
+        version.meta.updated_at = self.now;
+        self.put(Entity::Version(version));
+    }
+
+    fn known_version(&self, id: VersionId) -> Option<Record<Version>> {
+        let known = self.entities.values().find(|entity| entity.meta().id == id.0)?;
+        if let Entity::Version(version) = known { Some(version.clone()) } else { None }
+    }
+
+    fn edit(&mut self, user: Nth, of: Nth, nth: Nth) -> Option<String> {
+        let (id, said) = self.nth_version(of, nth)?;
+        let mut version = self.known_version(id)?;
+        let by = USERS[user % 3].to_owned();
+        version.spec.config.insert("edited".into(), json!(self.revision));
+        version.spec.content_since = Some(self.now);
+        version.spec.edited_by.insert(by.clone());
+        self.put_version(version);
+        Some(format!("{by} edits version {said}"))
     }
 
     pub(crate) fn nth_version(&self, of: Nth, nth: Nth) -> Option<(VersionId, String)> {
@@ -428,20 +456,20 @@ impl World {
 
     fn status(&mut self, of: Nth, nth: Nth, status: VersionStatus) -> Option<String> {
         let (id, said) = self.nth_version(of, nth)?;
-        let before = self.entities.values().find(|entity| entity.meta().id == id.0)?;
-        let Entity::Version(version) = before else { return None };
-        let spec = Version { status, ..version.spec.clone() };
-        self.put_version(spec);
+        let mut version = self.known_version(id)?;
+        version.spec.status = status;
+        self.put_version(version);
         Some(format!("version {said} is {status:?}"))
     }
 
     fn word(&mut self, user: Nth, of: Nth, version: Nth, at: Nth, yes: bool) -> Option<String> {
         let (version, tag) = self.nth_version(of, version)?;
-        let (user, environment) = (USERS[user % 3].to_owned(), environment(at));
+        let (user_nth, user, environment) = (user, USERS[user % 3].to_owned(), environment(at));
         let status = if yes { ApprovalStatus::Approved } else { ApprovalStatus::Rejected };
         let said = format!("{user} says {status:?} to {tag} in {}", ENVIRONMENTS[at % 3]);
         let meta = self.meta(&user, ApprovalId::of(version, environment, &user).0);
-        let spec = Approval { version, environment, user, status, reason: None, at: self.now };
+        let role = Some(ROLES[user_nth % 3]);
+        let spec = Approval { version, environment, user, status, reason: None, role, at: self.now };
         self.put(Entity::Approval(Record { meta, spec }));
         Some(said)
     }
@@ -479,7 +507,15 @@ impl World {
             on.map(|nth| nth % self.resources),
             spec.expires_at
         );
-        let meta = self.meta("skip", SkipId::of(&spec).0);
+        let mut meta = self.meta("skip", SkipId::of(&spec).0);
+        // "said again it begins anew"
+        if self
+            .entities
+            .values()
+            .any(|of| of.meta().id == spec.policy.0 && of.meta().updated_at > meta.created_at)
+        {
+            meta.created_at = self.now;
+        }
         self.put(Entity::Skip(Record { meta, spec }));
         Some(said)
     }

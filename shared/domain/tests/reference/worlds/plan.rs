@@ -2,12 +2,15 @@
 
 use super::step::Step;
 use domain::Timestamp;
+use domain::audit::Role;
 use domain::entity::PolicyRule;
 use std::fmt;
 
 pub(crate) const DEPLOYMENTS: [&str; 2] = ["web", "api"];
 pub(crate) const ENVIRONMENTS: [&str; 3] = ["dev", "staging", "production"];
 pub(crate) const USERS: [&str; 3] = ["ann", "bob", "maker"];
+/// What each of them may do.
+pub(crate) const ROLES: [Role; 3] = [Role::Admin, Role::Approver, Role::Approver];
 
 /// What a world begins with, and what happens in it.
 #[derive(Clone)]

@@ -9,8 +9,11 @@ pub(crate) type Nth = usize;
 /// One thing that happens.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    /// A version of a deployment appears; perhaps one that depends on the other deployment's not being at `v1`.
-    Version { deployment: Nth, depends: bool },
+    /// A version of a deployment appears; perhaps one that depends on the other deployment's not being at `v1`, or of which
+    /// nobody knows whose it is, or that is said to have been there for so many seconds.
+    Version { deployment: Nth, depends: bool, maker: bool, backdated: Option<u32> },
+    /// A person changes what a version brings.
+    Edit { user: Nth, deployment: Nth, version: Nth },
     /// A version gets a status.
     Status { deployment: Nth, version: Nth, status: VersionStatus },
     /// A person says yes or no.

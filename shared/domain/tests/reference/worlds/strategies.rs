@@ -74,7 +74,8 @@ pub(crate) fn gate() -> BoxedStrategy<PolicyRule> {
 }
 
 fn approvals() -> impl Strategy<Value = PolicyRule> {
-    let approvers = select(vec!["user.name != 'bob'", "user.name == 'maker'", "true"]);
+    let approvers =
+        select(vec!["user.name != 'bob'", "user.name == 'maker'", "user.role == 'admin'", "true"]);
     (1u32..3, weighted(0.3, approvers), any::<bool>(), weighted(0.4, select(vec![60u32, 3600]))).prop_map(
         |(min_approvals, approvers, allow_self_approval, expires_after_seconds)| {
             PolicyRule::AnyApproval(AnyApproval {
@@ -239,8 +240,12 @@ fn verification() -> PolicyRule {
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     let n = 0usize..24;
     prop_oneof![
-        6 => (0usize..3, prop::bool::weighted(0.15))
-            .prop_map(|(d, depends)| Step::Version { deployment: usize::from(d == 2), depends }),
+        6 => (0usize..3, prop::bool::weighted(0.15), prop::bool::weighted(0.8), weighted(0.15, seconds()))
+            .prop_map(|(d, depends, maker, backdated)| Step::Version {
+                deployment: usize::from(d == 2), depends, maker, backdated
+            }),
+        1 => (n.clone(), n.clone(), n.clone())
+            .prop_map(|(user, deployment, version)| Step::Edit { user, deployment, version }),
         2 => status(),
         3 => (n.clone(), n.clone(), n.clone(), n.clone(), prop::bool::weighted(0.85)).prop_map(
             |(user, deployment, version, environment, yes)| Step::Word {
@@ -285,7 +290,7 @@ fn round() -> impl Strategy<Value = Vec<Step>> {
     let badly = || end().prop_map(|end| vec![end, Step::LookAll]);
     (0usize..2, prop::bool::weighted(0.5), prop::collection::vec(badly(), 0..3)).prop_map(
         |(deployment, well, badly)| {
-            let version = || Step::Version { deployment, depends: false };
+            let version = || Step::Version { deployment, depends: false, maker: true, backdated: None };
             let mut steps = vec![version(), Step::LookAll];
             if well {
                 steps.extend([Step::EndAll, Step::LookAll, version(), Step::LookAll]);
