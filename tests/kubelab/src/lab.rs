@@ -180,6 +180,9 @@ impl KubeLab {
             format!("--service-account-signing-key-file={}", self.path("sa.key").display()),
             "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
             "--authorization-mode=RBAC".to_owned(),
+            // Debian 12's etcd cannot say how far a watch is, and a server that would need to know refuses watches from no version,
+            // which Argo's controller begins: each change then waits for its next list.
+            "--feature-gates=WatchList=false".to_owned(),
             format!("--token-auth-file={}", self.path("tokens.csv").display()),
         ]
         .into()
