@@ -171,13 +171,15 @@ impl Selector {
 
 /// The operands of an `and`, however its parentheses are set; of anything else, itself.
 fn take_apart<'e>(expression: &'e IdedExpr, operands: &mut Vec<&'e IdedExpr>) {
-    match &expression.expr {
-        Expr::Call(call) if call.func_name == operators::LOGICAL_AND && call.target.is_none() => {
-            for operand in &call.args {
-                take_apart(operand, operands);
-            }
+    if let Expr::Call(call) = &expression.expr
+        && call.func_name == operators::LOGICAL_AND
+        && call.target.is_none()
+    {
+        for operand in &call.args {
+            take_apart(operand, operands);
         }
-        _ => operands.push(expression),
+    } else {
+        operands.push(expression);
     }
 }
 
