@@ -87,6 +87,7 @@ pub(crate) fn declared(
             };
             control.spec = control.spec.clone().following(before);
         }
+        Entity::Freeze(freeze) => freeze.spec.thawed_by = None,
         Entity::Workspace(_)
         | Entity::System(_)
         | Entity::Environment(_)
@@ -96,7 +97,6 @@ pub(crate) fn declared(
         | Entity::Policy(_)
         | Entity::TriggerSource(_)
         | Entity::Trigger(_)
-        | Entity::Freeze(_)
         | Entity::VariableSet(_)
         | Entity::RelationshipRule(_)
         | Entity::ResourceProvider(_) => {}

@@ -471,7 +471,8 @@ fn put_variable(world: &mut World, target: &TargetKey) {
 
 fn put_freeze(world: &mut World) {
     let (reason, owner) = ("because".to_owned(), "ann".to_owned());
-    let spec = Freeze { selector: "true".to_owned(), reason, owner, from: None, until: None };
+    let spec =
+        Freeze { selector: "true".to_owned(), reason, owner, from: None, until: None, thawed_by: None };
     let meta = world.meta("more", FreezeId::of(&workspace(), "more").0);
     world.put(Entity::Freeze(Record { meta, spec }));
 }

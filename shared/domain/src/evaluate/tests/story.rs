@@ -34,7 +34,7 @@ use crate::catalog::Catalog;
 use crate::decision::TargetDecision;
 use crate::entity::{
     AnyApproval, Approval, ApprovalStatus, BackoffStrategy, Deployment, DeploymentDependency,
-    DeploymentWindow, Entity, Environment, EnvironmentProgression, Freeze, GradualRollout, Meta,
+    DeploymentWindow, Entity, Environment, EnvironmentProgression, Freeze, GradualRollout, Kind, Meta,
     OnNewVersion, Pin, Policy, PolicyRule, Record, Redeploy, Resource, Retry, Rollback, RolloutAction,
     RolloutControl, RolloutType, Skip, System, Version, VersionCooldown, VersionSelector, VersionStatus,
     Workspace,
@@ -127,7 +127,7 @@ impl World {
             ["skip", rule, "of", policy, "for", tag, ..] => self.skip(rule, policy, tag, &words),
             ["freeze", environment] => self.freeze(environment, None),
             ["freeze", environment, "for", time] => self.freeze(environment, Some(self.now + duration(time))),
-            ["thaw"] => self.delete("freeze"),
+            ["thaw"] => self.thaw(),
             ["pin", tag, "in", environment] => self.pin(tag, environment),
             ["unpin"] => self.delete("pin"),
             ["redeploy", target] => self.redeploy(target, None),
@@ -380,13 +380,20 @@ impl World {
         self.put(Entity::Skip(Record { meta, spec }));
     }
 
+    fn thaw(&mut self) {
+        let known = self.entities.values().find(|entity| entity.kind() == Kind::Freeze);
+        let Some(Entity::Freeze(freeze)) = known else { panic!("nothing is frozen") };
+        let thawed = crate::freeze::thawed(freeze, "ann", self.now).expect("it is on");
+        self.put(Entity::Freeze(thawed));
+    }
+
     fn freeze(&mut self, environment: &str, until: Option<Timestamp>) {
         let selector = format!("environment.name == '{environment}'");
         let (reason, owner) = ("the sale".to_owned(), "ann".to_owned());
         let meta = self.meta("freeze", FreezeId::of(&workspace(), "freeze").0);
         self.put(Entity::Freeze(Record {
             meta,
-            spec: Freeze { selector, reason, owner, from: None, until },
+            spec: Freeze { selector, reason, owner, from: None, until, thawed_by: None },
         }));
     }
 
