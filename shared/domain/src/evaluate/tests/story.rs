@@ -31,7 +31,7 @@
 
 use crate::Timestamp;
 use crate::catalog::Catalog;
-use crate::decision::TargetDecision;
+use crate::decision::{ConsideredVersion, TargetDecision};
 use crate::entity::{
     AnyApproval, Approval, ApprovalStatus, BackoffStrategy, Deployment, DeploymentDependency,
     DeploymentWindow, Entity, Environment, EnvironmentProgression, Freeze, GradualRollout, Kind, Meta,
@@ -39,7 +39,7 @@ use crate::entity::{
     RolloutControl, RolloutType, Skip, System, Version, VersionCooldown, VersionSelector, VersionStatus,
     Workspace,
 };
-use crate::evaluate::{Facts, Outcome, decide_target, same_decision};
+use crate::evaluate::{DeploymentView, Facts, Outcome, decide_target, same_decision};
 use crate::id::{
     ApprovalId, DeploymentId, EnvironmentId, FreezeId, JobId, PinId, PolicyId, RedeployId, ResourceId,
     RolloutControlId, SkipId, SystemId, VersionId, WorkspaceId,
@@ -188,6 +188,14 @@ impl World {
         let ws = self.catalog.workspace(&workspace()).unwrap();
         let decided = self.decided();
         decide_target(ws, &self.facts, &decided, &self.target(target), self.now, Some("test".into()))
+    }
+
+    /// Every candidate that is asked, not only those that the decision shows.
+    pub(super) fn considered(&self, target: &str) -> Vec<ConsideredVersion> {
+        let ws = self.catalog.workspace(&workspace()).unwrap();
+        let decided = self.decided();
+        let view = DeploymentView::of(ws, &self.facts, &decided, deployment(), self.now);
+        view.considered(&self.target(target))
     }
 
     pub(super) fn decided(&self) -> BTreeMap<TargetKey, TargetDecision> {
