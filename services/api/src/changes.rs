@@ -112,7 +112,9 @@ pub(crate) fn same_word(
     has_expired: impl FnOnce(&Record<Approval>) -> bool,
 ) -> Entity {
     if let (Some(Entity::Approval(before)), Entity::Approval(after)) = (before, &mut after) {
-        let again = Approval { at: before.spec.at, ..after.spec.clone() };
+        // One of before that was kept stays as it is.
+        let of_content = before.spec.of_content.and(after.spec.of_content);
+        let again = Approval { at: before.spec.at, of_content, ..after.spec.clone() };
         if again == before.spec && !has_expired(before) {
             after.spec = again;
         }
@@ -226,6 +228,7 @@ mod tests {
             reason: None,
             role: None,
             at: at.parse().unwrap(),
+            of_content: None,
         };
         Entity::Approval(Record { meta: meta(&[]), spec })
     }

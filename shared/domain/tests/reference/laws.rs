@@ -15,7 +15,7 @@ use domain::entity::{
     Verification, VersionCooldown, VersionDependency, built_in,
 };
 use domain::evaluate::{Facts, Outcome, same_decision};
-use domain::id::{FreezeId, PinId, PolicyId, SkipId};
+use domain::id::{FreezeId, JobId, PinId, PolicyId, SkipId};
 use domain::job::{JobRef, TerminalStatus};
 use domain::target::TargetKey;
 use proptest::prelude::*;
@@ -352,7 +352,7 @@ fn waits_for_an_event(
             (entities().any(lasts), "every freeze has an end")
         }
         (Verification::RULE, Some(RuleInputs::Verification { jobs: measuring })) => {
-            let ended = |id| world.jobs.iter().any(|job| job.job.id == *id && job.end.is_some());
+            let ended = |id: &JobId| world.jobs.iter().any(|job| job.job.id == *id && job.end.is_some());
             (!measuring.is_empty() && !measuring.iter().all(ended), "no job measures")
         }
         (GradualRollout::RULE, _) => {

@@ -76,6 +76,35 @@ fn after_the_last_retry_what_ran_before_comes_back_and_the_failed_version_is_hel
 }
 
 #[test]
+fn retries_with_a_capped_doubling_pause_come_before_the_rollback() {
+    check(
+        "env staging 1
+         policy mend on *: retry 3 pause 10s doubling cap 15s ; rollback
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 successful
+         version v2
+         look staging-0 = deploying want v2 run v1 request v2#1
+         end staging-0 failure
+         look staging-0 = waiting want v2 run v1 next +10s
+         +10s
+         look staging-0 = deploying want v2 run v1 request v2#2
+         end staging-0 failure
+         look staging-0 = waiting want v2 run v1 next +15s
+         +15s
+         look staging-0 = deploying want v2 run v1 request v2#3
+         end staging-0 failure
+         look staging-0 = waiting want v2 run v1 next +15s
+         +15s
+         look staging-0 = deploying want v2 run v1 request v2#4
+         end staging-0 failure
+         look staging-0 = deploying want v1 run v1 request v1#2
+         end staging-0 successful
+         look staging-0 = blocked want v1 run v1",
+    );
+}
+
+#[test]
 fn a_hold_lasts_until_somebody_redeploys_the_version_or_a_newer_one_comes() {
     let held = "env staging 1
          policy mend on *: rollback

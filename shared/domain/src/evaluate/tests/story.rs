@@ -366,6 +366,7 @@ impl World {
             reason: None,
             role: None,
             at: self.now,
+            of_content: None,
         };
         let meta = self.meta(user, ApprovalId::of(version, environment, user).0);
         self.put(Entity::Approval(Record { meta, spec }));

@@ -486,7 +486,9 @@ impl World {
         let said = format!("{user} says {status:?} to {tag} in {}", ENVIRONMENTS[at % 3]);
         let meta = self.meta(&user, ApprovalId::of(version, environment, &user).0);
         let role = Some(ROLES[user_nth % 3]);
-        let spec = Approval { version, environment, user, status, reason: None, role, at: self.now };
+        let of_content = self.known_version(version).map(|version| version.content());
+        let spec =
+            Approval { version, environment, user, status, reason: None, role, at: self.now, of_content };
         self.put(Entity::Approval(Record { meta, spec }));
         Some(said)
     }
