@@ -129,7 +129,7 @@ async fn facts(bus: &Bus, jobs: u32) -> anyhow::Result<BTreeMap<u32, u64>> {
     let mut last = BTreeMap::new();
     for n in pages(jobs) {
         let view = view(n, jobs, None)?;
-        for event in run(&view)? {
+        for event in run_of(&view)? {
             let subject = subject::job(&view.workspace, view.id);
             last.insert(n, bus.publish_json(subject, &event, None).await?.sequence);
         }
@@ -138,7 +138,7 @@ async fn facts(bus: &Bus, jobs: u32) -> anyhow::Result<BTreeMap<u32, u64>> {
 }
 
 /// A run that came as far as the view says.
-fn run(view: &JobView) -> anyhow::Result<Vec<JobEvent>> {
+fn run_of(view: &JobView) -> anyhow::Result<Vec<JobEvent>> {
     let job = json!({
         "workspace": view.workspace, "id": view.id, "target": view.target, "version": view.version_id,
         "tag": view.version, "release": view.release_id, "attempt": view.attempt,
@@ -329,7 +329,7 @@ mod tests {
         for n in 0..ONE_IN {
             let view = view(n, 1_000, None).unwrap();
             let state =
-                run(&view).unwrap().iter().fold(None, |state, event| Some(evolve(state, event))).unwrap();
+                run_of(&view).unwrap().iter().fold(None, |state, event| Some(evolve(state, event))).unwrap();
             assert_eq!((state.status(), state.job.id), (view.status, view.id));
             assert!(state.assigned.is_some());
         }
