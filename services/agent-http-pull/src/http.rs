@@ -2,12 +2,14 @@
 
 use crate::auth::{Doorkeeper, Puller};
 use crate::desk::Desk;
+use crate::limits::{Limits, no_guessing};
 use crate::refusal::Refusal;
 use crate::wire::{ClaimBody, Claimed, Lease, ListQuery, read};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -28,6 +30,7 @@ const BASE: &str = "/api/v1/workspaces/{w}/job-agents/{a}";
 pub(crate) struct App {
     pub(crate) desk: Arc<Desk>,
     pub(crate) door: Doorkeeper,
+    pub(crate) limits: Arc<Limits>,
 }
 
 /// All routes, beside health and metrics.
@@ -40,17 +43,21 @@ pub(crate) fn router(app: App) -> Router {
         .route("/jobs/{j}/heartbeat", post(heartbeat))
         .route("/jobs/{j}/status", put(report).post(report))
         .route("/jobs/{j}/release", post(release));
+    let limits = Arc::clone(&app.limits);
     Router::new()
         .nest(BASE, of_agent)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(limits, no_guessing))
         .with_state(app)
 }
 
 impl App {
     fn puller(&self, headers: &HeaderMap, workspace: &str, agent: &str) -> Result<Puller, Refusal> {
-        self.door.admit(workspace, agent, presented(headers))
+        let puller = self.door.admit(workspace, agent, presented(headers))?;
+        self.limits.request(&puller)?;
+        Ok(puller)
     }
 }
 
@@ -182,7 +189,7 @@ fn job(text: &str) -> Result<JobId, Refusal> {
     text.parse().map_err(|_| Refusal::NotFound(format!("job {text} of this agent")))
 }
 
-fn presented(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn presented(headers: &HeaderMap) -> Option<&str> {
     if let Some(key) = headers.get(API_KEY) {
         return key.to_str().ok();
     }
@@ -202,6 +209,9 @@ impl IntoResponse for Refusal {
             }
             Refusal::Unavailable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
+            }
+            Refusal::TooMany { seconds, .. } => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
             }
             Refusal::NotFound(_) | Refusal::Invalid { .. } | Refusal::Conflict { .. } | Refusal::Internal => {
             }

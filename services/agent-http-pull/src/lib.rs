@@ -12,6 +12,7 @@ mod facts;
 mod freeze;
 mod http;
 mod keeper;
+mod limits;
 mod nats;
 mod record;
 mod refusal;
@@ -100,7 +101,8 @@ impl Service for AgentHttpPull {
             there = caught_up => there?,
         }
         let door = Doorkeeper { catalog, secrets: Arc::clone(&boot.secrets) };
-        let app = App { desk: Arc::clone(&desk), door };
+        let limits = Arc::new(limits::Limits::of(&boot.settings));
+        let app = App { desk: Arc::clone(&desk), door, limits };
         // Mounted only now: who is not known yet would be refused.
         boot.routes.mount(http::router(app.clone()))?;
         serving.set(true, "answering");

@@ -99,6 +99,7 @@ impl App {
         let key = request.headers.get(AUTHORIZATION).map(|value| value.as_str());
         let key = key.and_then(|value| value.split_once(' ')).map(|(_, key)| key.trim());
         let puller = self.door.admit(workspace.as_str(), &agent.to_string(), key)?;
+        self.limits.request(&puller)?;
         self.verb(&puller, verb, &request.payload).await
     }
 

@@ -31,6 +31,14 @@ pub(crate) enum Refusal {
         /// For people.
         detail: String,
     },
+    /// It asks too often.
+    #[error("{why}; try again in {seconds} s")]
+    TooMany {
+        /// Which limit.
+        why: &'static str,
+        /// When it may again.
+        seconds: u64,
+    },
     /// The bus is away: the same request may succeed later.
     #[error("the bus does not answer; try again")]
     Unavailable,
@@ -59,6 +67,7 @@ impl Refusal {
             Self::NotFound(_) => 404,
             Self::Invalid { .. } => 400,
             Self::Conflict { .. } => 409,
+            Self::TooMany { .. } => 429,
             Self::Unavailable => 503,
             Self::Internal => 500,
         }
@@ -71,6 +80,7 @@ impl Refusal {
             Self::NotFound(_) => "notFound",
             Self::Invalid { .. } => "invalid",
             Self::Conflict { code, .. } => code,
+            Self::TooMany { .. } => "tooMany",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
         }
@@ -83,6 +93,7 @@ impl Refusal {
             Self::NotFound(_) => "Not Found",
             Self::Invalid { .. } => "Bad Request",
             Self::Conflict { .. } => "Conflict",
+            Self::TooMany { .. } => "Too Many Requests",
             Self::Unavailable => "Service Unavailable",
             Self::Internal => "Internal Server Error",
         };

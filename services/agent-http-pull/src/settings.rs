@@ -21,6 +21,16 @@ pub struct Settings {
     pub wait_seconds_max: u32,
     /// After so many lost leases of one attempt a job is over.
     pub lost_leases_max: u32,
+    /// Requests of an agent's pullers per second, on average; 0: as many as they like.
+    pub requests_per_second: u32,
+    /// Requests of an agent's pullers at once.
+    pub requests_at_once: u32,
+    /// Wrong keys per address and minute, on average; 0: as many as they like.
+    pub failures_per_minute: u32,
+    /// Wrong keys per address at once.
+    pub failures_at_once: u32,
+    /// How many proxies of ours stand in front, each of which adds an address to X-Forwarded-For.
+    pub forwarded_hops: u32,
 }
 
 impl Settings {
@@ -42,6 +52,11 @@ impl Default for Settings {
             lease_seconds_max: 3_600,
             wait_seconds_max: 60,
             lost_leases_max: 3,
+            requests_per_second: 200,
+            requests_at_once: 2_000,
+            failures_per_minute: 30,
+            failures_at_once: 30,
+            forwarded_hops: 0,
         }
     }
 }
@@ -63,6 +78,22 @@ impl Documented for Settings {
             "lost_leases_max",
             "After how many lost leases of one attempt a job is not given out again but ends as external_run_not_found.",
         ),
+        Setting::new(
+            "requests_per_second",
+            "How many requests per second the pullers of one agent may make on average, at each replica; 0 is no limit.",
+        ),
+        Setting::new("requests_at_once", "How many requests they may make at once beyond that."),
+        Setting::new(
+            "failures_per_minute",
+            "How many wrong keys per minute may come from an address on average, at each replica; 0 is no limit. Beyond that \
+             no key is tried that comes from there.",
+        ),
+        Setting::new("failures_at_once", "How many wrong keys may come from an address at once beyond that."),
+        Setting::new(
+            "forwarded_hops",
+            "How many proxies of yours stand in front of pullers' HTTP, each adding an address to X-Forwarded-For; 0 takes the \
+             address of the connection.",
+        ),
     ];
 
     fn check(&self) -> Result<(), Invalid> {
@@ -71,6 +102,8 @@ impl Documented for Settings {
             ("requests", self.requests as u64),
             ("lease_seconds", self.lease_seconds.into()),
             ("lost_leases_max", self.lost_leases_max.into()),
+            ("requests_at_once", self.requests_at_once.into()),
+            ("failures_at_once", self.failures_at_once.into()),
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(Invalid { key, reason: "must be at least 1".to_owned() });
@@ -100,6 +133,7 @@ mod tests {
             ("requests", Settings { requests: 0, ..Settings::default() }),
             ("lease_seconds", Settings { lease_seconds: 0, ..Settings::default() }),
             ("lost_leases_max", Settings { lost_leases_max: 0, ..Settings::default() }),
+            ("failures_at_once", Settings { failures_at_once: 0, ..Settings::default() }),
             ("lease_seconds_max", Settings { lease_seconds_max: 59, ..Settings::default() }),
         ];
         for (key, settings) in wrong {

@@ -1,11 +1,13 @@
 //! Who somebody is by what they present: a key of a file, a key made over the API, or a session. And how often they may.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Once};
 
 use bus::{Bus, clock};
 use chrono::TimeDelta;
 use domain::access::Grants;
+use service::network;
+use service::rate::{Buckets, Rate, Verdict};
 use tokio::time::Instant;
 
 use crate::auth::{FileKeys, can_be_key, digest};
@@ -13,7 +15,6 @@ use crate::caller::{Caller, Means};
 use crate::keys::ManagedKeys;
 use crate::oidc::Oidc;
 use crate::problem::Problem;
-use crate::rate::{Buckets, Rate, Verdict};
 use crate::sessions::{LoggedInBy, Session, Sessions, Token};
 use crate::settings::{LimitSettings, Settings};
 
@@ -179,33 +180,6 @@ impl Limits {
     pub(crate) fn failed(&self, from: IpAddr) {
         if let Some(failures) = &self.failures {
             let _counted = failures.take(&network(from), Instant::now());
-        }
-    }
-}
-
-/// Who has one address of version 6 has all of its /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_told_by_what_nobody_can_change_at_will() {
-        for (address, counted) in [
-            ("192.0.2.7", "192.0.2.7"),
-            ("::ffff:192.0.2.7", "192.0.2.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-        ] {
-            assert_eq!(network(address.parse().unwrap()), counted.parse::<IpAddr>().unwrap());
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::context::App;
 use crate::diff::diff;
 use crate::documents::{self, File, Located};
 use crate::lookup::Lookup;
+use crate::names;
 use crate::problem::{Fault, Problem};
 use crate::references::{names_no_rule, references};
 use crate::said;
@@ -66,7 +67,10 @@ pub(crate) async fn apply(
 ) -> Result<Applied, Problem> {
     let default = request.workspace.or_else(|| caller.grants.only().cloned());
     let by = caller.name.clone();
-    let reading = tokio::task::spawn_blocking(move || documents::read(&request.files, default.as_ref(), &by));
+    let reader = app.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        documents::read(&reader.catalog, &request.files, default.as_ref(), &by)
+    });
     let read = reading.await.map_err(|panicked| Problem::internal(&panicked))?;
     let mut declared = read.map_err(refused)?;
     if declared.len() > DOCUMENTS_MAX {
@@ -98,6 +102,7 @@ async fn write(app: &App, caller: &Caller, declared: Vec<Located>, mode: Mode) -
             .store
             .write(caller, &entity.key(), mode, |before| {
                 let now = clock::now();
+                before.map_or(Ok(()), |before| names::keeps(before, entity))?;
                 let mut after = changes::declared(caller, before, entity.clone(), now);
                 said::of_content(&app.catalog, &mut after);
                 let after =
@@ -164,6 +169,10 @@ impl Names for Declared<'_> {
 
     fn version(&self, workspace: &Slug, id: VersionId) -> Option<(DeploymentId, String)> {
         self.versions.get(&id).cloned().or_else(|| Names::version(self.catalog, workspace, id))
+    }
+
+    fn id(&self, workspace: &Slug, kind: Kind, name: &str) -> Option<uuid::Uuid> {
+        Names::id(self.catalog, workspace, kind, name)
     }
 }
 
@@ -239,7 +248,7 @@ async fn faults(app: &App, declared: &[Located]) -> Result<Vec<Fault>, Problem> 
         if let Some((field, message)) = no_rule(app, &first, &located.entity).await? {
             faults.push(located.fault(field, message));
         }
-        for reference in references(&located.entity) {
+        for reference in references(&located.entity, &app.catalog) {
             if !exists(app, &mut known, reference.to.clone()).await? {
                 let kind = reference.to.kind.name();
                 let message = format!("there is no such {kind}, neither in the catalog nor in these files");

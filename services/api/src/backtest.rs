@@ -11,6 +11,7 @@ use bus::{Bus, Change, FollowSource, clock, replay};
 use domain::Timestamp;
 use domain::backtest::{CatalogMoment, Limits, Past, Question, Reading, Report, backtest};
 use domain::entity::{Entity, Policy, Record};
+use domain::manifest::Ids;
 use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::Value;
@@ -45,8 +46,8 @@ pub(crate) async fn run(app: &App, workspace: Slug, request: Request) -> Result<
     })?;
     let files = files(request.manifests)?;
     let reading = {
-        let workspace = workspace.clone();
-        tokio::task::spawn_blocking(move || proposed(&files, &workspace))
+        let (app, workspace) = (app.clone(), workspace.clone());
+        tokio::task::spawn_blocking(move || proposed(&app.catalog, &files, &workspace))
     };
     let policies = reading.await.map_err(|panicked| Problem::internal(&panicked))??;
     let reading = Reading::of(since, now, LIMITS);
@@ -106,10 +107,10 @@ fn files(manifests: Value) -> Result<Vec<File>, Problem> {
 }
 
 /// The policies of the files, or every mistake in them.
-fn proposed(files: &[File], workspace: &Slug) -> Result<Vec<Record<Policy>>, Problem> {
+fn proposed(ids: &dyn Ids, files: &[File], workspace: &Slug) -> Result<Vec<Record<Policy>>, Problem> {
     let mut faults = Vec::new();
     let mut policies = Vec::new();
-    for located in documents::read(files, Some(workspace), NOBODY).map_err(refused)? {
+    for located in documents::read(ids, files, Some(workspace), NOBODY).map_err(refused)? {
         if located.entity.meta().workspace != *workspace {
             let message = format!("is another workspace than {workspace}, whose past this is about");
             faults.push(located.fault("metadata.workspace", message));
@@ -170,6 +171,7 @@ fn too_long() -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::manifest::OfNames;
     use serde_json::json;
 
     #[test]
@@ -199,7 +201,7 @@ mod tests {
         let text = policy.to_string();
         let acme: Slug = "acme".parse().unwrap();
         for sent in [json!(text), json!([{ "name": "a.yaml", "content": text }]), json!([policy])] {
-            let policies = proposed(&files(sent.clone()).unwrap(), &acme).unwrap();
+            let policies = proposed(&OfNames, &files(sent.clone()).unwrap(), &acme).unwrap();
             assert_eq!((policies.len(), policies[0].meta.name.as_str()), (1, "gate"), "{sent}");
         }
         for wrong in [json!(3), json!([3]), json!([{ "name": "a.yaml" }]), json!(null)] {

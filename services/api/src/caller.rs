@@ -1,10 +1,10 @@
 //! Who calls: the key or the session in the request, before any route sees it. Here it ends for whom we do not know, who
 //! calls too often, whose browser was made to write by another site, and who asks for another's workspace.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 
 use axum::RequestExt as _;
-use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -12,6 +12,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use domain::access::Grants;
 use domain::token::Slug;
+use service::FORWARDED_FOR;
+use service::rate::Verdict;
 use uuid::Uuid;
 
 use crate::access::{Access, Counted, Tried};
@@ -19,13 +21,11 @@ use crate::auth::Role;
 use crate::context::App;
 use crate::cookie;
 use crate::problem::Problem;
-use crate::rate::Verdict;
 use crate::sessions::Token;
 
 const API_KEY: &str = "x-api-key";
 /// What a write by cookie repeats.
 pub(crate) const CSRF: &str = "x-csrf-token";
-const FORWARDED_FOR: &str = "x-forwarded-for";
 /// The part of a path that names its workspace.
 const WORKSPACE: &str = "w";
 
@@ -261,25 +261,11 @@ fn key_of(headers: &HeaderMap) -> Option<Option<&str>> {
 
 /// Where the request comes from: the connection, or what the outermost proxy of ours saw.
 pub(crate) fn address_of(access: &Access, headers: &HeaderMap, extensions: &Extensions) -> IpAddr {
-    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
-    match access.limits.forwarded_hops {
-        0 => {
-            if headers.contains_key(FORWARDED_FOR) {
-                access.limits.came_through_a_proxy();
-            }
-            peer
-        }
-        hops => forwarded(headers, hops).unwrap_or(peer),
+    let hops = access.limits.forwarded_hops;
+    if hops == 0 && headers.contains_key(FORWARDED_FOR) {
+        access.limits.came_through_a_proxy();
     }
-}
-
-/// Each proxy adds whom it saw at the end: what stands before ours is anybody's word.
-fn forwarded(headers: &HeaderMap, hops: usize) -> Option<IpAddr> {
-    let all = headers.get_all(FORWARDED_FOR).into_iter().filter_map(|value| value.to_str().ok());
-    let addresses: Vec<&str> = all.flat_map(|value| value.split(',')).map(str::trim).collect();
-    let text = addresses.get(addresses.len().checked_sub(hops)?)?;
-    text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+    service::address_of(headers, extensions, hops)
 }
 
 #[cfg(test)]
@@ -312,14 +298,5 @@ mod tests {
         assert!(test_caller("ann", Role::Admin).needs(Role::Viewer).is_ok());
         let refused = test_caller("ann", Role::Viewer).needs(Role::Operator).unwrap_err();
         assert_eq!(refused.status(), StatusCode::FORBIDDEN);
-    }
-
-    #[test]
-    fn only_what_our_own_proxies_say_counts() {
-        let headers = headers("x-forwarded-for", "10.9.9.9, 192.0.2.7, 10.0.0.1");
-        assert_eq!(forwarded(&headers, 1), Some("10.0.0.1".parse().unwrap()));
-        assert_eq!(forwarded(&headers, 2), Some("192.0.2.7".parse().unwrap()));
-        assert_eq!(forwarded(&headers, 4), None);
-        assert_eq!(forwarded(&HeaderMap::new(), 1), None);
     }
 }

@@ -13,9 +13,11 @@ use crate::access::Access;
 use crate::caller::Caller;
 use crate::decisions::Decisions;
 use crate::doctor::Known;
+use crate::folded::Folded;
 use crate::listeners::Listeners;
 use crate::lookup::Lookup;
 use crate::problem::Problem;
+use crate::routes::Told;
 use crate::settings::EventSettings;
 use crate::sse::{Events, Recent};
 use crate::store::Store;
@@ -30,6 +32,8 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) decisions: Arc<Decisions>,
     pub(crate) views: Projections,
+    /// What lists tell of jobs beyond the views.
+    pub(crate) folded: Folded<Told>,
     /// What agents keep about their platforms.
     pub(crate) known: Arc<Known>,
     pub(crate) access: Access,
@@ -77,6 +81,7 @@ impl App {
             store,
             decisions,
             views,
+            folded: Folded::default(),
             known,
             access,
             supervisor,

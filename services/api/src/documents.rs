@@ -57,11 +57,16 @@ impl Located {
 }
 
 /// Every document of the files, or every mistake in them. Reading many takes a while: not for a thread that serves others.
-/// `by` is who says what names nobody.
-pub(crate) fn read(files: &[File], workspace: Option<&Slug>, by: &str) -> Result<Vec<Located>, Vec<Fault>> {
+/// `by` is who says what names nobody; `ids` knows what names stand for.
+pub(crate) fn read(
+    ids: &dyn manifest::Ids,
+    files: &[File],
+    workspace: Option<&Slug>,
+    by: &str,
+) -> Result<Vec<Located>, Vec<Fault>> {
     let files: Vec<manifest::File<'_>> =
         files.iter().map(|file| manifest::File { name: &file.name, text: &file.content }).collect();
-    match manifest::parse(&files, &manifest::Defaults { workspace, now: clock::now(), by }) {
+    match manifest::parse(&files, &manifest::Defaults { workspace, now: clock::now(), by, ids }) {
         Ok(documents) => Ok(documents
             .into_iter()
             .map(|document| Located { entity: document.entity.clone(), document })
@@ -114,6 +119,10 @@ impl manifest::Names for Lookup {
     fn version(&self, workspace: &Slug, id: VersionId) -> Option<(DeploymentId, String)> {
         let Entity::Version(version) = self.get(workspace, Kind::Version, id.0)? else { return None };
         Some((version.spec.deployment, version.spec.tag))
+    }
+
+    fn id(&self, workspace: &Slug, kind: Kind, name: &str) -> Option<Uuid> {
+        manifest::Ids::id(self, workspace, kind, name)
     }
 }
 

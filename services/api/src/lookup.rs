@@ -6,6 +6,7 @@ use bus::catalog::CatalogFold;
 use domain::catalog::WorkspaceCatalog;
 use domain::entity::{Entity, Kind, Policy, Record};
 use domain::id::{DeploymentId, WorkspaceId};
+use domain::manifest::{Ids, OfNames};
 use domain::target::{TargetKey, Variables};
 use domain::token::Slug;
 use uuid::Uuid;
@@ -14,6 +15,19 @@ use crate::applicable::{self, Places};
 
 /// The catalog as this process has folded it.
 pub(crate) struct Lookup(Arc<CatalogFold>);
+
+impl std::fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lookup").finish_non_exhaustive()
+    }
+}
+
+impl Ids for Lookup {
+    fn id(&self, workspace: &Slug, kind: Kind, name: &str) -> Option<Uuid> {
+        let known = self.within(workspace, |workspace| workspace.id_of_name(kind, name));
+        known.unwrap_or_else(|| OfNames.id(workspace, kind, name))
+    }
+}
 
 impl Lookup {
     pub(crate) fn new(fold: Arc<CatalogFold>) -> Self {

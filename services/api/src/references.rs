@@ -1,7 +1,9 @@
 //! Which entities an entity names: they must exist when it is written, and may not go while it is there.
 
 use domain::entity::{CatalogKey, Entity, Kind, Policy, PolicyRule, Skip, TriggerAction};
-use domain::id::{EnvironmentId, JobAgentId, ResourceId, TriggerSourceId};
+use domain::id::{EnvironmentId, ResourceId};
+use domain::manifest::Ids;
+use domain::token::Slug;
 use uuid::Uuid;
 
 /// One entity named by another.
@@ -14,7 +16,7 @@ pub(crate) struct Reference {
 }
 
 /// Everything the entity names, beside its workspace.
-pub(crate) fn references(entity: &Entity) -> Vec<Reference> {
+pub(crate) fn references(entity: &Entity, ids: &dyn Ids) -> Vec<Reference> {
     let workspace = &entity.meta().workspace;
     let one = |field: String, kind: Kind, id: Uuid| Reference {
         field,
@@ -43,18 +45,18 @@ pub(crate) fn references(entity: &Entity) -> Vec<Reference> {
         Entity::Deployment(record) => {
             let mut all = systems(&record.spec.systems);
             for (index, agent) in record.spec.job_agents.iter().enumerate() {
-                let id = JobAgentId::of(workspace, &agent.name).0;
-                all.push(one(format!("spec.jobAgents[{index}].ref"), Kind::JobAgent, id));
+                let field = format!("spec.jobAgents[{index}].ref");
+                let named = by_text(ids, workspace, Kind::JobAgent, &agent.name);
+                all.extend(named.map(|id| one(field, Kind::JobAgent, id)));
             }
             all
         }
         Entity::Trigger(record) => {
-            let source = TriggerSourceId::of(workspace, &record.spec.source).0;
+            let source = ids.id(workspace, Kind::TriggerSource, &record.spec.source);
             let TriggerAction::CreateVersion(create) = &record.spec.then;
-            vec![
-                one("spec.source".to_owned(), Kind::TriggerSource, source),
-                one("spec.then.createVersion.deployment".to_owned(), Kind::Deployment, create.deployment.0),
-            ]
+            let source = source.map(|id| one("spec.source".to_owned(), Kind::TriggerSource, id));
+            let deployment = "spec.then.createVersion.deployment".to_owned();
+            source.into_iter().chain([one(deployment, Kind::Deployment, create.deployment.0)]).collect()
         }
         Entity::Version(record) => {
             let mut all = vec![one("spec.deployment".to_owned(), Kind::Deployment, record.spec.deployment.0)];
@@ -98,6 +100,11 @@ pub(crate) fn references(entity: &Entity) -> Vec<Reference> {
             one("spec.environment".to_owned(), Kind::Environment, record.spec.environment.0),
         ],
     }
+}
+
+/// The id that a text means which is an id or a name.
+fn by_text(ids: &dyn Ids, workspace: &Slug, kind: Kind, text: &str) -> Option<Uuid> {
+    Uuid::parse_str(text).ok().or_else(|| ids.id(workspace, kind, text))
 }
 
 /// What narrows a scope.

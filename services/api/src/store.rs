@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::audit::{self, Deed};
 use crate::caller::Caller;
+use crate::names::Names;
 use crate::problem::Problem;
 use crate::rest::etag::Precondition;
 
@@ -30,6 +31,7 @@ pub(crate) struct Store {
     bucket: Bucket,
     freezes: Freezes,
     fold: Arc<CatalogFold>,
+    pub(crate) names: Names,
 }
 
 /// What a write did.
@@ -68,7 +70,8 @@ pub(crate) struct Written {
 impl Store {
     pub(crate) fn new(bus: Bus, fold: Arc<CatalogFold>) -> Self {
         let (bucket, freezes) = (bus.bucket(&CATALOG), Freezes::new(&bus));
-        Self { bus, bucket, freezes, fold }
+        let names = Names::new(&bus, Arc::clone(&fold));
+        Self { bus, bucket, freezes, fold, names }
     }
 
     /// The entity of the key as the bus has it now, and its revision.
@@ -110,12 +113,18 @@ impl Store {
                 }
                 return Ok(Written { action, before, after, revision: revision.unwrap_or(0) });
             }
+            let held = self.names.hold(before.as_ref(), &after).await?;
+            if held.as_ref().is_some_and(|held| !held.is_fresh()) {
+                self.names.release(held).await;
+                continue;
+            }
             crash_point("api.catalog.before");
             let written = match revision {
                 None => self.bucket.create_json(&key.to_string(), &after).await,
                 Some(revision) => self.bucket.update_json(&key.to_string(), &after, revision).await,
             };
             crash_point("api.catalog.after");
+            self.names.release(held).await;
             match written {
                 Ok(new) => {
                     self.note_freeze(&after, new).await?;

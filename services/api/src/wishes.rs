@@ -159,7 +159,7 @@ pub(crate) fn end(
 
 pub(crate) async fn check_references(app: &App, entity: &Entity) -> Result<(), Problem> {
     let mut faults = Vec::new();
-    for reference in references(entity) {
+    for reference in references(entity, &app.catalog) {
         let key = &reference.to;
         let known = app.catalog.get(&key.workspace, key.kind, key.id).is_some();
         if !known && app.store.read(key).await?.is_none() {

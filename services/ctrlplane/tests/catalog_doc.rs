@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use domain::entity::{Entity, Kind, PolicyRule};
-use domain::manifest::{Defaults, File, parse};
+use domain::manifest::{Defaults, File, OfNames, parse};
 use serde_json::Value;
 
 fn root(path: &str) -> PathBuf {
@@ -22,6 +22,7 @@ fn entities(name: &str, text: &str) -> Vec<Entity> {
         workspace: Some(&acme),
         now: "2026-01-01T00:00:00Z".parse().expect("an instant"),
         by: "ann",
+        ids: &OfNames,
     };
     match parse(&[File { name, text }], &defaults) {
         Ok(documents) => documents.into_iter().map(|document| document.entity).collect(),

@@ -128,15 +128,19 @@ const UNIQUE_BODIES: [&str; 10] = [
     "workflow_run",
 ];
 
-fn is_known_by_body(door: &Door, incoming: &Incoming) -> bool {
+fn is_unique_at_github(door: &Door, incoming: &Incoming) -> bool {
     door.kind.as_str() == "github" && UNIQUE_BODIES.contains(&incoming.event_type.as_str())
+}
+
+fn is_known_by_body(door: &Door, incoming: &Incoming) -> bool {
+    is_unique_at_github(door, incoming) || incoming.is_known_by_body()
 }
 
 /// The key of a claim and the message id of its event: the door, and a hash of what no repetition changes. GitHub signs the
 /// body alone: whoever has seen a delivery could send it again under another delivery id, so where the body can be told
 /// from every other one, the body is what counts.
 fn delivery_key(door: &Door, incoming: &Incoming) -> String {
-    let hash = if is_known_by_body(door, incoming) {
+    let hash = if is_unique_at_github(door, incoming) {
         Sha256::new().chain_update(b"body\0").chain_update(&incoming.data).finalize()
     } else {
         Sha256::digest(incoming.delivery_id.as_bytes())

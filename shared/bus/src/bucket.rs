@@ -50,6 +50,14 @@ impl Bucket {
             .map(|stored| Entry { value: stored.payload, revision: stored.sequence }))
     }
 
+    /// The revision of the last write to any key; 0 where there was none.
+    ///
+    /// # Errors
+    /// When the bus does not answer.
+    pub async fn last_revision(&self) -> Result<u64, BusError> {
+        Ok(self.bus.stream_info(&self.stream).await?.state.last_sequence)
+    }
+
     /// The keys of the filter that have a value now, each with it, in the order of their last writes. Reads them one by
     /// one; what is written meanwhile is not among them.
     ///

@@ -87,9 +87,22 @@ impl JobLog {
     /// # Errors
     /// As [`JobLog::load`].
     pub async fn events(&self, workspace: &Slug, job: JobId) -> Result<Vec<(u64, JobEvent)>, BusError> {
+        self.events_after(workspace, job, 0).await
+    }
+
+    /// Those of them that came after that sequence.
+    ///
+    /// # Errors
+    /// As [`JobLog::load`].
+    pub async fn events_after(
+        &self,
+        workspace: &Slug,
+        job: JobId,
+        after: u64,
+    ) -> Result<Vec<(u64, JobEvent)>, BusError> {
         let subject = subject::job(workspace, job);
         let mut events = Vec::new();
-        let mut from = 1;
+        let mut from = after + 1;
         while let Some(stored) = direct::next(&self.bus, JOBS.name, &subject, from).await? {
             if events.len() == EVENTS_MAX {
                 return Err(BusError::Corrupt {

@@ -16,6 +16,7 @@ use crate::token::Slug;
 use crate::variables;
 use crate::verification;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 /// Config that only the agent itself may set: where the platform is, and by which secret it is reached. A deployment
 /// or a version that could set it could send the agent's credentials elsewhere.
@@ -191,7 +192,7 @@ fn choose_agent<'a>(
     let chooser = Chooser::new(parts).map_err(|why| Undispatchable::new(Reason::NoAgent, why.to_string()))?;
     let spec = &parts.deployment.spec;
     for entry in &spec.job_agents {
-        let Some(agent) = agents.iter().copied().find(|agent| agent.meta.name == entry.name) else {
+        let Some(agent) = agents.iter().copied().find(|agent| is_named(agent, &entry.name)) else {
             return Err(Undispatchable::new(
                 Reason::NoAgent,
                 format!("there is no job agent {:?}", entry.name),
@@ -215,6 +216,11 @@ fn choose_agent<'a>(
             parts.deployment.meta.name, parts.resource.meta.name
         ),
     ))
+}
+
+/// An entry names an agent by name or by id.
+fn is_named(agent: &Record<JobAgent>, text: &str) -> bool {
+    agent.meta.name == text || Uuid::parse_str(text).is_ok_and(|id| id == agent.meta.id)
 }
 
 struct Chooser {

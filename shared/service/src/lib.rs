@@ -4,6 +4,7 @@
 
 #![warn(missing_docs)]
 
+mod address;
 mod boot;
 mod bus;
 mod common;
@@ -13,6 +14,7 @@ pub mod hidden;
 mod http;
 mod load;
 mod metrics;
+pub mod rate;
 mod readiness;
 mod secrets;
 mod setting;
@@ -20,6 +22,7 @@ mod signals;
 mod supervisor;
 
 pub use crate::bus::{connect, connect_bus, connect_options};
+pub use address::{FORWARDED_FOR, address_of, network};
 pub use boot::{Boot, Plan, Service, Started, start};
 pub use common::{CommonSettings, Http, Log, LogFormat, Nats, Provision, Redis, Secrets as SecretsSettings};
 pub use entry::{CommonArgs, install_crypto, main, main_with};

@@ -77,6 +77,7 @@ impl Desk {
                     Err(
                         other @ (Refusal::Unauthenticated
                         | Refusal::Invalid { .. }
+                        | Refusal::TooMany { .. }
                         | Refusal::Unavailable
                         | Refusal::Internal),
                     ) => return Err(other),

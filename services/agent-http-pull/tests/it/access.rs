@@ -40,6 +40,41 @@ async fn a_key_opens_one_agent_and_everything_else_is_not_there() {
     assert_eq!(rig.names(&job).await, ["requested", "dispatched"]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_guesses_waits_and_learns_nothing() {
+    let rig = Rig::start().await;
+    let settings = Settings {
+        failures_per_minute: 1,
+        failures_at_once: 3,
+        forwarded_hops: 1,
+        requests_per_second: 1,
+        requests_at_once: 2,
+        ..Settings::default()
+    };
+    let (_service, puller) = rig.replica(settings).await;
+    let ask = async |from: &str, key: &str| {
+        let asked =
+            puller.client.get(puller.url("/jobs")).header("x-forwarded-for", format!("10.0.0.9, {from}"));
+        let asked = if key.is_empty() { asked } else { asked.bearer_auth(key) };
+        let answer = asked.send().await.unwrap();
+        (answer.status().as_u16(), answer.headers().contains_key("retry-after"))
+    };
+    for _ in 0..3 {
+        assert_eq!(ask("192.0.2.7", "guess").await, (401, false));
+    }
+    assert_eq!(ask("192.0.2.7", "guess").await, (429, true));
+    assert_eq!(ask("192.0.2.7", KEY).await, (429, true), "whether it was right is not told");
+    assert_eq!(ask("192.0.2.7", "").await, (401, false), "no key is no guess");
+    assert_eq!(ask("192.0.2.8", KEY).await, (200, false));
+    // All pullers of an agent are counted together, wherever they are.
+    let refused = rig.until("they ask too often", async || {
+        let answer = ask("192.0.2.9", KEY).await;
+        (answer.0 == 429).then_some(answer)
+    });
+    assert_eq!(refused.await, (429, true));
+    rig.until("they may again", async || (ask("192.0.2.9", KEY).await.0 == 200).then_some(())).await;
+}
+
 /// A puller on the bus.
 struct OnBus {
     client: async_nats::Client,

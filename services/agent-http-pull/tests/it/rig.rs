@@ -46,7 +46,7 @@ pub(crate) struct Rig {
 pub(crate) struct Puller {
     pub(crate) base: String,
     pub(crate) key: String,
-    client: reqwest::Client,
+    pub(crate) client: reqwest::Client,
 }
 
 /// What the service is given beside its settings.

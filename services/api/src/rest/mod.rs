@@ -18,6 +18,7 @@ use crate::caller::Caller;
 use crate::changes;
 use crate::context::App;
 use crate::documents::{self, File};
+use crate::names;
 use crate::problem::{Fault, Problem};
 use crate::store::{Action, Mode, Written};
 use crate::wishes;
@@ -52,7 +53,7 @@ impl Draft {
     }
 
     /// The entity it is, or everything that is wrong with it.
-    pub(crate) fn entity(self, caller: &Caller, workspace: &Slug) -> Result<Entity, Problem> {
+    pub(crate) fn entity(self, app: &App, caller: &Caller, workspace: &Slug) -> Result<Entity, Problem> {
         let Self { kind, name, metadata, spec, called } = self;
         let mut head = json!({ "workspace": workspace });
         if kind == Kind::Workspace {
@@ -66,7 +67,7 @@ impl Draft {
         }
         let document = json!({ "kind": kind.name(), "metadata": head, "spec": spec });
         let file = File::new("body", document.to_string());
-        let read = documents::read(&[file], Some(workspace), &caller.name);
+        let read = documents::read(&app.catalog, &[file], Some(workspace), &caller.name);
         let located = read.map_err(|faults| {
             Problem::invalid_fields(faults.into_iter().map(|fault| as_sent(fault, called)).collect())
         })?;
@@ -93,8 +94,8 @@ fn as_sent(fault: Fault, called: &[(&str, &str)]) -> Fault {
 pub(crate) enum To<'a> {
     /// Something new. Sent again it is the same; what is there and is different stays.
     New,
-    /// What the path names. An id that nothing has is the client's own: what is written has the id of its name, which
-    /// the answer tells.
+    /// What the path names; it may get another name. An id that nothing has is the client's own: what is written has the
+    /// id of its name, which the answer tells.
     Named(&'a str),
     /// What has the same key as the body.
     Key,
@@ -106,13 +107,13 @@ pub(crate) async fn write(
     caller: &Caller,
     to: To<'_>,
     precondition: &Precondition,
-    entity: Entity,
+    mut entity: Entity,
     keep: impl Fn(&Entity, &mut Entity) + Send + Sync,
 ) -> Result<Written, Problem> {
     let kind = entity.kind();
     caller.needs_in(&entity.meta().workspace, role_for(kind))?;
     if let To::Named(text) = to {
-        check_name(app, text, &entity)?;
+        entity = renamed(app, text, entity)?;
     }
     if let Some(other) = same_slug(app, &entity) {
         let message = format!("is the slug of the deployment {other} already");
@@ -125,6 +126,9 @@ pub(crate) async fn write(
     let desire = |before: Option<&Entity>| {
         let mut after = changes::declared(caller, before, entity.clone(), clock::now());
         let Some(before) = before else { return Ok(after) };
+        if !matches!(to, To::Named(_)) {
+            names::keeps(before, &after)?;
+        }
         keep(before, &mut after);
         documents::check(&after)?;
         if matches!(to, To::New) && !is_same(before, &after) {
@@ -140,22 +144,35 @@ pub(crate) async fn write(
     Ok(written)
 }
 
-/// What a path names keeps its name: ids, references and subjects come from it.
-fn check_name(app: &App, text: &str, entity: &Entity) -> Result<(), Problem> {
-    let (kind, meta) = (entity.kind(), entity.meta());
-    match app.catalog.find(&meta.workspace, kind, text) {
-        Some(known) if known.meta().id == meta.id => Ok(()),
-        Some(known) => {
-            let message = format!(
-                "is the key of a {}, and does not change ({:?}); create another one and delete this one",
-                kind.name(),
-                known.meta().name
-            );
-            Err(Problem::conflict(format!("name: {message}")).with(vec![Fault::of_field("name", message)]))
-        }
-        None if Uuid::parse_str(text).is_ok() || meta.name == text => Ok(()),
-        None => Err(Problem::not_found(format_args!("{} {text}", kind.name()))),
+/// What a path names stays what it is, whatever the body calls it.
+fn renamed(app: &App, text: &str, mut entity: Entity) -> Result<Entity, Problem> {
+    let (kind, workspace) = (entity.kind(), entity.meta().workspace.clone());
+    let Some(known) = app.catalog.find(&workspace, kind, text) else {
+        return match Uuid::parse_str(text).is_ok() || entity.meta().name == text {
+            true => Ok(entity),
+            false => Err(Problem::not_found(format_args!("{} {text}", kind.name()))),
+        };
+    };
+    let name = known.meta().name.clone();
+    if name == entity.meta().name {
+        return Ok(entity);
     }
+    entity.meta_mut().id = known.meta().id;
+    app.store.names.check(&entity)?;
+    let naming = app.catalog.entities(&workspace, Kind::Deployment).into_iter().find(|deployment| {
+        let Entity::Deployment(deployment) = deployment else { return false };
+        kind == Kind::JobAgent && deployment.spec.job_agents.iter().any(|agent| agent.name == name)
+    });
+    if let Some(deployment) = naming {
+        let message = format!(
+            "stays {name:?} as long as the deployment {:?} names the agent so; its `ref` may be the agent's id",
+            deployment.meta().name
+        );
+        return Err(
+            Problem::conflict(format!("name: {message}")).with(vec![Fault::of_field("name", message)])
+        );
+    }
+    Ok(entity)
 }
 
 fn is_same(before: &Entity, after: &Entity) -> bool {

@@ -28,7 +28,7 @@ impl Named {
         let all = app.catalog.all(workspace);
         let mut by: HashMap<CatalogKey, Vec<(usize, bool)>> = HashMap::new();
         for (index, entity) in all.iter().enumerate() {
-            for reference in references(entity) {
+            for reference in references(entity, &app.catalog) {
                 let belongs = is_owned(entity.kind()) && !reference.field.starts_with(NEEDS);
                 by.entry(reference.to).or_default().push((index, belongs));
             }

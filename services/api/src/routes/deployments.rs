@@ -103,7 +103,7 @@ async fn write(
         .with("deadlines", body.deadlines)
         .with("systems", Some(systems.unwrap_or_default()))
         .called(&[("systems", "systemIds")])
-        .entity(caller, &workspace)?;
+        .entity(app, caller, &workspace)?;
     let written = rest::write(app, caller, to, precondition, entity, move |before, after| {
         if let (Entity::Deployment(before), Entity::Deployment(after)) = (before, after) {
             silent.keep(&before.spec, &mut after.spec);

@@ -50,7 +50,7 @@ async fn write(
         .with("resourceSelector", Some(selector.unwrap_or_else(|| NOTHING.to_owned())))
         .with("systems", Some(body.system_ids.unwrap_or_default()))
         .called(&[("systems", "systemIds")])
-        .entity(caller, &workspace)?;
+        .entity(app, caller, &workspace)?;
     let written = rest::write(app, caller, to, precondition, entity, move |before, after| {
         if let (Entity::Environment(before), Entity::Environment(after)) = (before, after)
             && !says_systems

@@ -78,7 +78,7 @@ async fn write(
         .with("type", Some(body.platform))
         .with("config", body.config)
         .with("maxConcurrent", body.max_concurrent)
-        .entity(caller, &workspace)?;
+        .entity(app, caller, &workspace)?;
     let written = rest::write(app, caller, to, precondition, entity, move |before, after| {
         if let (Entity::JobAgent(before), Entity::JobAgent(after)) = (before, after)
             && !says_max

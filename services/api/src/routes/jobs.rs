@@ -1,6 +1,7 @@
 //! Jobs: lists from the views, single jobs from their facts, and people's wishes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -296,7 +297,8 @@ pub(super) fn slug(field: &str, text: Option<&str>) -> Result<Option<Slug>, Prob
 }
 
 /// A job as its facts tell it.
-pub(super) struct Told {
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
     pub(super) state: JobState,
     pub(super) sequence: u64,
     history: Vec<HistoryEntry>,
@@ -351,12 +353,13 @@ pub(super) fn shown(view: &JobView) -> Value {
 
 /// A job of the views with its release and where that goes, as it stands in a list.
 async fn listed(app: &App, workspace: &Slug, view: JobView) -> Result<Value, Problem> {
-    let told = told(app, workspace, view.id).await?;
-    let mut job = field_job(&view, told.as_ref());
+    let told = told_at_least(app, workspace, &view).await?;
+    let told = told.as_deref();
+    let mut job = field_job(&view, told);
     if let Value::Object(job) = &mut job {
         job.remove("dispatchContext");
     }
-    let variables = told.as_ref().map(Told::variables).unwrap_or_default();
+    let variables = told.map(Told::variables).unwrap_or_default();
     Ok(placed(app, workspace, &view, job, &variables))
 }
 
@@ -391,7 +394,25 @@ pub(super) fn field_job(view: &JobView, told: Option<&Told>) -> Value {
 
 /// The job of that id, as its facts tell it now.
 pub(super) async fn told(app: &App, workspace: &Slug, job: JobId) -> Result<Option<Told>, Problem> {
-    Ok(tell(app.bus.jobs().events(workspace, job).await?))
+    Ok(tell(None, app.bus.jobs().events(workspace, job).await?))
+}
+
+/// What the facts of a job tell, as far as the view has got at least: only those are read that are not known yet.
+async fn told_at_least(app: &App, workspace: &Slug, view: &JobView) -> Result<Option<Arc<Told>>, Problem> {
+    let known = app.folded.get(workspace, view.id);
+    if let Some(known) = &known
+        && known.sequence >= view.sequence
+    {
+        return Ok(Some(Arc::clone(known)));
+    }
+    let after = known.as_ref().map_or(0, |known| known.sequence);
+    let events = app.bus.jobs().events_after(workspace, view.id, after).await?;
+    let known = known.map(Arc::unwrap_or_clone);
+    let told = tell(known, events).map(Arc::new);
+    if let Some(told) = &told {
+        app.folded.put(workspace, view.id, Arc::clone(told));
+    }
+    Ok(told)
 }
 
 /// All jobs that fit, newest first: an expression is tried on each of them.
@@ -433,8 +454,7 @@ pub(super) async fn with_release(
     Ok(Json(placed(&app, &workspace, &told.view(), told.field(), &told.variables())))
 }
 
-fn tell(events: Vec<(u64, JobEvent)>) -> Option<Told> {
-    let mut told: Option<Told> = None;
+fn tell(mut told: Option<Told>, events: Vec<(u64, JobEvent)>) -> Option<Told> {
     for (sequence, event) in events {
         let (before, mut history, mut context) = match told {
             Some(told) => (Some(told.state), told.history, told.context),

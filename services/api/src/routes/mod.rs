@@ -41,6 +41,8 @@ mod waiting;
 mod waves;
 mod workspaces;
 
+pub(crate) use jobs::Told;
+
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;

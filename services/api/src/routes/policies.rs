@@ -62,7 +62,7 @@ async fn write(
         .with("priority", body.priority)
         .with("enabled", body.enabled)
         .with("rules", Some(rules))
-        .entity(caller, &workspace)?;
+        .entity(app, caller, &workspace)?;
     let written = rest::write(app, caller, to, precondition, entity, |_before, _after| {}).await?;
     Ok(entities::written(app, status, &written))
 }

@@ -69,7 +69,7 @@ pub(super) async fn put(
     let says_metadata = body.metadata.is_some();
     let entity = Draft::new(Kind::ResourceProvider, body.name, body.metadata)
         .with("description", body.description)
-        .entity(&caller, &workspace)?;
+        .entity(&app, &caller, &workspace)?;
     let keep = move |before: &Entity, after: &mut Entity| {
         if !says_metadata {
             after.meta_mut().metadata.clone_from(&before.meta().metadata);
@@ -245,7 +245,7 @@ fn declared(
                 .with("variables", variables)
                 .with("provider", Some(&provider))
                 .called(CALLED);
-        match draft.entity(caller, workspace) {
+        match draft.entity(app, caller, workspace) {
             Ok(entity) => declared.push(Declared { index, entity, says_variables }),
             Err(problem) => faults.extend(problem.into_faults().into_iter().map(|fault| {
                 let field = fault.field.clone().unwrap_or_default();

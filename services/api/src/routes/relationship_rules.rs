@@ -55,7 +55,7 @@ async fn write(
         .with("to", Some(everybody(body.to)))
         .with("matcher", body.cel.or(body.matcher))
         .called(&[("matcher", "cel")])
-        .entity(caller, &workspace)?;
+        .entity(app, caller, &workspace)?;
     let written = rest::write(app, caller, to, precondition, entity, |_before, _after| {}).await?;
     Ok(entities::written(app, status, &written))
 }

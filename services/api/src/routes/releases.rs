@@ -238,7 +238,7 @@ pub(super) async fn preview(
             .with("version", body.version)
             .with("config", body.config)
             .called(CALLED)
-            .entity(&caller, &workspace)?;
+            .entity(&app, &caller, &workspace)?;
     let Entity::Resource(resource) = &entity else {
         return Err(Problem::internal(&"a resource is a resource"));
     };

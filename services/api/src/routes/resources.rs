@@ -180,7 +180,7 @@ pub(super) async fn put(
         .with("config", body.config)
         .with("variables", variables)
         .called(CALLED)
-        .entity(&caller, &workspace)?;
+        .entity(&app, &caller, &workspace)?;
     let keep = move |before: &Entity, after: &mut Entity| {
         if let (Entity::Resource(before), Entity::Resource(after)) = (before, after) {
             after.spec.provider = before.spec.provider;

@@ -43,7 +43,7 @@ async fn write(
     let workspace = app.workspace(caller, w)?;
     let entity = Draft::new(Kind::System, body.name, body.metadata)
         .with("description", body.description)
-        .entity(caller, &workspace)?;
+        .entity(app, caller, &workspace)?;
     let written = rest::write(app, caller, to, precondition, entity, |_before, _after| {}).await?;
     Ok(entities::written(app, status, &written))
 }

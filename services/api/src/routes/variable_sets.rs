@@ -68,7 +68,7 @@ async fn write(
         "variables",
         Some(values.or_else(|| known.map(|set| set.spec.variables.clone())).unwrap_or_default()),
     )
-    .entity(caller, &workspace)?;
+    .entity(app, caller, &workspace)?;
     let written = rest::write(app, caller, to, precondition, entity, |_before, _after| {}).await?;
     Ok(entities::written(app, status, &written))
 }

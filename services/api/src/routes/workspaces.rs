@@ -80,7 +80,7 @@ pub(super) async fn create(
     let entity = Draft::new(Kind::Workspace, slug.to_string(), new.metadata)
         .with("displayName", display_name)
         .called(&[("displayName", "name")])
-        .entity(&caller, &slug)?;
+        .entity(&app, &caller, &slug)?;
     let written = rest::write(&app, &caller, To::New, &precondition, entity, |_before, _after| {}).await?;
     Ok(Tagged::new(StatusCode::CREATED, written.revision, shape(&written.after)))
 }

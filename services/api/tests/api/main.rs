@@ -20,6 +20,7 @@ mod login;
 mod pins;
 mod promises;
 mod redeploys;
+mod renaming;
 mod rest;
 mod rollouts;
 mod routes;

@@ -1,6 +1,7 @@
 //! `ctrlplane bench lists`: lists of jobs while Redis has many, beside answers as large over the bare bus in the same run.
 //! It fails when a list says something else than what was written, never because it was slow.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,8 @@ use anyhow::{Context as _, bail, ensure};
 use bus::{Bus, clock};
 use chrono::TimeDelta;
 use domain::id::derive;
-use domain::job::{JobStatus, JobView};
+use domain::job::{JobEvent, JobStatus, JobView};
+use domain::subject;
 use futures::StreamExt as _;
 use projections::{JobChange, Projections};
 use serde::Serialize;
@@ -62,7 +64,8 @@ pub(crate) async fn run(args: &ListsArgs, supervisor: Supervisor, stage: Stage) 
     tell("starting NATS, Redis, and an api of its own process");
     let Scene { dev, bus, api } = Scene::set(&args.servers, &supervisor, &stage).await?;
     tell(&format!("writing {} jobs", args.jobs));
-    write(&dev.servers.redis_url, args.jobs).await?;
+    let facts = facts(&bus, args.jobs).await?;
+    write(&dev.servers.redis_url, args.jobs, &facts).await?;
 
     let mut lists = Vec::new();
     for asked in asked(args.jobs) {
@@ -102,8 +105,83 @@ fn asked(jobs: u32) -> Vec<Asked> {
     ]
 }
 
+/// Whether a list has the job.
+type Has = fn(u32) -> bool;
+
+/// Those of whom a page is read: the newest first, as far as each list goes.
+fn pages(jobs: u32) -> BTreeSet<u32> {
+    let lists: [(Has, u32); 5] = [
+        (|_n| true, 0),
+        (|n| n % ONE_IN == 0, 0),
+        (|n| n % DEPLOYMENTS == 3 && n % 3 == 2, 0),
+        (|n| n % ONE_IN == 1 && n % 4 == 1, 0),
+        (|_n| true, jobs / 20),
+    ];
+    let page = |(has, offset): (Has, u32)| {
+        (0..jobs).rev().filter(move |n| has(*n)).skip(offset as usize).take(PAGE as usize)
+    };
+    lists.into_iter().flat_map(page).collect()
+}
+
+/// Writes the facts of those jobs, as a run leaves them, and tells the sequence of each one's last. No fact asks anybody to
+/// run anything.
+async fn facts(bus: &Bus, jobs: u32) -> anyhow::Result<BTreeMap<u32, u64>> {
+    let mut last = BTreeMap::new();
+    for n in pages(jobs) {
+        let view = view(n, jobs, None)?;
+        for event in run_of(&view)? {
+            let subject = subject::job(&view.workspace, view.id);
+            last.insert(n, bus.publish_json(subject, &event, None).await?.sequence);
+        }
+    }
+    Ok(last)
+}
+
+/// A run that came as far as the view says.
+fn run_of(view: &JobView) -> anyhow::Result<Vec<JobEvent>> {
+    let job = json!({
+        "workspace": view.workspace, "id": view.id, "target": view.target, "version": view.version_id,
+        "tag": view.version, "release": view.release_id, "attempt": view.attempt,
+        "deployment": view.deployment, "environment": view.environment,
+    });
+    let external = json!({
+        "platform": view.platform, "host": "git.example", "scope": "acme/shop", "id": view.id, "attempt": 1,
+    });
+    let inputs: BTreeMap<String, String> =
+        (0..20).map(|n| (format!("input-{n}"), format!("{:032}", n))).collect();
+    let context = json!({ "variables": inputs, "resource": { "config": inputs, "metadata": inputs } });
+    let mut facts = vec![
+        json!({ "type": "dispatched", "data": {
+            "agent": derive(&["agent"]), "agentName": "agent", "platform": view.platform,
+            "config": { "workflow": "deploy.yml", "inputs": inputs }, "context": context,
+            "deadlines": { "queueSeconds": 86_400, "runSeconds": 86_400 },
+        } }),
+        json!({ "type": "triggerStarted", "data": { "fence": 1 } }),
+        json!({ "type": "triggered", "data": { "external": external, "links": view.links } }),
+    ];
+    let seen = |n: i64, status: &str| {
+        json!({ "type": "observed", "data": {
+        "external": external, "status": status, "order": { "attempt": 1, "version": n }, "links": view.links,
+        "source": "webhook",
+    } })
+    };
+    facts.extend([seen(1, "in_progress"), seen(2, "in_progress")]);
+    if view.status != JobStatus::InProgress {
+        facts.push(json!({ "type": "finished", "data": {
+            "external": external, "status": view.status, "order": { "attempt": 1, "version": 3 },
+            "links": view.links, "source": "webhook",
+        } }));
+    }
+    let event = |mut fact: Value| {
+        fact["job"] = job.clone();
+        fact["at"] = json!(view.created_at);
+        serde_json::from_value(fact).context("a fact of a job")
+    };
+    facts.into_iter().map(event).collect()
+}
+
 /// Shows so many jobs, as the status syncer does.
-async fn write(redis: &str, jobs: u32) -> anyhow::Result<()> {
+async fn write(redis: &str, jobs: u32, facts: &BTreeMap<u32, u64>) -> anyhow::Result<()> {
     let views = Projections::connect(redis).context("redis")?;
     let complete = async {
         while !views.is_complete().await? {
@@ -114,14 +192,16 @@ async fn write(redis: &str, jobs: u32) -> anyhow::Result<()> {
     tokio::time::timeout(READY_WITHIN, complete).await.context("the views are not complete in time")??;
     let numbers: Vec<u32> = (0..jobs).collect();
     for batch in numbers.chunks(BATCH as usize) {
-        let changes = batch.iter().map(|n| Ok(JobChange { view: view(*n, jobs)?, history: Vec::new() }));
+        let changes = batch
+            .iter()
+            .map(|n| Ok(JobChange { view: view(*n, jobs, facts.get(n).copied())?, history: Vec::new() }));
         let changes: Vec<JobChange> = changes.collect::<anyhow::Result<_>>()?;
         views.apply_batch(&changes).await?;
     }
     Ok(())
 }
 
-fn view(n: u32, jobs: u32) -> anyhow::Result<JobView> {
+fn view(n: u32, jobs: u32, facts: Option<u64>) -> anyhow::Result<JobView> {
     let (deployment, environment) = (format!("deployment-{}", n % DEPLOYMENTS), ENVIRONMENTS[n as usize % 3]);
     let id = |name: &str| derive(&[name]);
     let at = clock::now() - TimeDelta::seconds(i64::from(jobs - n));
@@ -137,7 +217,7 @@ fn view(n: u32, jobs: u32) -> anyhow::Result<JobView> {
         "target": { "deployment": id(&deployment), "environment": id(environment), "resource": id(&format!("resource-{}", n % 1_000)) },
         "versionId": id(&format!("version-{}", n / 1_000)), "version": format!("v{}", n / 1_000),
         "releaseId": id(&format!("release-{n}")), "attempt": 1, "links": { "run": run },
-        "message": "3 of 5 steps done", "createdAt": at, "updatedAt": at, "sequence": n + 1,
+        "message": "3 of 5 steps done", "createdAt": at, "updatedAt": at, "sequence": facts.unwrap_or(u64::from(n) + 1),
     });
     serde_json::from_value(view).context("a job as the views show it")
 }
@@ -236,6 +316,7 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::job::evolve;
 
     #[test]
     fn a_percentile_is_one_of_those_that_were_measured() {
@@ -244,8 +325,20 @@ mod tests {
     }
 
     #[test]
+    fn the_facts_of_a_job_tell_what_its_view_shows() {
+        for n in 0..ONE_IN {
+            let view = view(n, 1_000, None).unwrap();
+            let state =
+                run_of(&view).unwrap().iter().fold(None, |state, event| Some(evolve(state, event))).unwrap();
+            assert_eq!((state.status(), state.job.id), (view.status, view.id));
+            assert!(state.assigned.is_some());
+        }
+        assert!(pages(1_000).contains(&999) && pages(1_000).len() >= PAGE as usize);
+    }
+
+    #[test]
     fn what_is_written_is_what_is_asked_for() {
-        let views: Vec<JobView> = (0..1_000).map(|n| view(n, 1_000).unwrap()).collect();
+        let views: Vec<JobView> = (0..1_000).map(|n| view(n, 1_000, None).unwrap()).collect();
         let failed = views.iter().filter(|view| view.status == JobStatus::Failure).count();
         let asked = asked(1_000);
         assert_eq!(asked[1].total as usize, failed);

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::args::{ApproveArgs, VetoArgs};
+use super::args::{VersionThereArgs, VetoArgs};
 use super::failure::Failure;
 use super::output::{self, Format};
 use super::session::Session;
@@ -11,8 +11,8 @@ use super::version;
 use super::words::{plain, text_at};
 
 /// `ctrlplane approve`
-pub(super) async fn approve(session: &Session, args: &ApproveArgs) -> Result<(), Failure> {
-    let ApproveArgs { deployment, tag, environment, reason, .. } = args;
+pub(super) async fn approve(session: &Session, args: &VersionThereArgs) -> Result<(), Failure> {
+    let VersionThereArgs { deployment, tag, environment, reason, .. } = args;
     say(session, (deployment, tag, environment), "approved", reason.as_deref()).await
 }
 

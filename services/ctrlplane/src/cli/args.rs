@@ -56,7 +56,7 @@ pub(crate) enum Command {
     /// The same for the job's logs
     Logs(OpenArgs),
     /// Say yes to a version in an environment
-    Approve(ApproveArgs),
+    Approve(VersionThereArgs),
     /// Say no to a version: a veto in an environment, or everywhere
     Reject(VetoArgs),
     /// Nothing new starts, everywhere or somewhere, until a time or until `thaw`
@@ -118,9 +118,9 @@ pub(crate) enum VersionCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RolloutCommand {
     /// No further target starts
-    Pause(RolloutArgs),
+    Pause(VersionThereArgs),
     /// It goes on; failures before this count no more
-    Resume(RolloutArgs),
+    Resume(VersionThereArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -276,8 +276,9 @@ pub(crate) struct WishArgs {
     pub(crate) client: ClientArgs,
 }
 
+/// A version in an environment, and why.
 #[derive(Debug, Args)]
-pub(crate) struct ApproveArgs {
+pub(crate) struct VersionThereArgs {
     /// A deployment's name
     pub(crate) deployment: String,
     /// A version's tag
@@ -379,21 +380,6 @@ pub(crate) struct RedeployArgs {
     /// A version's tag: one that a rollback holds back may be tried again [default: what is desired]
     #[arg(long, value_name = "TAG")]
     pub(crate) version: Option<String>,
-    /// Why
-    #[arg(long)]
-    pub(crate) reason: Option<String>,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RolloutArgs {
-    /// A deployment's name
-    pub(crate) deployment: String,
-    /// A version's tag
-    pub(crate) tag: String,
-    /// An environment's name
-    pub(crate) environment: String,
     /// Why
     #[arg(long)]
     pub(crate) reason: Option<String>,

@@ -1,7 +1,7 @@
 //! `ctrlplane delete`: one thing by kind and name, or everything that files declare, the last first.
 
 use domain::entity::{Entity, Kind};
-use domain::manifest::{self, Defaults, File};
+use domain::manifest::{self, Defaults, File, OfNames, has_own_name};
 use domain::token::Slug;
 use serde_json::json;
 
@@ -88,7 +88,8 @@ async fn delete(session: &Session, one: &Declared, args: &DeleteArgs) -> Result<
 fn all(sources: &[Source], workspace: Option<&Slug>) -> Result<Vec<Declared>, Failure> {
     let files: Vec<File<'_>> =
         sources.iter().map(|source| File { name: &source.name, text: &source.text }).collect();
-    match manifest::parse(&files, &Defaults { workspace, now: bus::clock::now(), by: NOBODY }) {
+    match manifest::parse(&files, &Defaults { workspace, now: bus::clock::now(), by: NOBODY, ids: &OfNames })
+    {
         Ok(documents) => Ok(documents.into_iter().map(|document| Declared::of(&document.entity)).collect()),
         Err(errors) => {
             let lines: Vec<String> = errors.iter().map(|error| plain(&error.to_string())).collect();
@@ -123,7 +124,8 @@ impl Declared {
         };
         Self {
             kind: entity.kind(),
-            asked: meta.id.to_string(),
+            // What has a name is asked for by it: it may have another id than files tell.
+            asked: if has_own_name(entity.kind()) { name.clone() } else { meta.id.to_string() },
             name,
             workspace: Some(meta.workspace.to_string()),
         }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::args::{RedeployArgs, RolloutArgs};
+use super::args::{RedeployArgs, VersionThereArgs};
 use super::failure::Failure;
 use super::output::{self, Format};
 use super::session::Session;
@@ -41,7 +41,7 @@ pub(super) async fn run(session: &Session, args: &RedeployArgs) -> Result<(), Fa
 }
 
 /// `ctrlplane rollout pause` and `ctrlplane rollout resume`
-pub(super) async fn rollout(session: &Session, args: &RolloutArgs, action: &str) -> Result<(), Failure> {
+pub(super) async fn rollout(session: &Session, args: &VersionThereArgs, action: &str) -> Result<(), Failure> {
     let version = format!("{}:{}", args.deployment, args.tag);
     let path = session.below(&["deployment-versions", &version, "rollout"]).await?;
     let body =

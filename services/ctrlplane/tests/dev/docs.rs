@@ -39,26 +39,93 @@ fn pages() -> Vec<PathBuf> {
     found
 }
 
-/// The lines of code that call `ctrlplane`, without what is said beside them.
+/// What a page shows as code and is no command: how it begins, and what it is.
+const NO_COMMANDS: [(&str, &str); 3] = [
+    ("key 0e4b…", "what the command above it says"),
+    ("cpk_…", "what the command above it says"),
+    ("ctrlplane.status.<workspace>", "a subject"),
+];
+
+/// Commands that are not run here: how they begin, and why not.
+const ELSEWHERE: [(&str, &str); 9] = [
+    ("cp downloaded-key.pem", "GitHub makes that file"),
+    ("cp deploy/docker/env.example", "of docker compose"),
+    ("docker compose", "builds images"),
+    ("cargo run", "`ctrlplane dev` is what runs here, `ctrlplane demo` has a test of its own"),
+    ("cargo test", "this is a part of it"),
+    ("git push", "goes to GitHub; tests/system pushes to the stand-in"),
+    (
+        "nats ",
+        "another project's program; the tests of shared/bus and of agent-http-pull use these subjects under these permissions",
+    ),
+    ("CTRLPLANE_NATS_URL=", "the tests of shared/bus run these programs"),
+    ("curl -fsS -H \"X-API-Key: $CTRLPLANE_API_KEY\"", "ci.rs runs it, where its rollout ends"),
+];
+
+/// The commands of a page: lines of code, without what is said beside them, continued ones in one.
+fn commands_of(page: &str, text: &str) -> Vec<String> {
+    let (mut commands, mut fence, mut before) = (Vec::<String>::new(), None, "");
+    let mut is_configuration = false;
+    for line in text.lines() {
+        let (last, trimmed) = (std::mem::replace(&mut before, line), line.trim());
+        if let Some(language) = trimmed.strip_prefix("```") {
+            fence = if fence.is_some() { None } else { Some(language.to_owned()) };
+            continue;
+        }
+        let is_indented = fence.is_none() && line.starts_with("    ") && !trimmed.starts_with(['-', '|']);
+        let is_shell = matches!(fence.as_deref(), Some("" | "console" | "sh" | "bash" | "shell"));
+        if !(is_indented || is_shell) || trimmed.is_empty() {
+            continue;
+        }
+        if last.trim().is_empty() || !last.starts_with("    ") {
+            is_configuration = trimmed.starts_with('{');
+        }
+        let is_told = NO_COMMANDS.iter().any(|(begin, _)| trimmed.starts_with(begin));
+        if is_configuration || is_told {
+            continue;
+        }
+        if let Some(command) = commands.last_mut().filter(|command| command.ends_with('\\')) {
+            command.pop();
+            command.push_str(trimmed);
+            continue;
+        }
+        let line = trimmed.trim_start_matches("$ ");
+        let line = line.split("  #").next().unwrap_or(line).trim();
+        let is_run = ["ctrlplane ", "curl ", "printf ", "openssl ", "mkdir ", "key="];
+        let is_elsewhere = ELSEWHERE.iter().any(|(begin, _)| line.starts_with(begin));
+        assert!(
+            is_elsewhere || is_run.iter().any(|program| line.starts_with(program)),
+            "{page}: neither run nor listed with a reason: {line}"
+        );
+        commands.push(line.to_owned());
+    }
+    commands
+}
+
+/// What is run of all pages.
 fn commands() -> Vec<(String, String)> {
-    let mut commands = Vec::new();
+    let mut all = Vec::new();
     for page in pages() {
         let name = page.strip_prefix(repository()).expect("below it").display().to_string();
         let text = std::fs::read_to_string(&page).expect("a page");
-        let mut is_fenced = false;
-        for line in text.lines() {
-            if line.trim_start().starts_with("```") {
-                is_fenced = !is_fenced;
-            }
-            let is_code = is_fenced || line.starts_with("    ");
-            let line = line.trim().trim_start_matches("$ ");
-            if is_code && line.starts_with("ctrlplane ") {
-                let line = line.split("  #").next().unwrap_or(line).trim();
-                commands.push((name.clone(), line.to_owned()));
-            }
-        }
+        all.extend(commands_of(&name, &text).into_iter().map(|command| (name.clone(), command)));
     }
-    commands
+    for (begin, why) in ELSEWHERE {
+        assert!(all.iter().any(|(_, command)| command.starts_with(begin)), "{begin} is not there ({why})");
+    }
+    all.retain(|(_, command)| !ELSEWHERE.iter().any(|(begin, _)| command.starts_with(begin)));
+    all
+}
+
+/// A command of another program, as it is run here, and how it ends.
+fn beside(rig: &Rig, line: &str) -> (String, &'static [i32]) {
+    let run = line.replace("http://127.0.0.1:8080", &rig.url).replace("X-API-Key: …", "X-API-Key: $KEY");
+    let run = format!("URL='{}' KEY='{}' key=any; {run}", rig.url, rig.key);
+    // Events have no end.
+    if run.contains("curl -N") {
+        return (run.replace("curl -N", "curl -sS -f -N --max-time 3"), &[28]);
+    }
+    (run.replace("curl ", "curl -f "), &[0])
 }
 
 /// In the order in which a reader would go: what is removed in one page must not be missed in another.
@@ -89,7 +156,15 @@ async fn every_command_of_the_documentation_works_as_it_stands_there() {
     all.sort_by_key(|(_, line)| is_destructive(line));
     let mut seen = BTreeSet::new();
     all.retain(|(_, line)| seen.insert(line.clone()));
+    rig.run("mkdir -p secrets admin", 0).await;
     for (page, line) in all {
+        if !line.starts_with("ctrlplane ") {
+            eprintln!("{page}: {line}");
+            let (run, codes) = beside(&rig, &line);
+            let ended = rig.until(&run, codes).await;
+            assert!(!line.contains("/events") || ended.out.contains("event:"), "{line}: {ended:?}");
+            continue;
+        }
         let is_endless = line.contains("jobs --watch");
         let mut run = line.replace("JOB", &job).replace("3f2a91c0", &job[..8]);
         run = run.replace("0e4b…", made.out.trim());

@@ -14,7 +14,7 @@ pub const UNNAMED_EVENT: &str = "event";
 
 /// Reads one delivery as `naming` says.
 ///
-/// The id is the configured header's, else `Idempotency-Key`, else `webhook-id`, else the hash of the body. The event
+/// The id is the hash of the body where bodies are unique, else the configured header's, else `Idempotency-Key`, else `webhook-id`, else the hash of the body. The event
 /// type is the configured header's, else what the JSON pointer finds, else [`UNNAMED_EVENT`]. The body may be anything.
 ///
 /// # Errors
@@ -36,6 +36,9 @@ pub fn open(naming: &Naming, headers: &HeaderMap, body: &Bytes) -> Result<Incomi
 }
 
 fn delivery_id(naming: &Naming, headers: &HeaderMap, body: &[u8]) -> Result<String, Malformed> {
+    if naming.unique_bodies {
+        return Ok(delivery::body_hash(body));
+    }
     let configured = naming.delivery_header.as_ref().map(|name| name.as_str());
     for name in configured.into_iter().chain(["idempotency-key", "webhook-id"]) {
         if let Some(id) = read::header(headers, name)? {
@@ -93,6 +96,7 @@ mod tests {
             ("{}", &all[2..], "3"),
             ("{}", &[][..], hash.as_str()),
             (configured, &[("x-id", " ")][..], hash.as_str()),
+            (r#"{"deliveryHeader": "X-Id", "uniqueBodies": true}"#, &all[..], hash.as_str()),
         ] {
             assert_eq!(opened(naming, sent, "{}").expect("readable").delivery_id, id, "{naming} {sent:?}");
         }

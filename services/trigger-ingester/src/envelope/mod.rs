@@ -51,6 +51,13 @@ pub struct Incoming {
 #[error("{0}")]
 pub struct Malformed(pub(crate) String);
 
+impl Incoming {
+    /// Whether nothing but its body tells it from others.
+    pub(crate) fn is_known_by_body(&self) -> bool {
+        self.delivery_id == delivery::body_hash(&self.data)
+    }
+}
+
 impl Malformed {
     fn because(reason: impl Into<String>) -> Self {
         Self(reason.into())

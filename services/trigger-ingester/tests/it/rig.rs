@@ -8,7 +8,7 @@ use std::time::Duration;
 use bus::topology::{CATALOG, Permissions, Service as Who, TRIGGERS, needs_of, permissions_of};
 use bus::{Bus, ConnectOptions, Decode, Provision, RawMessage, StoredMessage, TriggerEvent};
 use domain::entity::Entity;
-use domain::manifest::{Defaults, File, parse};
+use domain::manifest::{Defaults, File, OfNames, parse};
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -47,6 +47,15 @@ kind: TriggerSource
 metadata: { name: token }
 spec:
   sender: { type: token, token: { header: X-Token }, naming: { deliveryHeader: X-Delivery, eventHeader: X-Event } }
+  secretRefs: [old]
+---
+kind: TriggerSource
+metadata: { name: signed }
+spec:
+  sender:
+    type: hmac
+    signature: { header: X-Signature, prefix: 'sha256=' }
+    naming: { deliveryHeader: X-Delivery, eventHeader: X-Event, uniqueBodies: true }
   secretRefs: [old]
 ---
 kind: TriggerSource
@@ -214,8 +223,12 @@ pub(crate) fn value_of(secret: &str) -> String {
 /// The entities of a text; panics with their mistakes.
 pub(crate) fn manifests(name: &str, text: &str) -> Vec<Entity> {
     let acme = "acme".parse().unwrap();
-    let defaults =
-        Defaults { workspace: Some(&acme), now: "2026-01-01T00:00:00Z".parse().unwrap(), by: "rig" };
+    let defaults = Defaults {
+        workspace: Some(&acme),
+        now: "2026-01-01T00:00:00Z".parse().unwrap(),
+        by: "rig",
+        ids: &OfNames,
+    };
     match parse(&[File { name, text }], &defaults) {
         Ok(documents) => documents.into_iter().map(|document| document.entity).collect(),
         Err(errors) => panic!("{}", errors.iter().map(|error| format!("{error}\n")).collect::<String>()),

@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Method, StatusCode};
 use sha2::Sha256;
 
-use crate::rig::{STANDARD_SECRET, World, value_of};
+use crate::rig::{STANDARD_SECRET, World, signature, value_of};
 
 const PIPELINE: &[u8] = include_bytes!("../fixtures/gitlab-pipeline.json");
 
@@ -51,6 +51,23 @@ async fn a_sender_of_no_standard_may_send_anything() {
     world.post("token", &headers[..1], "x").await.accepted(0, 1);
     world.post("token", &headers[..1], "y").await.accepted(1, 0);
     assert_eq!(world.stored().await, 3);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_signed_body_that_occurs_once_counts_once_under_whatever_name() {
+    let world = World::start().await;
+    let post = async |id: &str, event: &str, body: &'static str| {
+        let signature = signature(body.as_bytes(), "old");
+        let headers = [("x-signature", signature.as_str()), ("x-delivery", id), ("x-event", event)];
+        world.post("signed", &headers, body).await
+    };
+    post("1", "built", "run 1").await.accepted(1, 0);
+    post("1", "built", "run 1").await.accepted(0, 1);
+    post("2", "built", "run 1").await.accepted(0, 1);
+    post("3", "deleted", "run 1").await.accepted(0, 1);
+    post("1", "built", "run 2").await.accepted(1, 0);
+    assert_eq!(world.stored().await, 2);
     world.end().await;
 }
 

@@ -7,7 +7,7 @@ use crate::Timestamp;
 use crate::entity::Entity;
 use crate::id::{DeploymentId, EnvironmentId, JobId, ReleaseId, ResourceId, VersionId, derive};
 use crate::job::{JobEvent, JobFact, JobRef, TerminalStatus};
-use crate::manifest::{Defaults, File, parse};
+use crate::manifest::{Defaults, File, OfNames, parse};
 use crate::target::TargetKey;
 use crate::token::Slug;
 
@@ -172,7 +172,8 @@ fn told(report: &Report) -> Vec<String> {
 fn entities(time: &str, yaml: &str) -> Vec<Entity> {
     let files = [File { name: "story.yaml", text: yaml }];
     let workspace = acme();
-    let documents = parse(&files, &Defaults { workspace: Some(&workspace), now: at(time), by: "ann" });
+    let documents =
+        parse(&files, &Defaults { workspace: Some(&workspace), now: at(time), by: "ann", ids: &OfNames });
     documents.unwrap().into_iter().map(|document| document.entity).collect()
 }
 

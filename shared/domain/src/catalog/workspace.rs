@@ -12,8 +12,9 @@ use crate::entity::{
 use crate::id::{
     DeploymentId, EnvironmentId, FreezeId, JobAgentId, PinId, PolicyId, RedeployId, RelationshipRuleId,
     ResourceId, ResourceProviderId, RolloutControlId, SkipId, SystemId, TriggerId, VariableSetId, VersionId,
-    WorkspaceId,
+    WorkspaceId, derive,
 };
+use crate::manifest;
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
 use crate::target::TargetKey;
 use crate::token::Slug;
@@ -168,12 +169,12 @@ impl WorkspaceCatalog {
             let deployment = self.find(Kind::Deployment, deployment)?.meta().id;
             return self.entity(kind, VersionId::of(DeploymentId(deployment), tag).0);
         }
-        self.entities(kind).find(|entity| {
+        let named = self.entities(kind).find(|entity| {
             let by_identifier = match entity {
                 Entity::Resource(resource) => resource.spec.identifier == text,
                 Entity::Version(version) => version.spec.tag == text,
-                Entity::Deployment(deployment) => deployment.spec.slug.as_str() == text,
                 Entity::Workspace(_)
+                | Entity::Deployment(_)
                 | Entity::System(_)
                 | Entity::Environment(_)
                 | Entity::JobAgent(_)
@@ -191,7 +192,30 @@ impl WorkspaceCatalog {
                 | Entity::ResourceProvider(_) => false,
             };
             by_identifier || entity.meta().name == text
-        })
+        });
+        let by_slug = |deployment: &&Record<Deployment>| deployment.spec.slug.as_str() == text;
+        match named {
+            None if kind == Kind::Deployment => {
+                let deployment = self.deployments().find(by_slug)?;
+                self.entity(kind, deployment.meta.id)
+            }
+            named => named,
+        }
+    }
+
+    /// The id that this name stands for: of what is called so; else the one that something new of this name takes, which
+    /// nothing has that was called so once. `None`: things of the kind have no name of their own.
+    pub fn id_of_name(&self, kind: Kind, name: &str) -> Option<Uuid> {
+        let born = manifest::of_name(kind, &self.slug, name)?;
+        let has_it = |entity: &Entity| entity.meta().name == name;
+        if !manifest::has_own_name(kind) || self.entity(kind, born).is_some_and(has_it) {
+            return Some(born);
+        }
+        if let Some(entity) = self.entities(kind).find(|entity| has_it(entity)) {
+            return Some(entity.meta().id);
+        }
+        let later = (1_u32..).map(|n| derive(&["renamed", &born.to_string(), &n.to_string()]));
+        std::iter::once(born).chain(later).find(|id| self.entity(kind, *id).is_none())
     }
 
     /// The trigger source of that name.

@@ -145,6 +145,9 @@ pub struct Naming {
     /// JSON pointer (RFC 6901) to a string in the body that is the event type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_pointer: Option<JsonPointer>,
+    /// The sender never sends the same body twice and means two events: then a body counts once, whatever the headers say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unique_bodies: bool,
 }
 
 /// The name of an HTTP header, kept in lower case: a `token` of RFC 9110 §5.6.2 of at most 128 characters.

@@ -72,7 +72,7 @@ pub struct Deployment {
     pub variables: Vec<DeploymentVariable>,
 }
 
-/// An agent by name, for the resources it matches.
+/// An agent by name or id, for the resources it matches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AgentRef {

@@ -2,13 +2,11 @@
 
 use super::node::{Content, Node, object};
 use super::path::Path;
-use super::{Defaults, Problem, typed};
+use super::{Defaults, Ids, Problem, typed};
 use crate::Timestamp;
 use crate::entity::{Entity, Kind, Meta, Metadata, Record};
 use crate::id::{
-    ApprovalId, DeploymentId, EnvironmentId, FreezeId, JobAgentId, PinId, PolicyId, RedeployId,
-    RelationshipRuleId, ResourceId, ResourceProviderId, RolloutControlId, SkipId, SystemId, TriggerId,
-    TriggerSourceId, VariableSetId, VersionId, WorkspaceId,
+    ApprovalId, PinId, RedeployId, ResourceId, RolloutControlId, SkipId, VersionId, WorkspaceId,
 };
 use crate::near::did_you_mean;
 use crate::token::Slug;
@@ -50,7 +48,7 @@ pub(super) fn entity(
     // Without a workspace no name has an id; the rest is checked all the same.
     let place = workspace.clone().unwrap_or_else(|| Slug::of_name("unknown"));
     let (now, by) = (defaults.now, defaults.by.to_owned());
-    let draft = Draft { kind, head, place, now, by, has_failed: !problems.is_empty() };
+    let draft = Draft { kind, head, place, now, by, ids: defaults.ids, has_failed: !problems.is_empty() };
     match draft.build(spec) {
         Ok(entity) if problems.is_empty() => Ok(entity),
         Ok(_) => Err(problems),
@@ -73,16 +71,17 @@ struct Head {
     labels: Metadata,
 }
 
-struct Draft {
+struct Draft<'a> {
     kind: Kind,
     head: Head,
     place: Slug,
     now: Timestamp,
     by: String,
+    ids: &'a dyn Ids,
     has_failed: bool,
 }
 
-impl Draft {
+impl Draft<'_> {
     fn build(self, mut spec: Spec) -> Result<Entity, Vec<Problem>> {
         let mut problems = Vec::new();
         let workspace = self.place.clone();
@@ -92,23 +91,13 @@ impl Draft {
                 let id = WorkspaceId::of(&workspace).0;
                 self.record(spec, problems, |_| Ok((id, None))).map(Entity::Workspace)
             }
-            Kind::System => self.named(spec, problems, |n| SystemId::of(&workspace, n).0).map(Entity::System),
-            Kind::Environment => {
-                self.named(spec, problems, |n| EnvironmentId::of(&workspace, n).0).map(Entity::Environment)
-            }
-            Kind::JobAgent => {
-                self.named(spec, problems, |n| JobAgentId::of(&workspace, n).0).map(Entity::JobAgent)
-            }
-            Kind::Deployment => {
-                self.named(spec, problems, |n| DeploymentId::of(&workspace, n).0).map(Entity::Deployment)
-            }
-            Kind::Policy => self.named(spec, problems, |n| PolicyId::of(&workspace, n).0).map(Entity::Policy),
-            Kind::TriggerSource => self
-                .named(spec, problems, |n| TriggerSourceId::of(&workspace, n).0)
-                .map(Entity::TriggerSource),
-            Kind::Trigger => {
-                self.named(spec, problems, |n| TriggerId::of(&workspace, n).0).map(Entity::Trigger)
-            }
+            Kind::System => self.named(spec, problems).map(Entity::System),
+            Kind::Environment => self.named(spec, problems).map(Entity::Environment),
+            Kind::JobAgent => self.named(spec, problems).map(Entity::JobAgent),
+            Kind::Deployment => self.named(spec, problems).map(Entity::Deployment),
+            Kind::Policy => self.named(spec, problems).map(Entity::Policy),
+            Kind::TriggerSource => self.named(spec, problems).map(Entity::TriggerSource),
+            Kind::Trigger => self.named(spec, problems).map(Entity::Trigger),
             Kind::Resource => self
                 .record(spec, problems, |spec: &crate::entity::Resource| {
                     Ok((ResourceId::of(&workspace, &spec.identifier).0, Some(spec.identifier.clone())))
@@ -125,16 +114,10 @@ impl Draft {
                     Ok((id, Some(format!("approval by {}", spec.user))))
                 })
                 .map(Entity::Approval),
-            Kind::Freeze => self.named(spec, problems, |n| FreezeId::of(&workspace, n).0).map(Entity::Freeze),
-            Kind::VariableSet => {
-                self.named(spec, problems, |n| VariableSetId::of(&workspace, n).0).map(Entity::VariableSet)
-            }
-            Kind::RelationshipRule => self
-                .named(spec, problems, |n| RelationshipRuleId::of(&workspace, n).0)
-                .map(Entity::RelationshipRule),
-            Kind::ResourceProvider => self
-                .named(spec, problems, |n| ResourceProviderId::of(&workspace, n).0)
-                .map(Entity::ResourceProvider),
+            Kind::Freeze => self.named(spec, problems).map(Entity::Freeze),
+            Kind::VariableSet => self.named(spec, problems).map(Entity::VariableSet),
+            Kind::RelationshipRule => self.named(spec, problems).map(Entity::RelationshipRule),
+            Kind::ResourceProvider => self.named(spec, problems).map(Entity::ResourceProvider),
             Kind::Skip => self
                 .record(spec, problems, |spec: &crate::entity::Skip| {
                     Ok((SkipId::of(spec).0, Some(format!("skip of {}", spec.rule))))
@@ -164,12 +147,11 @@ impl Draft {
 
     /// Names become ids, and what may be left out is filled in.
     fn resolve(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
-        let workspace = &self.place;
         let name = self.head.name.as_deref();
         match self.kind {
-            Kind::Environment => systems(spec, workspace),
+            Kind::Environment => self.systems(spec),
             Kind::Deployment => {
-                systems(spec, workspace);
+                self.systems(spec);
                 if let (false, Some(name)) = (spec.contains_key("slug"), name) {
                     spec.insert("slug".to_owned(), Value::String(Slug::of_name(name).to_string()));
                 }
@@ -178,19 +160,19 @@ impl Draft {
                 if let (false, Some(name)) = (spec.contains_key("identifier"), name) {
                     spec.insert("identifier".to_owned(), Value::String(name.to_owned()));
                 }
-                to_id(spec, "provider", |name| ResourceProviderId::of(workspace, name).0);
+                self.to_id(spec, "provider", Kind::ResourceProvider);
             }
             Kind::Trigger => {
                 let action = spec.get_mut("then").and_then(|then| then.get_mut("createVersion"));
                 if let Some(Value::Object(action)) = action {
-                    to_id(action, "deployment", |name| DeploymentId::of(workspace, name).0);
+                    self.to_id(action, "deployment", Kind::Deployment);
                 }
             }
             Kind::Version => {
-                to_id(spec, "deployment", |name| DeploymentId::of(workspace, name).0);
+                self.to_id(spec, "deployment", Kind::Deployment);
                 if let Some(Value::Array(dependencies)) = spec.get_mut("dependencies") {
                     for dependency in dependencies.iter_mut().filter_map(Value::as_object_mut) {
-                        to_id(dependency, "deployment", |name| DeploymentId::of(workspace, name).0);
+                        self.to_id(dependency, "deployment", Kind::Deployment);
                     }
                 }
                 if let (false, Some(name)) = (spec.contains_key("tag"), name) {
@@ -203,7 +185,7 @@ impl Draft {
                 self.version_of_deployment(spec, problems);
             }
             Kind::Skip => {
-                to_id(spec, "policy", |name| PolicyId::of(workspace, name).0);
+                self.to_id(spec, "policy", Kind::Policy);
                 self.scope(spec);
                 self.otherwise_by(spec, "createdBy");
                 self.version_of_deployment(spec, problems);
@@ -212,7 +194,7 @@ impl Draft {
             Kind::Pin => {
                 self.scope(spec);
                 self.otherwise_by(spec, "createdBy");
-                to_id(spec, "deployment", |name| DeploymentId::of(workspace, name).0);
+                self.to_id(spec, "deployment", Kind::Deployment);
                 let deployment = spec.get("deployment").cloned();
                 version_in(spec, deployment.as_ref());
             }
@@ -240,8 +222,31 @@ impl Draft {
 
     /// Where something applies: an environment by its name, a resource by its identifier.
     fn scope(&self, spec: &mut Spec) {
-        to_id(spec, "environment", |name| EnvironmentId::of(&self.place, name).0);
-        to_id(spec, "resource", |identifier| ResourceId::of(&self.place, identifier).0);
+        self.to_id(spec, "environment", Kind::Environment);
+        self.to_id(spec, "resource", Kind::Resource);
+    }
+
+    /// The ids of systems named in a list.
+    fn systems(&self, spec: &mut Spec) {
+        if let Some(Value::Array(systems)) = spec.get_mut("systems") {
+            systems.iter_mut().for_each(|system| self.named_id(system, Kind::System));
+        }
+    }
+
+    /// Replaces a name by its id; a uuid stays.
+    fn to_id(&self, map: &mut Spec, key: &str, kind: Kind) {
+        if let Some(value) = map.get_mut(key) {
+            self.named_id(value, kind);
+        }
+    }
+
+    fn named_id(&self, value: &mut Value, kind: Kind) {
+        if let Value::String(name) = value
+            && Uuid::parse_str(name).is_err()
+            && let Some(id) = self.ids.id(&self.place, kind, name)
+        {
+            *name = id.to_string();
+        }
     }
 
     fn otherwise_now(&self, spec: &mut Spec) {
@@ -254,7 +259,7 @@ impl Draft {
 
     /// A version is named by deployment and tag.
     fn version_of_deployment(&self, spec: &mut Spec, problems: &mut Vec<Problem>) {
-        to_id(spec, "deployment", |name| DeploymentId::of(&self.place, name).0);
+        self.to_id(spec, "deployment", Kind::Deployment);
         let deployment = spec.remove("deployment");
         if !version_in(spec, deployment.as_ref()) {
             problems.push(problem(
@@ -281,7 +286,7 @@ impl Draft {
         }
         let mut deployment = None;
         if let Some(Value::Object(target)) = spec.get_mut("target") {
-            to_id(target, "deployment", |name| DeploymentId::of(&self.place, name).0);
+            self.to_id(target, "deployment", Kind::Deployment);
             self.scope(target);
             deployment = target.get("deployment").cloned();
         }
@@ -293,9 +298,9 @@ impl Draft {
         self,
         spec: Spec,
         problems: Vec<Problem>,
-        id: impl FnOnce(&str) -> Uuid,
     ) -> Result<Record<S>, Vec<Problem>> {
-        let id = self.head.name.as_deref().map(id);
+        let name = self.head.name.as_deref();
+        let id = name.and_then(|name| self.ids.id(&self.place, self.kind, name));
         self.record(spec, problems, |_| id.map(|id| (id, None)).ok_or_else(|| no_name().into()))
     }
 
@@ -352,44 +357,6 @@ fn no_name() -> Problem {
     problem("metadata.name", "`name` is missing")
 }
 
-/// The ids of systems named in a list.
-fn systems(spec: &mut Spec, workspace: &Slug) {
-    if let Some(Value::Array(systems)) = spec.get_mut("systems") {
-        for system in systems {
-            if let Value::String(name) = system
-                && Uuid::parse_str(name).is_err()
-            {
-                *system = Value::String(SystemId::of(workspace, name).to_string());
-            }
-        }
-    }
-}
-
-/// The id behind a name that documents refer by; of a resource it is the identifier.
-pub(super) fn id_of(kind: Kind, workspace: &Slug, name: &str) -> Option<Uuid> {
-    match kind {
-        Kind::System => Some(SystemId::of(workspace, name).0),
-        Kind::Deployment => Some(DeploymentId::of(workspace, name).0),
-        Kind::Environment => Some(EnvironmentId::of(workspace, name).0),
-        Kind::Resource => Some(ResourceId::of(workspace, name).0),
-        Kind::Policy => Some(PolicyId::of(workspace, name).0),
-        Kind::ResourceProvider => Some(ResourceProviderId::of(workspace, name).0),
-        Kind::Workspace
-        | Kind::JobAgent
-        | Kind::TriggerSource
-        | Kind::Trigger
-        | Kind::Version
-        | Kind::Approval
-        | Kind::Freeze
-        | Kind::VariableSet
-        | Kind::RelationshipRule
-        | Kind::Skip
-        | Kind::Pin
-        | Kind::Redeploy
-        | Kind::RolloutControl => None,
-    }
-}
-
 /// Replaces a version's tag by its id. Whether that could be done: a tag alone is not enough.
 fn version_in(spec: &mut Spec, deployment: Option<&Value>) -> bool {
     let Some(Value::String(tag)) = spec.get("version") else { return true };
@@ -402,15 +369,6 @@ fn version_in(spec: &mut Spec, deployment: Option<&Value>) -> bool {
     let id = VersionId::of(deployment, tag).to_string();
     spec.insert("version".to_owned(), Value::String(id));
     true
-}
-
-/// Replaces a name by its id; a uuid stays.
-fn to_id(map: &mut Spec, key: &str, id: impl FnOnce(&str) -> Uuid) {
-    if let Some(Value::String(name)) = map.get_mut(key)
-        && Uuid::parse_str(name).is_err()
-    {
-        *name = id(name).to_string();
-    }
 }
 
 fn unknown_keys(node: &Node) -> Vec<Problem> {

@@ -4,6 +4,7 @@
 //! texts come in with their names.
 
 mod convert;
+mod ids;
 mod node;
 mod path;
 mod secrets;
@@ -11,6 +12,8 @@ mod typed;
 mod validate;
 mod write;
 
+pub(crate) use ids::of_name;
+pub use ids::{Ids, OfNames, has_own_name};
 pub(crate) use secrets::is_secret;
 pub use validate::{NAME_CHARS_MAX, validate};
 pub use write::{Names, to_manifest, to_yaml};
@@ -45,6 +48,8 @@ pub struct Defaults<'a> {
     pub now: Timestamp,
     /// Who says what names nobody: the owner of freezes, the author of skips, pins, redeployments and pauses.
     pub by: &'a str,
+    /// The ids of what names stand for.
+    pub ids: &'a dyn Ids,
 }
 
 /// Where a document is.

@@ -17,7 +17,7 @@ fn acme() -> Slug {
 
 fn read(text: &str) -> Result<Vec<Document>, Vec<ManifestError>> {
     let workspace = acme();
-    let defaults = Defaults { workspace: Some(&workspace), now: now(), by: "ann" };
+    let defaults = Defaults { workspace: Some(&workspace), now: now(), by: "ann", ids: &OfNames };
     parse(&[File { name: "shop.yaml", text }], &defaults)
 }
 
@@ -598,7 +598,7 @@ fn the_workspace_comes_from_the_document_the_files_or_the_default() {
         (vec![system], None, Err("metadata.workspace")),
     ] {
         let files: Vec<File<'_>> = files.into_iter().map(|text| File { name: "f", text }).collect();
-        let found = parse(&files, &Defaults { workspace: default, now: now(), by: "ann" });
+        let found = parse(&files, &Defaults { workspace: default, now: now(), by: "ann", ids: &OfNames });
         match (found, expected) {
             (Ok(documents), Ok(workspace)) => {
                 assert_eq!(documents[0].entity.meta().workspace.as_str(), workspace);
@@ -615,7 +615,8 @@ fn the_workspace_comes_from_the_document_the_files_or_the_default() {
 fn files_are_named_in_their_order_and_errors_are_bounded() {
     let wrong = "kind: X\n---\n".repeat(300);
     let files = [File { name: "b", text: "kind: X" }, File { name: "a", text: &wrong }];
-    let errors = parse(&files, &Defaults { workspace: None, now: now(), by: "ann" }).unwrap_err();
+    let errors =
+        parse(&files, &Defaults { workspace: None, now: now(), by: "ann", ids: &OfNames }).unwrap_err();
     assert_eq!(errors.len(), ERRORS_MAX);
     let places: Vec<(&str, usize, usize)> =
         errors.iter().take(3).map(|e| (e.place.file.as_str(), e.place.document, e.place.line)).collect();

@@ -1,6 +1,6 @@
 //! Entities as people would have written them: ids become names again, what is as by default is left out.
 
-use super::convert;
+use super::of_name;
 use crate::entity::Kind;
 use crate::entity::{Entity, Record};
 use crate::id::{DeploymentId, VersionId};
@@ -15,6 +15,10 @@ pub trait Names {
     fn name(&self, workspace: &Slug, kind: Kind, id: Uuid) -> Option<String>;
     /// The deployment and tag of a version.
     fn version(&self, workspace: &Slug, id: VersionId) -> Option<(DeploymentId, String)>;
+    /// The id that a document refers to by this name.
+    fn id(&self, workspace: &Slug, kind: Kind, name: &str) -> Option<Uuid> {
+        of_name(kind, workspace, name)
+    }
 }
 
 /// The document that declares the entity. An id whose name is not known stays an id, which is a legal reference, too.
@@ -220,7 +224,7 @@ impl Naming<'_> {
     /// The name, where reading it gives the same id again; else the id.
     fn called(&self, kind: Kind, id: Uuid) -> Value {
         let name = self.names.name(self.workspace, kind, id);
-        let name = name.filter(|name| convert::id_of(kind, self.workspace, name) == Some(id));
+        let name = name.filter(|name| self.names.id(self.workspace, kind, name) == Some(id));
         Value::String(name.unwrap_or_else(|| id.to_string()))
     }
 }

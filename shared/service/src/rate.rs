@@ -12,31 +12,31 @@ const KNOWN_MAX: usize = 20_000;
 
 /// How often.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Rate {
+pub struct Rate {
     /// On average.
-    pub(crate) per_second: f64,
+    pub per_second: f64,
     /// At once.
-    pub(crate) burst: u32,
+    pub burst: u32,
 }
 
 /// What somebody may still do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub struct Verdict {
     /// Whether this once is allowed.
-    pub(crate) allowed: bool,
+    pub allowed: bool,
     /// How often at once at most.
-    pub(crate) limit: u32,
+    pub limit: u32,
     /// How often more now.
-    pub(crate) remaining: u32,
+    pub remaining: u32,
     /// When as often as at most is allowed again, in seconds.
-    pub(crate) reset_seconds: u64,
+    pub reset_seconds: u64,
     /// When the next is allowed, in seconds: at least one.
-    pub(crate) retry_seconds: u64,
+    pub retry_seconds: u64,
 }
 
 /// A bucket of tokens for each.
 #[derive(Debug)]
-pub(crate) struct Buckets<K> {
+pub struct Buckets<K> {
     rate: Rate,
     known: Mutex<HashMap<K, Tokens>>,
 }
@@ -48,12 +48,13 @@ struct Tokens {
 }
 
 impl<K: Hash + Eq + Clone> Buckets<K> {
-    pub(crate) fn new(rate: Rate) -> Self {
+    /// Full ones.
+    pub fn new(rate: Rate) -> Self {
         Self { rate, known: Mutex::default() }
     }
 
     /// Takes a token, if there is one.
-    pub(crate) fn take(&self, who: &K, now: Instant) -> Verdict {
+    pub fn take(&self, who: &K, now: Instant) -> Verdict {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KNOWN_MAX && !known.contains_key(who) {
             self.make_room(&mut known, now);
@@ -70,7 +71,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     }
 
     /// Whether [`Buckets::take`] would be allowed; takes nothing.
-    pub(crate) fn look(&self, who: &K, now: Instant) -> Verdict {
+    pub fn look(&self, who: &K, now: Instant) -> Verdict {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let left = known.get(who).map_or(self.burst(), |tokens| self.left(*tokens, now));
         self.verdict(left >= 1.0, left)
