@@ -103,7 +103,8 @@ async fn write(app: &App, caller: &Caller, declared: Vec<Located>, mode: Mode) -
             .write(caller, &entity.key(), mode, |before| {
                 let now = clock::now();
                 before.map_or(Ok(()), |before| names::keeps(before, entity))?;
-                let after = changes::declared(caller, before, entity.clone(), now);
+                let mut after = changes::declared(caller, before, entity.clone(), now);
+                said::of_content(&app.catalog, &mut after);
                 let after =
                     changes::same_word(before, after, |yes| said::has_expired(&app.catalog, yes, now));
                 Ok(if says_when { after } else { changes::same_wish(before, after) })

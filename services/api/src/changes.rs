@@ -87,6 +87,7 @@ pub(crate) fn declared(
             };
             control.spec = control.spec.clone().following(before);
         }
+        Entity::Freeze(freeze) => freeze.spec.thawed_by = None,
         Entity::Workspace(_)
         | Entity::System(_)
         | Entity::Environment(_)
@@ -96,7 +97,6 @@ pub(crate) fn declared(
         | Entity::Policy(_)
         | Entity::TriggerSource(_)
         | Entity::Trigger(_)
-        | Entity::Freeze(_)
         | Entity::VariableSet(_)
         | Entity::RelationshipRule(_)
         | Entity::ResourceProvider(_) => {}
@@ -112,7 +112,9 @@ pub(crate) fn same_word(
     has_expired: impl FnOnce(&Record<Approval>) -> bool,
 ) -> Entity {
     if let (Some(Entity::Approval(before)), Entity::Approval(after)) = (before, &mut after) {
-        let again = Approval { at: before.spec.at, ..after.spec.clone() };
+        // One of before that was kept stays as it is.
+        let of_content = before.spec.of_content.and(after.spec.of_content);
+        let again = Approval { at: before.spec.at, of_content, ..after.spec.clone() };
         if again == before.spec && !has_expired(before) {
             after.spec = again;
         }
@@ -226,6 +228,7 @@ mod tests {
             reason: None,
             role: None,
             at: at.parse().unwrap(),
+            of_content: None,
         };
         Entity::Approval(Record { meta: meta(&[]), spec })
     }

@@ -46,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) listeners: Listeners,
     /// One permit: a back-test holds the whole history in memory.
     pub(crate) backtests: Arc<Semaphore>,
+    /// One permit: so does an explanation that needs all facts.
+    pub(crate) lookbacks: Semaphore,
 }
 
 impl std::ops::Deref for App {
@@ -87,6 +89,7 @@ impl App {
             live: Events::new(recent),
             listeners,
             backtests,
+            lookbacks: Semaphore::new(1),
         }))
     }
 

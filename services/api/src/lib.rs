@@ -8,6 +8,7 @@ mod audit;
 mod auth;
 mod backtest;
 mod caller;
+mod candidates;
 mod changes;
 mod console;
 mod context;

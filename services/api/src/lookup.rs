@@ -111,7 +111,8 @@ impl Lookup {
         self.within(workspace, |workspace| applicable::policies(workspace, places)).unwrap_or_default()
     }
 
-    fn within<T>(&self, workspace: &Slug, look: impl FnOnce(&WorkspaceCatalog) -> T) -> Option<T> {
+    /// What a look at all that the workspace has declared tells; `None`: there is no such workspace.
+    pub(crate) fn within<T>(&self, workspace: &Slug, look: impl FnOnce(&WorkspaceCatalog) -> T) -> Option<T> {
         self.0.read().workspace(workspace).map(look)
     }
 }

@@ -9,6 +9,17 @@ use domain::entity::{Approval, ApprovalStatus, Entity, Kind, PolicyRule, Record,
 use crate::applicable::Places;
 use crate::lookup::Lookup;
 
+/// Notes of which content of its version a word is said, as this replica knows the version.
+pub(crate) fn of_content(catalog: &Lookup, word: &mut Entity) {
+    if let Entity::Approval(word) = word {
+        let version = catalog.get(&word.meta.workspace, Kind::Version, word.spec.version.0);
+        word.spec.of_content = match version {
+            Some(Entity::Version(version)) => Some(version.content()),
+            _ => None,
+        };
+    }
+}
+
 /// Whether a yes counts no more for a rule that governs it, so that saying it again is another word: the version was
 /// changed since, or it has expired. The shortest `expiresAfterSeconds` of the enabled policies of the version's targets in
 /// the environment says when. A no does not expire.
@@ -22,7 +33,7 @@ pub(crate) fn has_expired(catalog: &Lookup, yes: &Record<Approval>, now: Timesta
         return false;
     };
     // It was said of what the version brought then.
-    if spec.at < version.content_since() {
+    if !spec.is_about(&version) {
         return true;
     }
     let places =

@@ -9,7 +9,9 @@ use bus::topology::CATALOG;
 use bus::{Bucket, Bus, CasError, Freezes, clock, crash_point};
 use domain::Timestamp;
 use domain::audit::{Documents, Object};
-use domain::entity::{CatalogKey, Entity, Kind};
+use domain::entity::{CatalogKey, Entity, Freeze, Kind, Record};
+use domain::freeze;
+use domain::token::Slug;
 use serde::Serialize;
 
 use crate::audit::{self, Deed};
@@ -137,8 +139,11 @@ impl Store {
         Err(CasError::Conflict.into())
     }
 
-    /// Whether it is a skip that holds no more.
+    /// Whether it is a skip that holds no more, or a freeze that was thawed.
     fn is_over(&self, before: &Entity, mode: Mode, now: Timestamp) -> bool {
+        if let Entity::Freeze(freeze) = before {
+            return freeze.spec.thawed_by.is_some();
+        }
         let Entity::Skip(skip) = before else { return false };
         if skip.spec.expires_at.is_some_and(|expires_at| expires_at <= now) {
             return true;
@@ -146,6 +151,58 @@ impl Store {
         let catalog = self.fold.read();
         let policy = catalog.workspace(&skip.meta.workspace).and_then(|ws| ws.policy(skip.spec.policy));
         mode == Mode::Say && policy.is_some_and(|policy| skip.meta.created_at < policy.meta.updated_at)
+    }
+
+    /// Takes one entity back: deletes it, but for a freeze that has begun. That ends now, and its end is remembered for a
+    /// while, because rollouts go from there.
+    pub(crate) async fn withdraw(
+        &self,
+        caller: &Caller,
+        entity: &Entity,
+        revision: u64,
+    ) -> Result<u64, Problem> {
+        let Entity::Freeze(record) = entity else { return self.delete(caller, entity, revision).await };
+        self.forget_thawed(&record.meta.workspace).await;
+        let Some(thawed) = freeze::thawed(record, &caller.name, clock::now()) else {
+            return self.delete(caller, entity, revision).await;
+        };
+        let thawed = Entity::Freeze(thawed);
+        crash_point("api.catalog.before");
+        let written = self.bucket.update_json(&entity.key().to_string(), &thawed, revision).await;
+        crash_point("api.catalog.after");
+        let after = written?;
+        self.note_freeze(&thawed, after).await?;
+        let documents = changed(Some(entity), Some(&thawed));
+        self.audit(caller, "delete", entity, (Some(revision), Some(after)), documents).await?;
+        Ok(after)
+    }
+
+    /// Deletes the freezes of the workspace that were thawed so long ago that no rollout asks for them. What stays this
+    /// time goes the next.
+    async fn forget_thawed(&self, workspace: &Slug) {
+        let now = clock::now();
+        let old: Vec<CatalogKey> = {
+            let catalog = self.fold.read();
+            let freezes = catalog.workspace(workspace).into_iter().flat_map(|ws| ws.freezes());
+            let old =
+                freezes.filter(|freeze| freeze.spec.thawed_by.is_some() && freeze::is_forgotten(freeze, now));
+            old.map(key_of).collect()
+        };
+        for key in old {
+            if let Err(problem) = self.forget(&key, now).await {
+                tracing::warn!(%key, ?problem, "a freeze that was thawed long ago stays");
+            }
+        }
+    }
+
+    /// It may have been declared anew since our fold saw it.
+    async fn forget(&self, key: &CatalogKey, now: Timestamp) -> Result<(), Problem> {
+        let Some((Entity::Freeze(freeze), revision)) = self.read(key).await? else { return Ok(()) };
+        if freeze.spec.thawed_by.is_some() && freeze::is_forgotten(&freeze, now) {
+            self.bucket.delete_at(&key.to_string(), revision).await?;
+            tracing::info!(%key, "forgot a freeze that was thawed long ago");
+        }
+        Ok(())
     }
 
     /// Deletes the entity of the key, if it is still of that revision.
@@ -202,6 +259,10 @@ impl Store {
     }
 }
 
+fn key_of(freeze: &Record<Freeze>) -> CatalogKey {
+    CatalogKey { workspace: freeze.meta.workspace.clone(), kind: Kind::Freeze, id: freeze.meta.id }
+}
+
 /// What is different between the two states, but for times, which are ours.
 fn changed(before: Option<&Entity>, after: Option<&Entity>) -> Documents {
     let state = |entity: &Entity| {
@@ -225,8 +286,8 @@ impl Action {
     }
 }
 
-/// Keeps the time of creation, and all times when nothing else changed. A skip that is over begins anew: since when its
-/// rule counts as satisfied is its creation.
+/// Keeps the time of creation, and all times when nothing else changed. A skip that is over begins anew, since when its
+/// rule counts as satisfied is its creation; so does a freeze that was thawed.
 fn settle_times(before: Option<&Entity>, after: &mut Entity, now: Timestamp, is_over: bool) -> Action {
     let Some(before) = before else {
         after.meta_mut().updated_at = now;

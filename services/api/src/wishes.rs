@@ -55,11 +55,17 @@ pub(crate) async fn withdraw(
 ) -> Result<Value, Problem> {
     let found = app.store.read(key).await?;
     precondition.check(found.as_ref().map(|(_, at)| *at))?;
-    let (entity, at) = found.ok_or_else(|| Problem::not_found(what))?;
-    let revision = app.store.delete(caller, &entity, at).await?;
+    let (entity, at) =
+        found.filter(|(entity, _)| !is_thawed(entity)).ok_or_else(|| Problem::not_found(what))?;
+    let revision = app.store.withdraw(caller, &entity, at).await?;
     app.store.seen(revision).await;
     let meta = entity.meta();
     Ok(json!({ "id": meta.id, "kind": entity.kind().name(), "name": meta.name, "message": "deleted" }))
+}
+
+/// Whether it is a freeze that somebody took back already.
+fn is_thawed(entity: &Entity) -> bool {
+    matches!(entity, Entity::Freeze(freeze) if freeze.spec.thawed_by.is_some())
 }
 
 /// The key of the entity of this id; one that is no id is `what` there is none of.

@@ -3,7 +3,7 @@
 
 use crate::frozen::Noted;
 use crate::handler::{Dispatcher, note};
-use bus::{Base, BusError, Failure, Recorded, clock, crash_point};
+use bus::{Base, BusError, Failure, Recorded, crash_point};
 use domain::Timestamp;
 use domain::catalog::WorkspaceCatalog;
 use domain::freeze;
@@ -87,7 +87,7 @@ impl Dispatcher {
             Recorded::Appended { .. } | Recorded::AlreadySo(_) => {
                 let mut got = self.release(job).await?;
                 // A thaw that came between the look and the fact found nothing held. So this is another look.
-                if self.is_thawed(job, clock::now()) {
+                if self.is_thawed(job, self.clock.now()) {
                     got.push(job.id);
                 }
                 Ok(got)

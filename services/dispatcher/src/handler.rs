@@ -5,7 +5,8 @@ use crate::frozen::FrozenJobs;
 use crate::queue::Queue;
 use crate::thaw::Changed;
 use bus::catalog::CatalogFold;
-use bus::{Base, Bus, Delivery, Failure, Freezes, Handler, Json, Known, Recorded, clock, crash_point};
+use bus::clock::Clock;
+use bus::{Base, Bus, Delivery, Failure, Freezes, Handler, Json, Known, Recorded, crash_point};
 use domain::Timestamp;
 use domain::catalog::Applied;
 use domain::command::{AgentCommand, Verb};
@@ -37,6 +38,8 @@ pub(crate) struct Dispatcher {
     pub(crate) freezes_changed: Changed,
     /// Counts changes of job agents: a limit may have changed.
     pub(crate) agents_changed: watch::Sender<u64>,
+    /// By which freezes begin and end.
+    pub(crate) clock: Clock,
 }
 
 #[async_trait::async_trait]
@@ -104,7 +107,7 @@ impl Dispatcher {
     ) -> Result<Vec<JobId>, Failure> {
         let changed_at = self.see_freezes(job).await?;
         // One instant for everything that is asked of the job here.
-        let now = clock::now();
+        let now = self.clock.now();
         let Chosen { dispatch, limit, freezes } = match self.choose(job, asked_at, now) {
             Ok(chosen) => chosen,
             Err(refusal) => {

@@ -1,7 +1,6 @@
 //! Wakes frozen jobs: when a freeze comes or goes, and exactly when one begins or ends by time. Nothing is polled.
 
 use crate::handler::Dispatcher;
-use bus::clock;
 use domain::Timestamp;
 use domain::token::Slug;
 use std::collections::BTreeSet;
@@ -46,10 +45,10 @@ impl Changed {
 pub(crate) async fn run(dispatcher: Arc<Dispatcher>, drain: CancellationToken) -> anyhow::Result<()> {
     let mut changes = dispatcher.freezes_changed.0.subscribe();
     let mut due = dispatcher.workspaces();
-    let mut looked = clock::now();
+    let mut looked = dispatcher.clock.now();
     loop {
         due.extend(dispatcher.freezes_changed.take());
-        let now = clock::now().max(looked);
+        let now = dispatcher.clock.now().max(looked);
         let (passed, next) = dispatcher.passed(looked, now);
         due.extend(passed);
         looked = now;
@@ -64,13 +63,8 @@ pub(crate) async fn run(dispatcher: Arc<Dispatcher>, drain: CancellationToken) -
         tokio::select! {
             () = drain.cancelled() => return Ok(()),
             changed = changes.changed() => if changed.is_err() { return Ok(()) },
-            () = tokio::time::sleep(until(next)) => {}
+            () = dispatcher.clock.until(next.unwrap_or(Timestamp::MAX_UTC), SLEEP_MAX) => {}
             () = tokio::time::sleep(TRY_AGAIN), if !due.is_empty() => {}
         }
     }
-}
-
-fn until(next: Option<Timestamp>) -> Duration {
-    let left = next.map(|next| (next - clock::now()).to_std().unwrap_or(Duration::ZERO));
-    left.unwrap_or(SLEEP_MAX).min(SLEEP_MAX)
 }

@@ -235,6 +235,8 @@ mod tests {
             last: None,
             attempts: Vec::new(),
             considered: Vec::new(),
+            left_out: 0,
+            not_asked: 0,
             waits_for: waits.then(|| PROGRESSION.to_owned()).into_iter().collect(),
             places: Vec::new(),
             next_look: next_look.map(at),

@@ -55,7 +55,11 @@ impl Dirty {
             std::collections::hash_map::Entry::Occupied(mut marked) => {
                 let marked = marked.get_mut();
                 marked.what.join(what);
-                marked.overdue_at = marked.overdue_at.min(overdue_at);
+                if overdue_at < marked.overdue_at {
+                    // What makes it be looked at is the cause.
+                    marked.overdue_at = overdue_at;
+                    marked.cause = cause.to_owned();
+                }
             }
             std::collections::hash_map::Entry::Vacant(vacant) => {
                 vacant.insert(Marked {
@@ -117,6 +121,11 @@ mod tests {
         let marked = dirty.take(deployment).unwrap();
         assert_eq!(marked.what, What::Targets(BTreeSet::from([target("a"), target("b")])));
         assert_eq!(marked.cause, "a");
+        for (cause, patience) in [("some day", second), ("its time came", Duration::ZERO)] {
+            let what = What::Targets(BTreeSet::from([target(cause)]));
+            dirty.mark((&workspace, deployment), what, cause, start, patience);
+        }
+        assert_eq!(dirty.take(deployment).unwrap().cause, "its time came");
         assert_eq!((dirty.take(deployment), dirty.len()), (None, 0));
     }
 }

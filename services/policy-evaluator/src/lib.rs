@@ -107,10 +107,9 @@ pub async fn run(boot: Boot<Settings>, clock: Clock) -> anyhow::Result<()> {
         }
     });
     supervisor.spawn("timers", {
-        let (memory, outbox, drain) = (memory.clone(), folds.outbox.clone(), drain.clone());
-        let clock = clock.clone();
+        let (memory, clock, drain) = (memory.clone(), clock.clone(), drain.clone());
         async move {
-            timers::ring(memory, outbox, clock, drain).await;
+            timers::ring(memory, clock, drain).await;
             Ok(())
         }
     });

@@ -4,7 +4,6 @@
 use crate::dirty::What;
 use crate::evaluator::Evaluator;
 use crate::memory::{Memory, PATIENCE};
-use crate::outbox::Outbox;
 use bus::clock::Clock;
 use bus::topology::JOBS;
 use chrono::TimeDelta;
@@ -24,16 +23,14 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// How many deployments this replica looks at by itself at once.
 const LOOKS_MAX: usize = 8;
 
-/// Hints at deployments when a decision's next look is due. All replicas do, with the same message id.
-pub(crate) async fn ring(memory: Arc<Memory>, outbox: Arc<Outbox>, clock: Clock, drain: CancellationToken) {
+/// Marks what is due for this replica to look at by itself, at the very instant. All replicas do, and compare-and-set
+/// lets one win: a hint could come to one whose clock or whose decisions are behind, who would find nothing due.
+pub(crate) async fn ring(memory: Arc<Memory>, clock: Clock, drain: CancellationToken) {
     loop {
-        let now = clock.now();
-        let due = memory.decisions_mut().take_due(now);
+        let due = memory.decisions_mut().take_due(clock.now());
         for (deployment, due) in due {
             let cause = format!("its time came: {}", due.instant.to_rfc3339());
-            let id = format!("t-{deployment}-{}", due.instant.timestamp_millis());
-            memory.mark((&due.workspace, deployment), What::Targets(due.targets), &cause, PATIENCE);
-            outbox.put(hint(&memory, due.workspace, deployment, cause), id);
+            memory.mark((&due.workspace, deployment), What::Targets(due.targets), &cause, Duration::ZERO);
         }
         let next = memory.decisions().next_look();
         tokio::select! {

@@ -47,12 +47,16 @@ impl Clock {
 
     /// Waits until the instant has come, or `longest` has passed, or somebody moved the clock: who waits asks again.
     pub async fn until(&self, instant: Timestamp, longest: Duration) {
+        // Watched before the time is read, so that no move falls between.
+        let watched = self.ahead.clone().map(|mut ahead| {
+            ahead.mark_unchanged();
+            ahead
+        });
         let left = (instant - self.now()).to_std().unwrap_or(Duration::ZERO).min(longest);
         let slept = tokio::time::sleep(left);
-        match self.ahead.clone() {
+        match watched {
             None => slept.await,
             Some(mut ahead) => {
-                ahead.mark_unchanged();
                 tokio::select! {
                     () = slept => {}
                     Ok(()) = ahead.changed() => {}

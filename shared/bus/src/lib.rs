@@ -45,6 +45,6 @@ pub use messages::StoredMessage;
 pub use objects::Objects;
 pub use publish::Published;
 pub use recent::{Headed, Recent};
-pub use replay::replay;
+pub use replay::{latest, replay};
 pub use serve::{Answer, Request, Responder, serve};
 pub use trigger::{PAYLOAD_BYTES_MAX, TriggerEvent};

@@ -17,6 +17,27 @@ use crate::follow::{Change, FollowSource, From, follow};
 pub async fn replay(
     bus: &Bus,
     source: FollowSource,
+    on: impl FnMut(Change) -> ControlFlow<()> + Send,
+) -> Result<(), BusError> {
+    tell(bus, source, From::All, on).await
+}
+
+/// As [`replay`], of each subject or key the last message only.
+///
+/// # Errors
+/// When the bus refuses.
+pub async fn latest(
+    bus: &Bus,
+    source: FollowSource,
+    on: impl FnMut(Change) -> ControlFlow<()> + Send,
+) -> Result<(), BusError> {
+    tell(bus, source, From::LastPerSubject, on).await
+}
+
+async fn tell(
+    bus: &Bus,
+    source: FollowSource,
+    from: From,
     mut on: impl FnMut(Change) -> ControlFlow<()> + Send,
 ) -> Result<(), BusError> {
     let end = CancellationToken::new();
@@ -33,5 +54,5 @@ pub async fn replay(
             end.cancel();
         }
     };
-    follow(bus, source, From::All, each, end.clone()).await
+    follow(bus, source, from, each, end.clone()).await
 }

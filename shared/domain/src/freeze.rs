@@ -6,9 +6,13 @@ use crate::entity::{Freeze, Kind, Record};
 use crate::id::FreezeId;
 use crate::selector::{Scope, value_of};
 use crate::target::TargetKey;
+use chrono::TimeDelta;
 
 /// Variables a freeze's selector sees.
 pub const SELECTOR_VARIABLES: &[&str] = &["deployment", "environment", "resource"];
+
+/// So long after its end a freeze still says since when a rollout may go.
+pub const REMEMBERED: TimeDelta = TimeDelta::days(30);
 
 /// The freeze that holds a target: of those that are on, the one that ends last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +33,33 @@ pub fn from(freeze: &Record<Freeze>) -> Timestamp {
 }
 
 /// Whether it is on: from its beginning, and no longer at its end. One that names no beginning is on as soon as it is known,
-/// whatever the clocks of those who know it say.
+/// and one that was thawed is over as soon as that is known, whatever the clocks of those who know it say.
 pub fn is_on(freeze: &Record<Freeze>, now: Timestamp) -> bool {
-    freeze.spec.from.is_none_or(|from| from <= now) && freeze.spec.until.is_none_or(|until| now < until)
+    freeze.spec.from.is_none_or(|from| from <= now) && !is_over(freeze, now)
+}
+
+/// Whether it is over: by itself, or thawed.
+pub fn is_over(freeze: &Record<Freeze>, now: Timestamp) -> bool {
+    freeze.spec.thawed_by.is_some() || freeze.spec.until.is_some_and(|until| until <= now)
+}
+
+/// Whether it was over so long ago that nothing goes by its end any more.
+pub fn is_forgotten(freeze: &Record<Freeze>, now: Timestamp) -> bool {
+    let lately = now.checked_sub_signed(REMEMBERED).unwrap_or(Timestamp::MIN_UTC);
+    freeze.spec.until.is_some_and(|until| until <= lately)
+}
+
+/// The freeze as it is when somebody thaws it now: over, with an end. `None`: it is not on, and leaves none.
+pub fn thawed(freeze: &Record<Freeze>, by: &str, now: Timestamp) -> Option<Record<Freeze>> {
+    if !is_on(freeze, now) {
+        return None;
+    }
+    let mut thawed = freeze.clone();
+    // Another replica's clock may have declared it a moment ahead of ours.
+    thawed.spec.until = Some(now.max(from(freeze)));
+    thawed.spec.thawed_by = Some(by.to_owned());
+    thawed.meta.updated_at = now;
+    Some(thawed)
 }
 
 /// The next instant after `now` at which a freeze of the workspace begins or ends by time alone.
@@ -43,7 +71,8 @@ pub fn next_change(workspace: &WorkspaceCatalog, now: Timestamp) -> Option<Times
 /// The next instant after `now` at which a freeze of the workspace begins by time alone.
 pub fn next_begin(workspace: &WorkspaceCatalog, now: Timestamp) -> Option<Timestamp> {
     let begins = |freeze: &Record<Freeze>| {
-        freeze.spec.from.filter(|from| *from > now && freeze.spec.until.is_none_or(|until| *from < until))
+        let begins = freeze.spec.from.filter(|_| freeze.spec.thawed_by.is_none())?;
+        (begins > now && freeze.spec.until.is_none_or(|until| begins < until)).then_some(begins)
     };
     workspace.freezes().filter_map(begins).min()
 }
@@ -113,7 +142,6 @@ mod tests {
     use crate::entity::CatalogKey;
     use crate::id::{DeploymentId, EnvironmentId, ResourceId};
     use crate::token::Slug;
-    use chrono::TimeDelta;
     use serde_json::{Value, json};
     use uuid::Uuid;
 
@@ -185,6 +213,30 @@ mod tests {
         assert_eq!(times(Some(1), Some(2)), [false, false, true, false, false]);
         assert_eq!(times(None, Some(3)), [true, true, true, true, false]);
         assert_eq!(times(Some(2), Some(1)), [false; 5], "it ends before it begins");
+    }
+
+    #[test]
+    fn one_that_is_thawed_is_over_for_every_clock_and_keeps_its_end_for_thirty_days() {
+        let catalog = frozen_by(&[
+            ("on", "true", None, None),
+            ("planned", "true", Some(5), None),
+            ("over", "true", None, Some(2)),
+        ]);
+        let workspace = catalog.workspace(&acme()).unwrap();
+        let named = |name: &str| workspace.freeze(FreezeId::of(&acme(), name)).unwrap();
+        for name in ["planned", "over"] {
+            assert_eq!(thawed(named(name), "bob", at(3)), None, "{name} leaves no end");
+        }
+        let gone = thawed(named("on"), "bob", at(3)).unwrap();
+        assert_eq!((gone.spec.until, gone.spec.thawed_by.as_deref()), (Some(at(3)), Some("bob")));
+        for minutes in [1, 2, 3, 4] {
+            assert!(!is_on(&gone, at(minutes)) && is_over(&gone, at(minutes)), "{minutes}");
+        }
+        assert_eq!(thawed(&gone, "cid", at(4)), None, "it is over already");
+        let days = at(3) + REMEMBERED;
+        assert!(!is_forgotten(&gone, days - TimeDelta::seconds(1)) && is_forgotten(&gone, days));
+        let early = thawed(named("on"), "bob", at(-1)).unwrap();
+        assert_eq!(early.spec.until, Some(at(0)), "by a clock that is behind");
     }
 
     #[test]

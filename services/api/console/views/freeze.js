@@ -9,6 +9,8 @@ import { ago, at, since } from "/console/static/core/time.js";
 
 const LENGTHS = [["1800", "30 minutes"], ["3600", "1 hour"], ["14400", "4 hours"], ["86400", "1 day"], ["", "until thawed"]];
 const NAME = "console";
+// So many that are over are shown.
+const SHOWN = 10;
 // The place that is chosen in the form.
 let chosen;
 
@@ -26,6 +28,7 @@ export default {
     const later = (freeze) => freeze.from && Date.parse(freeze.from) > now;
     const on = freezes.filter((freeze) => !over(freeze) && !later(freeze));
     const planned = freezes.filter((freeze) => later(freeze) && !over(freeze));
+    const past = freezes.filter(over).sort((one, other) => Date.parse(other.until) - Date.parse(one.until)).slice(0, SHOWN);
     const everywhere = on.filter((freeze) => freeze.selector === "true");
     const is_on = everywhere.length > 0;
     const where = on.length > 0 && !is_on ? `${on.length} ${on.length === 1 ? "freeze is" : "freezes are"} on for part of the system.` : "";
@@ -36,7 +39,8 @@ export default {
           h("button", { class: "switch", type: "button", role: "switch", "aria-checked": String(is_on), "aria-labelledby": "switch-label", onclick: () => (is_on ? thawAll(everywhere, again) : freezeAll(again)) }, h("span", {}, icon("freeze"))),
           h("div", { class: "grow" }, h("h2", { id: "switch-label" }, is_on ? "Everything is frozen" : "Freeze everything"), h("p", { class: "soft" }, is_on ? [`${everywhere[0].reason} (${everywhere[0].owner}). `, everywhere[0].until ? ["It thaws by itself ", h("time", { datetime: everywhere[0].until, "data-words": "since" }, since(everywhere[0].until)), "."] : "It lasts until somebody thaws it."] : [where, " One press, a reason, and no new job starts in this workspace."]))),
         on.length + planned.length > 0 && h("section", { class: "card", key: "on", "aria-labelledby": "on" }, h("header", {}, icon("freeze", "cold"), h("h2", { id: "on" }, planned.length > 0 ? "Freezes that are on or planned" : "Freezes that are on")), h("ul", { class: "lines" }, [...on, ...planned].map((freeze) => line(freeze, later(freeze), again)))),
-        form(known, again)),
+        form(known, again),
+        past.length > 0 && h("section", { class: "card", key: "over", "aria-labelledby": "over" }, h("header", {}, h("h2", { id: "over" }, "Freezes that are over")), h("ul", { class: "lines" }, past.map(ended)))),
     ];
   },
 };
@@ -45,6 +49,11 @@ function line(freeze, is_planned, again) {
   return h("li", { key: freeze.id, "data-row": true }, h("div", { class: "what" }, h("div", { class: "strong" }, freeze.reason), h("div", { class: "sub" }, freeze.selector === "true" ? "everywhere" : ["where ", h("code", {}, freeze.selector)], ` · by ${freeze.owner}, `, ago(freeze.createdAt))),
     h("div", { class: "aside" }, is_planned ? h("span", {}, "from ", at(freeze.from)) : h("span", { class: "pill cold" }, icon("freeze"), "On"), freeze.until ? h("span", {}, "until ", at(freeze.until)) : h("span", {}, "until thawed"),
       h("button", { class: "button", type: "button", onclick: () => thaw(freeze, again), "aria-label": `Thaw ${freeze.reason}` }, "Thaw")));
+}
+
+function ended(freeze) {
+  return h("li", { key: freeze.id, "data-row": true }, h("div", { class: "what" }, h("div", {}, freeze.reason), h("div", { class: "sub" }, freeze.selector === "true" ? "everywhere" : ["where ", h("code", {}, freeze.selector)], ` · by ${freeze.owner}`)),
+    h("div", { class: "aside" }, h("span", {}, freeze.thawedBy ? `thawed by ${freeze.thawedBy} ` : "over ", ago(freeze.until))));
 }
 
 const freezeAll = (again) => ask({

@@ -51,7 +51,7 @@ function list({ known, items, total }, { query }) {
   ];
 }
 
-function one({ target, decision, chain }, again) {
+function one({ target, decision, more, chain }, again) {
   const names_of = { deployment: target.deployment, environment: target.environment };
   const seconds = decision.nextLook;
   return [
@@ -65,6 +65,9 @@ function one({ target, decision, chain }, again) {
         h("h2", { class: "answer", id: "answer" }, localised(decision.summary)),
         h("p", { class: "soft" }, seconds ? ["The next instant at which time alone can change this: ", at(seconds), " (", h("time", { datetime: seconds, "data-words": "since" }, since(seconds)), ")."] : "Time alone changes nothing here: an event does, such as a job's end, a new version or a person's word."))),
       decision.considered.length > 0 ? decision.considered.map((considered, index) => considers(considered, index, decision, names_of, target, again)) : h("div", { class: "card" }, empty("push", "There is no version to look at", "Publish one, and every rule says here what it makes of it.")),
+      more?.considered.length > 0 && more.considered.map((considered, index) => considers(considered, decision.considered.length + index, decision, names_of, target, again)),
+      !more && decision.leftOut > 0 && h("p", { class: "soft", key: "left-out" }, `${decision.leftOut} more versions were looked at, which cannot be told now.`),
+      decision.notAsked > 0 && h("p", { class: "soft", key: "not-asked" }, `${decision.notAsked} older versions were not asked: too many newer ones do not pass.`),
       decision.held?.length > 0 && h("section", { class: "card", key: "held", "aria-labelledby": "held" }, h("header", {}, icon("stopped", "wait"), h("h2", { id: "held" }, "Held back by a rollback")), h("ul", { class: "lines" }, decision.held.map((held) => h("li", { key: held.version }, h("div", { class: "what" }, version(held.tag), h("div", { class: "sub" }, held.reason)), h("div", { class: "aside" }, ago(held.since)))))),
       causes(chain)),
   ];

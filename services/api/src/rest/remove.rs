@@ -88,10 +88,13 @@ impl Named {
         for gone in owned.iter().rev().copied().chain([entity]) {
             // Gone meanwhile is as good.
             if let Some((stored, at)) = app.store.read(&gone.key()).await? {
-                if gone.key() == entity.key() {
+                let revision = if gone.key() == entity.key() {
                     precondition.check(Some(at))?;
-                }
-                last = last.max(app.store.delete(caller, &stored, at).await?);
+                    app.store.withdraw(caller, &stored, at).await?
+                } else {
+                    app.store.delete(caller, &stored, at).await?
+                };
+                last = last.max(revision);
             }
         }
         Ok((owned.len() + 1, last))

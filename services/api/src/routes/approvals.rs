@@ -75,13 +75,15 @@ pub(super) async fn record(
             reason: reason.clone(),
             role: None,
             at: now,
+            of_content: None,
         };
         let approval = Entity::Approval(Record { meta, spec });
         let written = app
             .store
             .write(&caller, &approval.key(), Mode::Write, |before| {
                 let now = clock::now();
-                let after = changes::declared(&caller, before, approval.clone(), now);
+                let mut after = changes::declared(&caller, before, approval.clone(), now);
+                said::of_content(&app.catalog, &mut after);
                 Ok(changes::same_word(before, after, |yes| said::has_expired(&app.catalog, yes, now)))
             })
             .await?;

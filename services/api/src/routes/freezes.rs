@@ -57,13 +57,14 @@ pub(super) async fn create(
         format!("{}-{}", caller.name, clock::now().to_rfc3339_opts(SecondsFormat::Millis, true))
     });
     let meta = wishes::meta(&workspace, FreezeId::of(&workspace, &name).0, name);
-    let spec = Freeze { selector, reason: new.reason, owner: caller.name.clone(), from: new.from, until };
+    let owner = caller.name.clone();
+    let spec = Freeze { selector, reason: new.reason, owner, from: new.from, until, thawed_by: None };
     let written =
         wishes::declare(&app, &caller, Entity::Freeze(Record { meta, spec }), &precondition).await?;
     Ok(Tagged::new(StatusCode::ACCEPTED, written.revision, flat(&written.after)))
 }
 
-/// `GET /freezes`, those that are over by themselves among them
+/// `GET /freezes`, those that are over among them: by themselves, or thawed in the last thirty days (`thawedBy`)
 #[utoipa::path(get, path = "/freezes", params(Page, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -75,7 +76,7 @@ pub(super) async fn list(
     entities::list(&app, &caller, &w, Kind::Freeze, page, &cel)
 }
 
-/// `DELETE /freezes/{name-or-id}`
+/// `DELETE /freezes/{name-or-id}`: it ends now. One that had begun is listed as over for thirty days.
 #[utoipa::path(delete, path = "/freezes/{name}", params(Precondition), responses((status = 200, description = "It is gone", body = Accepted)))]
 pub(super) async fn thaw(
     State(app): State<App>,

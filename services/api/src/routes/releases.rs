@@ -196,10 +196,9 @@ pub(super) async fn eligible(
         });
         asked.exclude_rule_ids.iter().any(|excluded| *excluded == rule.rule || id.as_ref() == Some(excluded))
     };
-    let passes = decision
-        .considered
-        .iter()
-        .filter(|considered| considered.rules.iter().all(|rule| rule.verdict.allows() || is_excluded(rule)));
+    let passes = decision.considered.iter().filter(|considered| {
+        considered.allowed || considered.rules.iter().all(|rule| rule.verdict.allows() || is_excluded(rule))
+    });
     let mut versions: Vec<Entity> = passes
         .filter_map(|considered| app.catalog.get(&workspace, Kind::Version, considered.version.0))
         .collect();

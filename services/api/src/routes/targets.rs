@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::applicable::Places;
 use crate::caller::Caller;
+use crate::candidates;
 use crate::context::App;
 use crate::explain;
 use crate::filter;
@@ -100,6 +101,7 @@ async fn explained(app: &App, workspace: &Slug, target: TargetKey) -> Result<Jso
     Ok(Json(json!({
         "target": explain::target(&app.catalog, workspace, &target),
         "decision": spelt(&*decision),
+        "more": spelt(candidates::beyond(app, workspace, &decision).await),
         "chain": explain::chain(app, workspace, &decision).await?,
     })))
 }

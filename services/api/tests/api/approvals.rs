@@ -59,7 +59,16 @@ async fn said(world: &World, environment: &str, user: &str, status: ApprovalStat
         updated_at: at,
     };
     let role = Some(if user == "adam" { Role::Admin } else { Role::Approver });
-    let spec = Approval { version, environment, user: user.into(), status, reason: None, role, at };
+    let spec = Approval {
+        version,
+        environment,
+        user: user.into(),
+        status,
+        reason: None,
+        role,
+        at,
+        of_content: None,
+    };
     let entity = Entity::Approval(Record { meta, spec });
     world.bus.bucket(&CATALOG).create_json(&key.to_string(), &entity).await.expect("created");
 }
@@ -91,6 +100,7 @@ async fn what_was_approved_and_then_changed_is_approved_again() {
     assert_eq!(yes("anna").await.status, StatusCode::ACCEPTED);
     let (first, _) = stored(&world, "staging", "anna").await;
     assert_eq!(first.role, Some(Role::Approver));
+    assert!(first.of_content.is_some(), "{first:?}");
 
     let links = json!({ "metadata": { "ctrlplane/links": "{\"CI\": \"https://ci.example/1\"}" } });
     for harmless in
@@ -109,6 +119,7 @@ async fn what_was_approved_and_then_changed_is_approved_again() {
     yes("anna").await;
     let (second, _) = stored(&world, "staging", "anna").await;
     assert!(second.at >= since, "{second:?} is about what it is now");
+    assert!(second.of_content.is_some() && second.of_content != first.of_content, "{second:?}");
     yes("anna").await;
     assert_eq!(stored(&world, "staging", "anna").await.0, second);
     // The same again, as CI would declare it, is the same.

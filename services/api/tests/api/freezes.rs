@@ -3,6 +3,7 @@
 use crate::harness::{World, acme};
 use bus::Freezes;
 use bus::topology::{AUDIT, CATALOG};
+use chrono::Utc;
 use domain::entity::{CatalogKey, Kind};
 use domain::id::FreezeId;
 use reqwest::{Method, StatusCode};
@@ -90,7 +91,55 @@ async fn people_freeze_and_thaw_in_one_request_and_it_is_noted_as_from_a_file() 
     assert_eq!((&event["actor"]["key"], &event["action"]), (&json!("otto"), &json!("delete")), "{event}");
     assert_eq!(event["object"]["id"], json!(id));
     assert!(freezes.changed_at(&acme()).await.unwrap() > noted, "that it is over is noted as well");
-    assert_eq!(world.get("vera", FREEZES).await.json["total"], json!(0));
+    let listed = world.get("vera", FREEZES).await;
+    assert_eq!(listed.json["total"], json!(2), "both are over, and rollouts go from there: {listed:?}");
+    for freeze in listed.json["items"].as_array().unwrap() {
+        let until: domain::Timestamp = freeze["until"].as_str().unwrap().parse().unwrap();
+        assert!(until <= Utc::now() && freeze["thawedBy"] == json!("otto"), "{freeze}");
+    }
+
+    // Said again it is another one, and one that has not begun leaves nothing.
+    let days = json!({ "name": "days", "reason": "more holidays", "thawedBy": null });
+    assert_eq!(
+        world.post("otto", FREEZES, days).await.status,
+        StatusCode::BAD_REQUEST,
+        "that is ours to say"
+    );
+    let again = world.post("otto", FREEZES, json!({ "name": "days", "reason": "more holidays" })).await;
+    assert_eq!(again.status, StatusCode::ACCEPTED, "{again:?}");
+    assert!(again.json["thawedBy"].is_null() && again.json["until"].is_null(), "{again:?}");
+    assert!(again.json["createdAt"].as_str() > said.json["createdAt"].as_str(), "it begins anew: {again:?}");
+    let later = json!({ "name": "later", "reason": "to come", "from": "2999-01-01T00:00:00Z" });
+    assert_eq!(world.post("otto", FREEZES, later).await.status, StatusCode::ACCEPTED);
+    let path = format!("{FREEZES}/later");
+    assert_eq!(world.ask("otto", Method::DELETE, &path, None).await.status, StatusCode::OK);
+    assert_eq!(world.get("vera", FREEZES).await.json["total"], json!(2));
+    world.end().await;
+}
+
+/// One that was thawed is forgotten when it says nothing to anybody any more, at the next thaw.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_that_was_thawed_long_ago_is_forgotten_by_the_next_thaw() {
+    let world = World::with_shop().await;
+    let names = async || {
+        let listed = world.get("vera", FREEZES).await.json["items"].as_array().unwrap().clone();
+        let mut names: Vec<_> = listed.iter().map(|f| f["name"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    for name in ["old", "young"] {
+        world.post("otto", FREEZES, json!({ "name": name, "reason": "x" })).await;
+        world.ask("otto", Method::DELETE, &format!("{FREEZES}/{name}"), None).await;
+    }
+    let key = CatalogKey { workspace: acme(), kind: Kind::Freeze, id: FreezeId::of(&acme(), "old").0 };
+    let (catalog, key) = (world.bus.bucket(&CATALOG), key.to_string());
+    let (mut old, at) = catalog.get_json::<serde_json::Value>(&key).await.unwrap().unwrap();
+    old["spec"]["until"] = json!(Utc::now() - domain::freeze::REMEMBERED);
+    catalog.update_json(&key, &old, at).await.unwrap();
+    world.post("otto", FREEZES, json!({ "name": "last", "reason": "x" })).await;
+    assert_eq!(names().await, ["last", "old", "young"]);
+    world.ask("otto", Method::DELETE, &format!("{FREEZES}/last"), None).await;
+    assert_eq!(names().await, ["last", "young"]);
     world.end().await;
 }
 

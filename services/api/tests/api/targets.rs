@@ -7,6 +7,7 @@ use domain::decision::{
     ConsideredVersion, JobOnTarget, RuleVerdict, TargetDecision, TargetState, Verdict, VersionOnTarget,
 };
 use domain::entity::{Entity, Meta, Record};
+use domain::id::VersionId;
 use domain::job::{ExternalRef, JobFact, JobStatus, Links, TerminalStatus};
 use domain::subject::target_key;
 use reqwest::StatusCode;
@@ -53,6 +54,8 @@ fn decision() -> TargetDecision {
         }),
         last: None,
         attempts: Vec::new(),
+        left_out: 0,
+        not_asked: 0,
         considered: vec![ConsideredVersion {
             version: job.version,
             tag: job.tag,
@@ -124,6 +127,49 @@ async fn a_target_says_what_was_decided_and_why() {
         (format!("{targets}/explain?{}", names.replace("staging", "production")), StatusCode::NOT_FOUND),
     ] {
         assert_eq!(world.get("vera", &path).await.status, status, "{path}");
+    }
+    world.end().await;
+}
+
+/// A decision shows ten; who asks why is told of the others as well, by the same rules.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_decision_leaves_out_is_told_when_somebody_asks_why() {
+    let world = World::with_shop().await;
+    let mut decision = decision();
+    decision.left_out = 11;
+    let gate = "kind: Policy\nmetadata: { name: gate, workspace: acme }\n\
+                spec: { selector: 'true', rules: [{ anyApproval: { minApprovals: 1 } }] }\n";
+    assert_eq!(world.apply("adam", gate, false).await.status, StatusCode::OK);
+    let versions = "/api/v1/workspaces/acme/deployments/web/versions";
+    for n in 0..12 {
+        let made = world.post("otto", versions, json!({ "tag": format!("9.0.{n}") })).await;
+        assert!(made.status.is_success(), "{made:?}");
+    }
+    decision.considered[0].version = VersionId::of(decision.target.deployment, "9.0.11");
+    let key = target_key(&acme(), &decision.target);
+    world.bus.bucket(&TARGETS).create_json(&key, &decision).await.unwrap();
+    let path = format!("/api/v1/workspaces/acme/release-targets/{}/explain", decision.target);
+    let told = until("the decision is known", || async {
+        let told = world.get("vera", &path).await;
+        (told.status == StatusCode::OK).then_some(told)
+    })
+    .await;
+    assert_eq!(told.json["decision"]["leftOut"], json!(11));
+    let more: Vec<ConsideredVersion> =
+        serde_json::from_value(told.json["more"]["considered"].clone()).unwrap();
+    let tags: Vec<&str> = more.iter().map(|told| told.tag.as_str()).collect();
+    assert_eq!(
+        tags[..11],
+        ["9.0.10", "9.0.9", "9.0.8", "9.0.7", "9.0.6", "9.0.5", "9.0.4", "9.0.3", "9.0.2", "9.0.1", "9.0.0"]
+    );
+    for told in &more[..11] {
+        let waits =
+            told.rules.iter().find(|rule| rule.rule == "anyApproval").expect("every rule has its say");
+        assert_eq!(
+            (&waits.verdict, waits.inputs.is_some()),
+            (&Verdict::Wait { until: None }, true),
+            "{told:?}"
+        );
     }
     world.end().await;
 }

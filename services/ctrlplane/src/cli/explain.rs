@@ -21,7 +21,15 @@ struct Explanation {
     target: Value,
     decision: TargetDecision,
     #[serde(default)]
+    more: Option<More>,
+    #[serde(default)]
     chain: Vec<Value>,
+}
+
+/// The candidates that the decision left out, as the rules say now.
+#[derive(Debug, Deserialize)]
+struct More {
+    considered: Vec<ConsideredVersion>,
 }
 
 pub(super) async fn run(session: &Session, args: &ExplainArgs) -> Result<(), Failure> {
@@ -53,7 +61,7 @@ pub(super) async fn run(session: &Session, args: &ExplainArgs) -> Result<(), Fai
 }
 
 fn tree(explanation: &Explanation, now: Timestamp) -> String {
-    let Explanation { target, decision, chain } = explanation;
+    let Explanation { target, decision, more, chain } = explanation;
     let name = |part: &str| one_line(&text_at(target, &format!("/{part}/name")));
     let state = text_of(&serde_json::json!(decision.state));
     let mut lines = vec![
@@ -80,6 +88,15 @@ fn tree(explanation: &Explanation, now: Timestamp) -> String {
     } else {
         lines.push("Versions, newest first".to_owned());
         decision.considered.iter().for_each(|considered| lines.extend(versions(considered, now)));
+    }
+    if let Some(more) = more.as_ref().filter(|more| !more.considered.is_empty()) {
+        lines.push("More versions, as the rules say now".to_owned());
+        more.considered.iter().for_each(|considered| lines.extend(versions(considered, now)));
+    } else if decision.left_out > 0 {
+        lines.push(format!("  and {} more, which cannot be told now", decision.left_out));
+    }
+    if decision.not_asked > 0 {
+        lines.push(format!("  {} older ones were not asked", decision.not_asked));
     }
     if !decision.held.is_empty() {
         lines.push(String::new());

@@ -346,7 +346,11 @@ fn cells(kind: Kind, entity: &Value, names: &Lookups) -> Vec<String> {
             sentence("/reason"),
         ],
         Kind::Freeze => {
-            let bounds = [text("/from"), text("/until")];
+            let until = match text("/thawedBy") {
+                by if by.is_empty() => text("/until"),
+                by => format!("{} (thawed by {by})", text("/until")),
+            };
+            let bounds = [text("/from"), until];
             [vec![name, sentence("/selector"), text("/owner")], bounds.to_vec(), vec![sentence("/reason")]]
                 .concat()
         }

@@ -1,10 +1,12 @@
 //! What the tests share: a server with a shop to deploy, replicas of the dispatcher, and bounded waiting. The test plays the
 //! evaluator, the agent and the people.
 
+use bus::clock::{Clock, ClockHand};
 use bus::topology::{CATALOG, COMMANDS, Needs, needs_of};
 use bus::{Base, Bus, ConnectOptions, Freezes, Provision, Recorded};
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use dispatcher::{Dispatcher, Settings};
+use domain::Timestamp;
 use domain::command::{AgentCommand, Verb};
 use domain::entity::{CatalogKey, Entity, Kind};
 use domain::id::{
@@ -16,9 +18,10 @@ use domain::target::TargetKey;
 use domain::token::Slug;
 use serde_json::{Value, json};
 use servers::TestServers;
-use service::{CommonSettings, Plan, Secrets, Started, Supervisor, start};
+use service::{Boot, CommonSettings, Plan, Secrets, Service, Started, Supervisor, start};
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -49,6 +52,27 @@ fn web() -> DeploymentId {
     DeploymentId::of(&acme(), "web")
 }
 
+/// The clocks of the rigs, by the address of their bus: how the service of a test gets its own.
+static CLOCKS: Mutex<BTreeMap<String, Clock>> = Mutex::new(BTreeMap::new());
+
+/// The dispatcher, by the clock of its rig.
+struct Timed;
+
+impl Service for Timed {
+    const NAME: &'static str = Dispatcher::NAME;
+    const ABOUT: &'static str = Dispatcher::ABOUT;
+    type Settings = Settings;
+
+    fn defaults() -> CommonSettings {
+        Dispatcher::defaults()
+    }
+
+    async fn run(boot: Boot<Settings>) -> anyhow::Result<()> {
+        let clock = CLOCKS.lock().unwrap()[&boot.common.nats.url].clone();
+        dispatcher::run(boot, clock).await
+    }
+}
+
 /// A replica of the dispatcher.
 pub(crate) struct Replica {
     started: Started,
@@ -64,6 +88,9 @@ impl Replica {
 pub(crate) struct Rig {
     pub(crate) bus: Bus,
     pub(crate) freezes: Freezes,
+    /// Moves the time of its replicas.
+    pub(crate) hand: ClockHand,
+    clock: Clock,
     servers: TestServers,
     process: Supervisor,
 }
@@ -82,7 +109,10 @@ impl Rig {
         let bus = Bus::connect(&options).await.unwrap();
         let needs = needs_of(bus::topology::Service::Admin);
         bus.ensure(&Needs { consumers: Vec::new(), ..needs }).await.unwrap();
-        let rig = Self { freezes: Freezes::new(&bus), bus, servers, process: Supervisor::new("test") };
+        let (clock, hand) = Clock::movable();
+        CLOCKS.lock().unwrap().insert(servers.nats.url(), clock.clone());
+        let process = Supervisor::new("test");
+        let rig = Self { freezes: Freezes::new(&bus), bus, hand, clock, servers, process };
         let ws = acme();
         let shop = SystemId::of(&ws, "shop").0;
         rig.put(Kind::Workspace, "acme", WorkspaceId::of(&ws).0, json!({})).await;
@@ -108,7 +138,7 @@ impl Rig {
         common.nats.url = self.servers.nats.url();
         let secrets = Arc::new(Secrets::new(None, []));
         let plan = Plan { settings: Settings::default(), common, secrets };
-        let started = start::<Dispatcher>(&self.process, plan).await.unwrap();
+        let started = start::<Timed>(&self.process, plan).await.unwrap();
         until("the replica is ready", async || started.readiness.is_ready().then_some(())).await;
         Replica { started }
     }
@@ -123,6 +153,11 @@ impl Rig {
             .put(&key(kind, id), serde_json::to_vec(&entity).unwrap().into())
             .await
             .unwrap()
+    }
+
+    /// The instant so long after now.
+    pub(crate) fn after(&self, time: Duration) -> Timestamp {
+        self.clock.now() + time
     }
 
     /// The agent, with so many slots.
@@ -246,8 +281,4 @@ pub(crate) fn job(number: u32, environment: &str) -> JobRef {
         environment: environment.parse().unwrap(),
         purpose: Default::default(),
     }
-}
-
-pub(crate) fn soon(millis: i64) -> DateTime<Utc> {
-    Utc::now() + chrono::TimeDelta::milliseconds(millis)
 }

@@ -90,6 +90,9 @@ async fn what_waits_for_another_deployment_is_woken_by_its_success() {
         // Its cause is that end, and no pass over everything.
         let woken_by = format!("job {} finished at ", database.id);
         assert!(request.cause.as_ref().is_some_and(|cause| cause.starts_with(&woken_by)), "{request:?}");
+        let facts = rig.facts().await;
+        let ended = facts.iter().rfind(|event| event.job.id == database.id).unwrap();
+        assert!(request.at - ended.at < chrono::TimeDelta::seconds(1), "{ended:?}, then {request:?}");
         rig.end(&request.job, TerminalStatus::Successful).await;
     }
     replica.stop().await;

@@ -4,9 +4,10 @@ use crate::rig::{Rig, STEP, target, until};
 use bus::topology::{EVALUATE, JOBS, TARGETS, evaluator_hints};
 use domain::decision::TargetState;
 use domain::entity::VersionStatus;
-use domain::job::TerminalStatus;
+use domain::job::{JobFact, TerminalStatus};
 use domain::subject;
 use futures::StreamExt;
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_request_exactly_one_job_per_target() {
@@ -66,18 +67,40 @@ async fn without_hints_every_target_is_still_looked_at() {
     let rig = Rig::start().await;
     rig.environment("staging", 1).await;
     let replica = rig.replica().await;
-    // Nobody can work hints any more.
-    rig.bus
-        .jetstream()
-        .get_stream(EVALUATE.name)
-        .await
-        .unwrap()
-        .delete_consumer(&evaluator_hints().name)
-        .await
-        .unwrap();
+    nobody_works_hints(&rig).await;
     rig.version("v1").await;
     rig.requested("v1", &target("staging", 0)).await;
     drop(tokio::time::timeout(STEP, replica.stop()).await);
+}
+
+/// A hint may come to a replica whose clock or whose decisions are behind, or to none.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_is_looked_at_at_its_instant_without_any_hint() {
+    let rig = Rig::start().await;
+    for name in ["staging", "production"] {
+        rig.environment(name, 1).await;
+    }
+    let soak = json!({ "environmentProgression": {
+        "dependsOnEnvironmentSelector": "environment.name == 'staging'", "minimumSoakTimeMinutes": 60 } });
+    rig.policy("soak", "production", soak).await;
+    let replicas = [rig.replica().await, rig.replica().await];
+    rig.version("v1").await;
+    let job = rig.requested("v1", &target("staging", 0)).await;
+    rig.end(&job, TerminalStatus::Successful).await;
+    let production = target("production", 0);
+    let soaks = rig.decided("it soaks", &production, |decision| decision.next_look.is_some()).await;
+    let look = soaks.next_look.unwrap();
+    nobody_works_hints(&rig).await;
+    let nearly = look - chrono::Utc::now() - chrono::TimeDelta::seconds(1);
+    rig.hand.pass(nearly.to_std().unwrap());
+    let request = rig.request("v1", &production).await;
+    let JobFact::Requested { grounds: Some(grounds), .. } = &request.fact else { panic!("{request:?}") };
+    let late = grounds.decided_at - look;
+    assert!((chrono::TimeDelta::zero()..chrono::TimeDelta::seconds(1)).contains(&late), "{late}");
+    assert!(request.cause.as_ref().is_some_and(|cause| cause.contains("time came")), "{request:?}");
+    for replica in replicas {
+        drop(tokio::time::timeout(STEP, replica.stop()).await);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,6 +130,12 @@ async fn what_was_decided_on_a_newer_catalog_stays_until_this_replica_has_seen_a
     let decision = rig.decision(&ahead).await.unwrap();
     assert!(decision.catalog_revision >= seen, "{decision:?}");
     replica.stop().await;
+}
+
+/// From here on nobody can work hints any more.
+async fn nobody_works_hints(rig: &Rig) {
+    let stream = rig.bus.jetstream().get_stream(EVALUATE.name).await.unwrap();
+    stream.delete_consumer(&evaluator_hints().name).await.unwrap();
 }
 
 /// Waits until no hint is left to be worked.

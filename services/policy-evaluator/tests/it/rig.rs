@@ -266,6 +266,7 @@ impl Rig {
             reason: None,
             role: None,
             at: Utc::now(),
+            of_content: None,
         };
         self.put(Entity::Approval(record(user, ApprovalId::of(version, environment, user).0, spec))).await;
     }

@@ -88,8 +88,8 @@ pub enum RuleInputs {
     Rollback {
         /// The job that ended badly.
         job: Option<JobId>,
-        /// When the version was held back.
-        held_at: Timestamp,
+        /// When the version was held back; absent: it is not.
+        held_at: Option<Timestamp>,
     },
     /// `verification`
     Verification {

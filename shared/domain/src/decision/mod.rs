@@ -58,6 +58,12 @@ pub struct TargetDecision {
     /// The candidate versions that were looked at, newest first, with each rule's verdict. At most ten.
     #[serde(default)]
     pub considered: Vec<ConsideredVersion>,
+    /// How many more were asked, with a verdict of each rule; `explain` tells them when it is asked.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u32,
+    /// How many ready versions are older than so many that do not pass, and were not asked.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_asked: u32,
     /// The rules that hold back a candidate, shown or not, by name: who looks at what they look at is woken by it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub waits_for: BTreeSet<String>,
@@ -75,6 +81,10 @@ pub struct TargetDecision {
     /// What made the evaluator look: the hint's cause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A target in one word.

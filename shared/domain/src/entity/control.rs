@@ -49,9 +49,12 @@ pub struct Freeze {
     /// From when. Absent: from its creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
-    /// Until when; it thaws by itself then. Absent: until it is deleted.
+    /// Until when; it thaws by itself then. Absent: until it is thawed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// Who thawed it: it is over since `until`. Kept by the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thawed_by: Option<String>,
 }
 
 fn everywhere() -> String {

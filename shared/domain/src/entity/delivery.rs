@@ -3,12 +3,13 @@
 use crate::Timestamp;
 use crate::audit::Role;
 use crate::entity::Record;
-use crate::id::{DeploymentId, EnvironmentId, VersionId};
+use crate::id::{DeploymentId, EnvironmentId, VersionId, derive};
 use crate::trigger_rule::CREATED_BY;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 /// One build of a deployment. Its natural key is deployment and tag.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +46,11 @@ pub struct Version {
 /// What begins with this among the metadata is written by us, and no content.
 const OURS: &str = "ctrlplane/";
 
+/// Whether an entry of a version's metadata is content.
+fn is_content(key: &String, _: &mut String) -> bool {
+    key != CREATED_BY && !key.starts_with(OURS)
+}
+
 impl Record<Version> {
     /// Since when it is known: what rules measure time from.
     pub fn known_since(&self) -> Timestamp {
@@ -62,12 +68,21 @@ impl Record<Version> {
         maker.filter(|maker| !maker.trim().is_empty())
     }
 
+    /// Names its content: what [`Record::has_content_of`] compares.
+    pub fn content(&self) -> Uuid {
+        let mut metadata = self.meta.metadata.clone();
+        metadata.retain(is_content);
+        let Version { config, job_agent_config, dependencies, .. } = &self.spec;
+        let parts = (&self.meta.name, metadata, config, job_agent_config, dependencies);
+        derive(&["content", &serde_json::to_string(&parts).expect("JSON of JSON")])
+    }
+
     /// Whether a job of it is made of the same as one of the other: whatever templates and gates may read of it. Links,
     /// its status and who made it are none of that.
     pub fn has_content_of(&self, other: &Self) -> bool {
         let metadata = |of: &Self| {
             let mut metadata = of.meta.metadata.clone();
-            metadata.retain(|key, _| key != CREATED_BY && !key.starts_with(OURS));
+            metadata.retain(is_content);
             metadata
         };
         let Version {
@@ -135,6 +150,22 @@ pub struct Approval {
     pub role: Option<Role>,
     /// When it was said.
     pub at: Timestamp,
+    /// Of which content of the version it was said, as whoever took it in knew the version. Kept by the server. Absent: of
+    /// before that was kept, and its instant tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_content: Option<Uuid>,
+}
+
+impl Approval {
+    /// Whether it was said of the version as it is now. By content, because the clocks of two who write may differ.
+    pub fn is_about(&self, version: &Record<Version>) -> bool {
+        self.is_of(version.content(), version.content_since())
+    }
+
+    /// Whether it was said of that content, which is there since then.
+    pub(crate) fn is_of(&self, content: Uuid, since: Timestamp) -> bool {
+        self.of_content.map_or(self.at >= since, |of| of == content)
+    }
 }
 
 /// Yes or no.

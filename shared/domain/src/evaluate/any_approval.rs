@@ -6,6 +6,7 @@ use crate::decision::{RuleInputs, Word};
 use crate::entity::{AnyApproval, Approval, ApprovalStatus};
 use chrono::TimeDelta;
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 /// What the rule must know of the version and of people's words on it in the environment.
 pub(super) struct Question<'a> {
@@ -13,6 +14,8 @@ pub(super) struct Question<'a> {
     pub(super) ruled_since: Timestamp,
     /// Since when the version is what it is: what was said before was said of something else.
     pub(super) content_since: Timestamp,
+    /// Its content as it is now.
+    pub(super) content: Uuid,
     /// Who made the version, if known.
     pub(super) created_by: Option<&'a str>,
     /// Who changed what it is.
@@ -92,7 +95,7 @@ fn is_anothers(question: &Question<'_>, user: &str) -> bool {
 
 /// Whether it was said of the version as it is.
 fn is_about_it(question: &Question<'_>, word: &Approval) -> bool {
-    word.at >= question.content_since
+    word.is_of(question.content, question.content_since)
 }
 
 fn expiry(rule: &AnyApproval, at: Timestamp) -> Option<Timestamp> {
@@ -152,9 +155,40 @@ mod tests {
                     reason: None,
                     role: None,
                     at: at(word[split + 1..].parse().unwrap()),
+                    of_content: None,
                 }
             })
             .collect()
+    }
+
+    const NOW: Uuid = Uuid::from_u128(2);
+
+    #[test]
+    fn whether_it_was_said_of_what_the_version_is_now_is_no_question_of_clocks() {
+        for (of_content, second, counts) in [
+            (Some(NOW), 5, true),
+            (Some(NOW), 15, true),
+            (Some(Uuid::from_u128(1)), 5, false),
+            (Some(Uuid::from_u128(1)), 15, false),
+            (None, 5, false),
+            (None, 15, true),
+        ] {
+            let mut words = words(&format!("ann+{second}"));
+            words[0].of_content = of_content;
+            let question = Question {
+                ruled_since: at(0),
+                content_since: at(10),
+                content: NOW,
+                created_by: Some("maker"),
+                edited_by: &["editor".to_owned()].into(),
+                environment: "prod",
+                words: words.iter().collect(),
+                now: at(20),
+            };
+            let one = AnyApproval { min_approvals: 1, ..TWO };
+            let ruling = judge(&one, &question, |_| Ok(true));
+            assert_eq!(ruling.verdict.allows(), counts, "{of_content:?} at {second}");
+        }
     }
 
     const TWO: AnyApproval = AnyApproval {
@@ -181,6 +215,7 @@ mod tests {
         let question = Question {
             ruled_since: at(0),
             content_since: at(content_since),
+            content: NOW,
             created_by,
             edited_by: &edited.then(|| "editor".to_owned()).into_iter().collect(),
             environment: "prod",

@@ -14,7 +14,9 @@ use super::verification::Verified;
 use super::view::{DeploymentView, Place};
 use crate::Timestamp;
 use crate::catalog::WorkspaceCatalog;
-use crate::decision::{JobOnTarget, Redeployed, TargetDecision, TargetState, Verdict, VersionOnTarget};
+use crate::decision::{
+    ConsideredVersion, JobOnTarget, Redeployed, TargetDecision, TargetState, Verdict, VersionOnTarget,
+};
 use crate::entity::{OnNewVersion, Record, Version, VersionStatus};
 use crate::id::{JobId, ReleaseId, VersionId};
 use crate::job::{JobRef, JobStatus, Purpose};
@@ -64,6 +66,8 @@ pub fn same_decision(one: &TargetDecision, other: &TargetDecision) -> bool {
         verifications,
         redeployed,
         considered,
+        left_out,
+        not_asked,
         waits_for,
         places,
         next_look,
@@ -77,6 +81,7 @@ pub fn same_decision(one: &TargetDecision, other: &TargetDecision) -> bool {
         && (earlier, held) == (&other.earlier, &other.held)
         && (verifications, redeployed) == (&other.verifications, &other.redeployed)
         && (waits_for, places) == (&other.waits_for, &other.places)
+        && (left_out, not_asked) == (&other.left_out, &other.not_asked)
 }
 
 /// Whether two decisions differ in nothing but sentences and in what rules looked at: no state, no version, no job, no
@@ -101,13 +106,33 @@ impl<'a> DeploymentView<'a> {
         let Some(place) = self.place(target) else {
             return self.gone(target, history, previous, cause);
         };
-        let success = running_success(&history);
-        let verified = success.map(|success| self.verified(&place, success)).unwrap_or_default();
-        let holds = self.holds(&place, &history, Some(&verified), previous);
-        let floor = self.floor(&place, &history, &holds);
-        let review = review(self, &place, &floor, &history, &holds);
+        let Reviewed { review, holds, verified } = self.reviewed(&place, &history, previous);
         let course = self.course(&place, &history, &holds, review);
         self.outcome(&place, history, course, holds, verified, previous, cause)
+    }
+
+    /// Every candidate that is asked for the target now, newest first, with what every rule says of it. A decision shows
+    /// the first ten.
+    pub fn considered(&self, target: &TargetKey) -> Vec<ConsideredVersion> {
+        let previous = self.decided.decision(target);
+        let history = History::of(self.facts, target, previous);
+        let place = self.place(target);
+        place.map(|place| self.reviewed(&place, &history, previous).review.all()).unwrap_or_default()
+    }
+
+    fn reviewed(
+        &self,
+        place: &Place<'a>,
+        history: &History<'a>,
+        previous: Option<&TargetDecision>,
+    ) -> Reviewed<'a> {
+        let success = running_success(history);
+        let verified = success.map(|success| self.verified(place, success)).unwrap_or_default();
+        let holds = self.holds(place, history, Some(&verified), previous);
+        let floor = self.floor(place, history, &holds);
+        let mut review = review(self, place, &floor, history, &holds);
+        self.tell_afterwards(place, history, &holds, &verified, &mut review);
+        Reviewed { review, holds, verified }
     }
 
     /// What runs, or is on its way, is not replaced by an older version unless it was rejected, is held back, or
@@ -300,6 +325,8 @@ impl<'a> DeploymentView<'a> {
             held: holds.held,
             verifications: verified.known,
             redeployed,
+            left_out: count(review.hidden.len()),
+            not_asked: count(review.not_asked),
             considered: review.considered,
             waits_for: review.waits_for.into_iter().map(str::to_owned).collect(),
             places,
@@ -375,6 +402,8 @@ impl<'a> DeploymentView<'a> {
             verifications: Vec::new(),
             redeployed: previous.and_then(|previous| previous.redeployed.clone()),
             considered: Vec::new(),
+            left_out: 0,
+            not_asked: 0,
             waits_for: BTreeSet::new(),
             places: gradual_rollout::places(&[], &[], previous, |version| self.version(version).is_some()),
             next_look: None,
@@ -396,6 +425,13 @@ impl DeploymentView<'_> {
             }
         }
     }
+}
+
+/// What was found of the candidates, and on the way to them.
+struct Reviewed<'a> {
+    review: Review<'a>,
+    holds: Holds,
+    verified: Verified,
 }
 
 /// What was found to happen.
@@ -460,6 +496,10 @@ fn requested(job: &JobRef, now: Timestamp) -> JobOnTarget {
         reason: None,
         at: now,
     }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 pub(super) fn is_rejected(version: &Record<Version>) -> bool {

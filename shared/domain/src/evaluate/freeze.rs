@@ -4,25 +4,24 @@ use super::ruling::{Ruling, rfc};
 use crate::Timestamp;
 use crate::decision::RuleInputs;
 use crate::entity::{Freeze, Record};
-use crate::freeze::{from, is_on};
+use crate::freeze::{from, is_on, is_over};
 use crate::id::FreezeId;
 
 /// `freezes` are those that concern the target, also those that are over: a yes is one since the last of them ended. It waits for the last end of those that are on; a yes ends when the next begins.
 pub(super) fn judge(freezes: &[&Record<Freeze>], now: Timestamp) -> Ruling {
-    let is_over = |freeze: &&&Record<Freeze>| freeze.spec.until.is_some_and(|until| until <= now);
-    let ahead: Vec<&&Record<Freeze>> = freezes.iter().filter(|freeze| !is_over(freeze)).collect();
+    let (over, ahead): (Vec<&Record<Freeze>>, Vec<_>) =
+        freezes.iter().partition(|freeze| is_over(freeze, now));
     let on = ahead.iter().filter(|freeze| is_on(freeze, now));
     // One without an end ends last.
     let last = on.max_by_key(|freeze| (freeze.spec.until.is_none(), freeze.spec.until, freeze.meta.id));
     let Some(last) = last else {
-        let begins = |freeze: &&&Record<Freeze>| {
+        let begins = |freeze: &&Record<Freeze>| {
             let from = from(freeze);
             freeze.spec.until.is_none_or(|until| from < until).then_some(from)
         };
         let next = ahead.iter().filter_map(begins).min();
-        let ended =
-            freezes.iter().filter(|freeze| freeze.spec.until.is_some_and(|until| from(freeze) < until));
-        let last_end = ended.filter_map(|freeze| freeze.spec.until.filter(|until| *until <= now)).max();
+        let ends = |freeze: &&Record<Freeze>| freeze.spec.until.filter(|until| from(freeze) < *until);
+        let last_end = over.iter().filter_map(ends).max();
         return Ruling::allow("nothing is frozen here", last_end).ending(next);
     };
     let Freeze { reason, owner, until, .. } = &last.spec;
@@ -59,6 +58,7 @@ mod tests {
             owner: "ann".into(),
             from: Some(at(from)),
             until: until.map(at),
+            thawed_by: None,
         };
         Record { meta, spec }
     }

@@ -2,6 +2,7 @@
 //!
 //! Everything here is a function of its arguments: the catalog, the facts, the previous decision, and `now`.
 
+mod afterwards;
 mod any_approval;
 mod ask;
 mod decide;

@@ -8,7 +8,7 @@ use super::skip::Skipped;
 use super::view::{DeploymentView, Place};
 use super::{deployment_window, pin, skip, version_cooldown};
 use crate::Timestamp;
-use crate::decision::{ConsideredVersion, RuleVerdict, Verdict};
+use crate::decision::{ConsideredVersion, HeldVersion, RuleVerdict, Verdict};
 use crate::entity::{DeploymentWindow, Kind, Policy, PolicyRule, Record, Version, VersionStatus};
 use crate::id::{ReleaseId, VersionId};
 use std::cmp::Reverse;
@@ -38,6 +38,8 @@ pub(super) struct Review<'a> {
     pub(super) considered: Vec<ConsideredVersion>,
     /// Those that were looked at as well and are too many to show.
     pub(super) hidden: Vec<ConsideredVersion>,
+    /// How many ready versions are older than those that were looked at, and were not because those are too many.
+    pub(super) not_asked: usize,
     /// The rules that hold one of them back.
     pub(super) waits_for: BTreeSet<&'static str>,
     /// The newest that passes, and the release it makes here.
@@ -60,19 +62,21 @@ pub(super) fn review<'a>(
     let mut review = Review {
         considered: Vec::new(),
         hidden: Vec::new(),
+        not_asked: 0,
         waits_for: BTreeSet::new(),
         chosen: None,
         next_look: None,
         chosen_until: None,
     };
     let pin = view.pin(&place.key);
-    let mut below_a_hold = false;
+    let mut below: Option<&HeldVersion> = None;
     // Where a version that is held cannot be read, what is older than its failure may lie below it.
     let unreadable = holds.held.iter().filter(|held| view.is_unreadable(held.version));
-    let unreadable_since = unreadable.map(|held| held.since).max();
-    for version in view.versions() {
+    let unreadable = unreadable.max_by_key(|held| held.since);
+    let mut versions = view.versions();
+    while let Some(version) = versions.next() {
         let id = VersionId(version.meta.id);
-        below_a_hold |= unreadable_since.is_some_and(|since| version.meta.created_at <= since);
+        below = below.or(unreadable.filter(|held| version.meta.created_at <= held.since));
         if let Floor::After(instant) = floor
             && version.meta.created_at <= *instant
         {
@@ -80,23 +84,32 @@ pub(super) fn review<'a>(
         }
         let is_floor = matches!(floor, Floor::Version(floor) if *floor == id);
         let held = holds.of(id);
-        let is_between = below_a_hold && !is_floor && !matches!(floor, Floor::None) && held.is_none();
+        let is_between = !is_floor && !matches!(floor, Floor::None) && held.is_none();
+        let between = below.filter(|_| is_between);
         let is_pinned = pin.is_some_and(|pin| pin.spec.version == id);
         // What is pinned is asked however many newer ones there are.
         let is_asked = review.considered.len() < ASKED_MAX || is_pinned;
-        if version.spec.status == VersionStatus::Ready
+        let is_candidate = version.spec.status == VersionStatus::Ready
             && is_asked
-            && !is_between
-            && holds.restore.as_ref().is_none_or(|r| r.version != id)
-        {
+            && holds.restore.as_ref().is_none_or(|r| r.version != id);
+        if is_candidate && let Some(held) = between {
+            // Whatever the gates say, so they are not asked.
+            let rulings = vec![Named::built_in("rollback", rollback::judge_below(held))];
+            review.considered.push(considered(version, false, rulings));
+        } else if is_candidate {
             let mut rulings = rulings(view, place, history, version);
             rulings.extend(held.map(|held| Named::built_in("rollback", rollback::judge(held))));
             if review.take(view, place, version, rulings) {
                 break;
             }
         }
-        below_a_hold |= held.is_some();
-        if is_floor || is_pinned || (pin.is_none() && !is_asked) {
+        below = held.or(below);
+        if is_floor || is_pinned {
+            break;
+        }
+        if !is_asked && pin.is_none() {
+            let ready = |version: &&Record<Version>| version.spec.status == VersionStatus::Ready;
+            review.not_asked = [version].into_iter().chain(versions).filter(ready).count();
             break;
         }
     }
@@ -139,6 +152,25 @@ impl<'a> Review<'a> {
         }
         self.next_look = self.next_look.into_iter().chain(change).min();
         false
+    }
+
+    /// All that were looked at, newest first: those that are shown, and those that are too many among them.
+    pub(super) fn all(mut self) -> Vec<ConsideredVersion> {
+        if !self.hidden.is_empty() {
+            let last = self.considered.pop();
+            self.considered.append(&mut self.hidden);
+            self.considered.extend(last);
+        }
+        self.considered
+    }
+
+    /// Tells of each candidate what comes of asking, which says whether it is the chosen one.
+    pub(super) fn tell(&mut self, ask: impl Fn(VersionId, bool) -> Option<Named<'a>>) {
+        let chosen = self.chosen.map(|(version, _)| VersionId(version.meta.id));
+        for told in self.considered.iter_mut().chain(&mut self.hidden) {
+            let said = ask(told.version, Some(told.version) == chosen);
+            told.rules.extend(said.map(Named::into_verdict));
+        }
     }
 
     /// Tells of the chosen version what is said of its retries.

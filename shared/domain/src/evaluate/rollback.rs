@@ -31,7 +31,18 @@ impl Holds {
 
 pub(super) fn judge(held: &HeldVersion) -> Ruling {
     let reason = format!("held back here since {}: {}", rfc(held.since), held.reason);
-    Ruling::deny(reason).on(RuleInputs::Rollback { job: Some(held.job), held_at: held.since })
+    Ruling::deny(reason).on(RuleInputs::Rollback { job: Some(held.job), held_at: Some(held.since) })
+}
+
+/// Of a version between one that is held and what runs.
+pub(super) fn judge_below(held: &HeldVersion) -> Ruling {
+    let reason = format!(
+        "older than {}, which is held back here since {}: {}",
+        held.tag,
+        rfc(held.since),
+        held.reason
+    );
+    Ruling::deny(reason).on(RuleInputs::Rollback { job: Some(held.job), held_at: Some(held.since) })
 }
 
 impl<'a> DeploymentView<'a> {

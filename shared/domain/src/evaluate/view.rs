@@ -15,19 +15,16 @@ use crate::catalog::{SelectionProblem, WorkspaceCatalog};
 use crate::entity::{
     Deployment, Environment, Freeze, Kind, Pin, Policy, PolicyRule, Record, Redeploy, Resource, Version,
 };
+use crate::freeze::is_forgotten;
 use crate::id::{DeploymentId, EnvironmentId, PolicyId, RedeployId, ReleaseId, VersionId};
 use crate::target::{TargetKey, release_id};
 use crate::token::Slug;
 use crate::variables::Resolver;
-use chrono::TimeDelta;
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use uuid::Uuid;
-
-/// So long after its end a freeze still says since when a rollout may go.
-const FREEZES_REMEMBERED: TimeDelta = TimeDelta::days(30);
 
 /// A deployment at one instant.
 pub struct DeploymentView<'a> {
@@ -83,7 +80,6 @@ impl<'a> DeploymentView<'a> {
         for target in ws.targets_of(deployment) {
             targets.entry(target.environment).or_default().insert(target);
         }
-        let lately = now.checked_sub_signed(FREEZES_REMEMBERED).unwrap_or(Timestamp::MIN_UTC);
         let mut policies: Vec<_> = ws.policies().filter(|policy| policy.spec.enabled).collect();
         policies.sort_by_cached_key(|policy| rank_of(policy));
         Self {
@@ -105,10 +101,7 @@ impl<'a> DeploymentView<'a> {
             variables: Resolver::of(ws, deployment),
             release: RefCell::default(),
             has_redeploys: ws.redeploys().next().is_some(),
-            freezes: ws
-                .freezes()
-                .filter(|freeze| freeze.spec.until.is_none_or(|until| lately < until))
-                .collect(),
+            freezes: ws.freezes().filter(|freeze| !is_forgotten(freeze, now)).collect(),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::worlds::account::{World, deployment};
 use crate::worlds::strategies::plan;
 use crate::worlds::{Plan, Step};
 use domain::Timestamp;
-use domain::decision::Verdict;
+use domain::decision::{RuleVerdict, Verdict};
 use domain::evaluate::Outcome;
 use domain::id::{JobId, VersionId};
 use domain::target::TargetKey;
@@ -157,7 +157,8 @@ fn differences(world: &World, target: &TargetKey, answer: &Answer<'_>, outcome: 
             continue;
         };
         // What ran here before goes again, gates or not: they need not be asked.
-        if considered.rules.iter().any(|rule| rule.rule == "rollback" && rule.verdict.allows()) {
+        let built_in = |rule: &&RuleVerdict| rule.rule == "rollback" && rule.policy.is_none();
+        if considered.rules.iter().filter(built_in).any(|rule| rule.verdict.allows()) {
             continue;
         }
         differ(

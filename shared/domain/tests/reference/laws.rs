@@ -15,7 +15,7 @@ use domain::entity::{
     Verification, VersionCooldown, VersionDependency, built_in,
 };
 use domain::evaluate::{Facts, Outcome, same_decision};
-use domain::id::{FreezeId, PinId, PolicyId, SkipId};
+use domain::id::{FreezeId, JobId, PinId, PolicyId, SkipId};
 use domain::job::{JobRef, TerminalStatus};
 use domain::target::TargetKey;
 use proptest::prelude::*;
@@ -120,7 +120,7 @@ proptest! {
             after.decision.considered.retain(|told| !comes_back(told));
             let mut was = before.clone();
             if rule.retry().is_some() {
-                was.decision.considered.retain(|told| verdicts_of(told, Rollback::RULE).next().is_none());
+                was.decision.considered.retain(|told| holds_of(told).next().is_none());
             }
             no_more(&was, &after)?;
             no_sooner(&before, &after, &rule)
@@ -294,7 +294,12 @@ fn verdicts_of<'a>(told: &'a ConsideredVersion, name: &str) -> impl Iterator<Ite
 
 /// Whether a rollback brings it back.
 fn comes_back(told: &ConsideredVersion) -> bool {
-    verdicts_of(told, Rollback::RULE).any(|rule| rule.verdict.allows())
+    holds_of(told).any(|rule| rule.verdict.allows())
+}
+
+/// What a hold, or the end of one, says; the rules of policies say beside it what they would do.
+fn holds_of(told: &ConsideredVersion) -> impl Iterator<Item = &RuleVerdict> {
+    verdicts_of(told, Rollback::RULE).filter(|rule| rule.policy.is_none())
 }
 
 /// "Where several policies have the rule, all must allow": one more asks for no job that was not asked for.
@@ -345,6 +350,10 @@ fn waits_for_an_event(
                 _ => false,
             };
             (entities().any(lasts), "every freeze has an end")
+        }
+        (Verification::RULE, Some(RuleInputs::Verification { jobs: measuring })) => {
+            let ended = |id: &JobId| world.jobs.iter().any(|job| job.job.id == *id && job.end.is_some());
+            (!measuring.is_empty() && !measuring.iter().all(ended), "no job measures")
         }
         (GradualRollout::RULE, _) => {
             let mut others = told.rules.iter().filter(|other| other.rule != GradualRollout::RULE);
@@ -471,7 +480,8 @@ fn put_variable(world: &mut World, target: &TargetKey) {
 
 fn put_freeze(world: &mut World) {
     let (reason, owner) = ("because".to_owned(), "ann".to_owned());
-    let spec = Freeze { selector: "true".to_owned(), reason, owner, from: None, until: None };
+    let spec =
+        Freeze { selector: "true".to_owned(), reason, owner, from: None, until: None, thawed_by: None };
     let meta = world.meta("more", FreezeId::of(&workspace(), "more").0);
     world.put(Entity::Freeze(Record { meta, spec }));
 }

@@ -198,6 +198,25 @@ fn a_rollout_begins_when_the_freeze_before_it_ends() {
 }
 
 #[test]
+fn a_rollout_begins_when_somebody_thaws_the_freeze_before_it() {
+    check(
+        "env staging 2
+         policy slow on staging: rollout 60s
+         freeze staging
+         version v1
+         look staging-1 = waiting want - run -
+         +10m
+         thaw
+         look staging-1 = deploying want v1 run - request v1#1
+         look staging-0 = waiting want - run - next +60s
+         +59s
+         look staging-0 = waiting want - run - next +1s
+         +1s
+         look staging-0 = deploying want v1 run - request v1#1",
+    );
+}
+
+#[test]
 fn a_rollout_begins_when_what_it_depends_on_runs() {
     check(
         "env staging 2

@@ -1,7 +1,7 @@
 //! Stories of what comes after a job: retries, rollbacks, verification.
 
-use super::story::check;
-use crate::decision::VerificationResult;
+use super::story::{World, check};
+use crate::decision::{ConsideredVersion, RuleInputs, RuleVerdict, Verdict, VerificationResult};
 
 #[test]
 fn a_failed_release_is_tried_again_with_a_capped_doubling_pause() {
@@ -72,6 +72,35 @@ fn after_the_last_retry_what_ran_before_comes_back_and_the_failed_version_is_hel
     assert_eq!(
         (held[0].tag.as_str(), held[0].reason.as_str()),
         ("v2", "v2 ended as failure 2 times in a row")
+    );
+}
+
+#[test]
+fn retries_with_a_capped_doubling_pause_come_before_the_rollback() {
+    check(
+        "env staging 1
+         policy mend on *: retry 3 pause 10s doubling cap 15s ; rollback
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 successful
+         version v2
+         look staging-0 = deploying want v2 run v1 request v2#1
+         end staging-0 failure
+         look staging-0 = waiting want v2 run v1 next +10s
+         +10s
+         look staging-0 = deploying want v2 run v1 request v2#2
+         end staging-0 failure
+         look staging-0 = waiting want v2 run v1 next +15s
+         +15s
+         look staging-0 = deploying want v2 run v1 request v2#3
+         end staging-0 failure
+         look staging-0 = waiting want v2 run v1 next +15s
+         +15s
+         look staging-0 = deploying want v2 run v1 request v2#4
+         end staging-0 failure
+         look staging-0 = deploying want v1 run v1 request v1#2
+         end staging-0 successful
+         look staging-0 = blocked want v1 run v1",
     );
 }
 
@@ -165,7 +194,7 @@ fn what_may_lie_below_a_held_version_that_cannot_be_read_is_not_tried() {
          look staging-0 = deploying want v3 run {run} request v3#1",
             if ran_before { ran } else { "version between paused" },
             if ran_before { back } else { "" },
-            if ran_before { "upToDate" } else { "noVersion" },
+            if ran_before { "blocked" } else { "noVersion" },
         ));
     }
 }
@@ -257,4 +286,101 @@ fn a_verification_is_asked_for_once_and_not_by_a_policy_that_came_later() {
          look staging-0 = upToDate want v1 run v1",
     );
     assert!(world.decide("staging-0").verifications.is_empty());
+}
+
+fn told<'w>(world: &'w World, target: &str, tag: &str) -> &'w ConsideredVersion {
+    let considered = &world.decisions[target].considered;
+    considered.iter().find(|told| told.tag == tag).expect("it is considered")
+}
+
+fn of_policy<'w>(told: &'w ConsideredVersion, rule: &str) -> &'w RuleVerdict {
+    let mut rules = told.rules.iter().filter(|said| said.policy.is_some() && said.rule == rule);
+    rules.next().expect("the rule has its say")
+}
+
+#[test]
+fn what_lies_between_a_held_version_and_what_runs_says_why_it_does_not_come() {
+    let world = check(
+        "env staging 1
+         policy mend on *: rollback
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 successful
+         +1m
+         version v2 paused
+         +1m
+         version v3
+         look staging-0 = deploying want v3 run v1 request v3#1
+         end staging-0 failure
+         look staging-0 = deploying want v1 run v1 request v1#2
+         end staging-0 successful
+         version v2
+         look staging-0 = blocked want v1 run v1",
+    );
+    let between = told(&world, "staging-0", "v2");
+    let [rule] = between.rules.as_slice() else { panic!("{between:?}") };
+    assert_eq!((between.allowed, rule.rule.as_str(), &rule.verdict), (false, "rollback", &Verdict::Deny));
+    assert!(rule.reason.starts_with("older than v3, which is held back here since "), "{}", rule.reason);
+    let held = &world.decisions["staging-0"].held[0];
+    let looked_at = RuleInputs::Rollback { job: Some(held.job), held_at: Some(held.since) };
+    assert_eq!(rule.inputs, Some(looked_at));
+}
+
+#[test]
+fn rules_about_what_comes_after_a_job_have_their_verdicts() {
+    let brought = "env staging 1
+         policy watch on *: verified by sleep ; rollback
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 successful
+         look staging-0 = upToDate want v1 run v1
+         measured staging-0 passed
+         version v2
+         look staging-0 = deploying want v2 run v1 request v2#1";
+    let world = check(brought);
+    let coming = told(&world, "staging-0", "v2");
+    assert!(coming.allowed, "they keep nothing back");
+    assert_eq!(of_policy(coming, "verification").reason, "it is measured when a job has brought it here");
+    assert_eq!(of_policy(coming, "rollback").verdict, Verdict::Allow);
+
+    let running = format!(
+        "{brought}
+         end staging-0 successful
+         look staging-0 = upToDate want v2 run v2"
+    );
+    let world = check(&running);
+    let wait = of_policy(told(&world, "staging-0", "v2"), "verification");
+    assert_eq!(wait.verdict, Verdict::Wait { until: None });
+    let measured = |result: &str, after: &str| {
+        let world = check(&format!(
+            "{running}
+         measured staging-0 {result}
+         {after}"
+        ));
+        let told = told(&world, "staging-0", "v2");
+        let said = ["verification", "rollback"].map(|rule| of_policy(told, rule).clone());
+        let jobs = said[0].inputs.clone();
+        assert!(matches!(jobs, Some(RuleInputs::Verification { jobs }) if jobs.len() == 1), "{said:?}");
+        said.map(|said| said.verdict)
+    };
+    let up = "look staging-0 = upToDate want v2 run v2";
+    assert_eq!(measured("passed", up), [Verdict::Allow, Verdict::Allow]);
+    assert_eq!(measured("inconclusive", up), [Verdict::Deny, Verdict::Allow]);
+    let back = "look staging-0 = deploying want v1 run v2 request v1#2";
+    assert_eq!(measured("failed", back), [Verdict::Deny, Verdict::Deny]);
+}
+
+#[test]
+fn a_failure_that_may_be_tried_again_says_what_a_rollback_waits_for() {
+    let world = check(
+        "env staging 1
+         policy mend on *: retry 1 pause 10s ; rollback
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 failure
+         look staging-0 = waiting want v1 run - next +10s",
+    );
+    let rule = of_policy(told(&world, "staging-0", "v1"), "rollback");
+    assert_eq!(rule.reason, "its last job ended as failure; it is held when its retries are used up");
+    assert!(matches!(rule.inputs, Some(RuleInputs::Rollback { job: Some(_), held_at: None })), "{rule:?}");
 }

@@ -1,7 +1,7 @@
 //! Decisions told as stories; the vocabulary is in `story`.
 
-use super::story::{check, workspace};
-use crate::decision::{TargetDecision, Verdict};
+use super::story::{World, check, workspace};
+use crate::decision::{ConsideredVersion, TargetDecision, Verdict};
 use crate::entity::{CatalogKey, Kind};
 
 #[test]
@@ -623,4 +623,38 @@ fn at_most_ten_versions_are_shown_and_the_chosen_one_is_among_them() {
     let tags: Vec<&str> =
         world.decisions["staging-0"].considered.iter().map(|version| version.tag.as_str()).collect();
     assert_eq!(tags, ["v15", "v14", "v13", "v12", "v11", "v10", "v9", "v8", "v7", "v1"]);
+}
+
+#[test]
+fn every_candidate_that_was_asked_can_be_told_with_its_verdicts() {
+    let mut world = World::new();
+    for step in ["env production 1", "policy gate on production: approvals 1 ; versions version.tag != 'v3'"]
+    {
+        world.step(step);
+    }
+    for n in 0..15 {
+        world.step("+1m");
+        world.step(&format!("version v{n}"));
+    }
+    world.step("look production-0");
+    let decision = world.decisions["production-0"].clone();
+    let tags = |considered: &[ConsideredVersion]| -> Vec<String> {
+        considered.iter().map(|told| told.tag.clone()).collect()
+    };
+    assert_eq!((decision.considered.len(), decision.left_out, decision.not_asked), (10, 5, 0));
+    let all = world.considered("production-0");
+    let newest_first: Vec<String> = (0..15).rev().map(|n| format!("v{n}")).collect();
+    assert_eq!(tags(&all), newest_first);
+    for told in &all {
+        assert_eq!(told.rules.iter().filter(|rule| rule.policy.is_some()).count(), 2, "{told:?}");
+        assert!(told.rules.iter().all(|rule| !rule.reason.is_empty()));
+    }
+    for n in 15..205 {
+        world.step("+1m");
+        world.step(&format!("version v{n}"));
+    }
+    world.step("look production-0");
+    let decision = &world.decisions["production-0"];
+    assert_eq!((decision.considered.len(), decision.left_out, decision.not_asked), (10, 190, 5));
+    assert_eq!(world.considered("production-0").len(), 200);
 }

@@ -31,15 +31,15 @@
 
 use crate::Timestamp;
 use crate::catalog::Catalog;
-use crate::decision::TargetDecision;
+use crate::decision::{ConsideredVersion, TargetDecision};
 use crate::entity::{
     AnyApproval, Approval, ApprovalStatus, BackoffStrategy, Deployment, DeploymentDependency,
-    DeploymentWindow, Entity, Environment, EnvironmentProgression, Freeze, GradualRollout, Meta,
+    DeploymentWindow, Entity, Environment, EnvironmentProgression, Freeze, GradualRollout, Kind, Meta,
     OnNewVersion, Pin, Policy, PolicyRule, Record, Redeploy, Resource, Retry, Rollback, RolloutAction,
     RolloutControl, RolloutType, Skip, System, Version, VersionCooldown, VersionSelector, VersionStatus,
     Workspace,
 };
-use crate::evaluate::{Facts, Outcome, decide_target, same_decision};
+use crate::evaluate::{DeploymentView, Facts, Outcome, decide_target, same_decision};
 use crate::id::{
     ApprovalId, DeploymentId, EnvironmentId, FreezeId, JobId, PinId, PolicyId, RedeployId, ResourceId,
     RolloutControlId, SkipId, SystemId, VersionId, WorkspaceId,
@@ -127,7 +127,7 @@ impl World {
             ["skip", rule, "of", policy, "for", tag, ..] => self.skip(rule, policy, tag, &words),
             ["freeze", environment] => self.freeze(environment, None),
             ["freeze", environment, "for", time] => self.freeze(environment, Some(self.now + duration(time))),
-            ["thaw"] => self.delete("freeze"),
+            ["thaw"] => self.thaw(),
             ["pin", tag, "in", environment] => self.pin(tag, environment),
             ["unpin"] => self.delete("pin"),
             ["redeploy", target] => self.redeploy(target, None),
@@ -188,6 +188,14 @@ impl World {
         let ws = self.catalog.workspace(&workspace()).unwrap();
         let decided = self.decided();
         decide_target(ws, &self.facts, &decided, &self.target(target), self.now, Some("test".into()))
+    }
+
+    /// Every candidate that is asked, not only those that the decision shows.
+    pub(super) fn considered(&self, target: &str) -> Vec<ConsideredVersion> {
+        let ws = self.catalog.workspace(&workspace()).unwrap();
+        let decided = self.decided();
+        let view = DeploymentView::of(ws, &self.facts, &decided, deployment(), self.now);
+        view.considered(&self.target(target))
     }
 
     pub(super) fn decided(&self) -> BTreeMap<TargetKey, TargetDecision> {
@@ -358,6 +366,7 @@ impl World {
             reason: None,
             role: None,
             at: self.now,
+            of_content: None,
         };
         let meta = self.meta(user, ApprovalId::of(version, environment, user).0);
         self.put(Entity::Approval(Record { meta, spec }));
@@ -380,13 +389,20 @@ impl World {
         self.put(Entity::Skip(Record { meta, spec }));
     }
 
+    fn thaw(&mut self) {
+        let known = self.entities.values().find(|entity| entity.kind() == Kind::Freeze);
+        let Some(Entity::Freeze(freeze)) = known else { panic!("nothing is frozen") };
+        let thawed = crate::freeze::thawed(freeze, "ann", self.now).expect("it is on");
+        self.put(Entity::Freeze(thawed));
+    }
+
     fn freeze(&mut self, environment: &str, until: Option<Timestamp>) {
         let selector = format!("environment.name == '{environment}'");
         let (reason, owner) = ("the sale".to_owned(), "ann".to_owned());
         let meta = self.meta("freeze", FreezeId::of(&workspace(), "freeze").0);
         self.put(Entity::Freeze(Record {
             meta,
-            spec: Freeze { selector, reason, owner, from: None, until },
+            spec: Freeze { selector, reason, owner, from: None, until, thawed_by: None },
         }));
     }
 

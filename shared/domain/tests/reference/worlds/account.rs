@@ -253,14 +253,14 @@ impl World {
                 let name = format!("f{}", slot % 2);
                 let said = format!("freeze {name} on {selector} from {from:?} until {until:?}");
                 let reason = "because".to_owned();
-                let spec = Freeze { selector, reason, owner: "ann".to_owned(), from, until };
+                let spec = Freeze { selector, reason, owner: "ann".to_owned(), from, until, thawed_by: None };
                 let meta = self.meta(&name, FreezeId::of(&workspace(), &name).0);
                 self.put(Entity::Freeze(Record { meta, spec }));
                 Some(said)
             }
             Step::Thaw { slot } => {
                 let name = format!("f{}", slot % 2);
-                self.delete(FreezeId::of(&workspace(), &name).0).then(|| format!("thaw {name}"))
+                self.thaw(FreezeId::of(&workspace(), &name)).then(|| format!("thaw {name}"))
             }
             Step::Pin { deployment, version, environment, resource } => {
                 self.pin(deployment, version, environment, resource)
@@ -427,6 +427,23 @@ impl World {
     }
 
     /// Writes a version of which something is other than it was.
+    /// A freeze that is on ends now and stays, one that is not goes.
+    fn thaw(&mut self, id: FreezeId) -> bool {
+        let known = self.entities.values().find(|entity| entity.meta().id == id.0);
+        let Some(Entity::Freeze(freeze)) = known else { return false };
+        if freeze.spec.thawed_by.is_some() {
+            return false;
+        }
+        let begun = freeze.spec.from.is_none_or(|from| from <= self.now);
+        if !begun || freeze.spec.until.is_some_and(|until| until <= self.now) {
+            return self.delete(id.0);
+        }
+        let mut freeze = freeze.clone();
+        (freeze.spec.until, freeze.spec.thawed_by) = (Some(self.now), Some("bob".to_owned()));
+        self.put(Entity::Freeze(freeze));
+        true
+    }
+
     fn put_version(&mut self, mut version: Record<Version>) {
         version.meta.updated_at = self.now;
         self.put(Entity::Version(version));
@@ -469,7 +486,9 @@ impl World {
         let said = format!("{user} says {status:?} to {tag} in {}", ENVIRONMENTS[at % 3]);
         let meta = self.meta(&user, ApprovalId::of(version, environment, &user).0);
         let role = Some(ROLES[user_nth % 3]);
-        let spec = Approval { version, environment, user, status, reason: None, role, at: self.now };
+        let of_content = self.known_version(version).map(|version| version.content());
+        let spec =
+            Approval { version, environment, user, status, reason: None, role, at: self.now, of_content };
         self.put(Entity::Approval(Record { meta, spec }));
         Some(said)
     }

@@ -30,7 +30,7 @@ pub(crate) enum Step {
     },
     /// It is frozen: so many seconds from now, for so many.
     Freeze { slot: Nth, selector: String, from: Option<u32>, lasts: Option<u32> },
-    /// A freeze is deleted.
+    /// A freeze is thawed.
     Thaw { slot: Nth },
     /// A version is pinned.
     Pin { deployment: Nth, version: Nth, environment: Option<Nth>, resource: Option<Nth> },
