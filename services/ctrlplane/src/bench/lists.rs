@@ -124,11 +124,14 @@ fn pages(jobs: u32) -> BTreeSet<u32> {
 }
 
 /// Writes the facts of those jobs, as a run leaves them, and tells the sequence of each one's last. No fact asks anybody to
-/// run anything.
+/// run anything; those in progress have none, or agents would look for their runs.
 async fn facts(bus: &Bus, jobs: u32) -> anyhow::Result<BTreeMap<u32, u64>> {
     let mut last = BTreeMap::new();
     for n in pages(jobs) {
         let view = view(n, jobs, None)?;
+        if view.status == JobStatus::InProgress {
+            continue;
+        }
         for event in run_of(&view)? {
             let subject = subject::job(&view.workspace, view.id);
             last.insert(n, bus.publish_json(subject, &event, None).await?.sequence);
