@@ -47,8 +47,9 @@ pub(super) async fn list(
         let message = format!("and limit are more than {}; go on with `after`", dead::PAGE_MAX);
         return Err(Problem::invalid_field("offset", message));
     }
-    let total = app.bus.count_matching(&DEAD, DEAD.subjects[0]).await?;
     let letters = dead::list(&app.bus, after, end).await?;
+    // Counted afterwards, so that it is not less than what is shown.
+    let total = app.bus.count_matching(&DEAD, DEAD.subjects[0]).await?;
     let next = (letters.len() == end).then(|| letters.last().map(|letter| letter.sequence)).flatten();
     let items: Vec<_> = letters.into_iter().skip(offset).collect();
     Ok(Json(json!({ "items": items, "total": total, "limit": limit, "offset": offset, "next": next })))
