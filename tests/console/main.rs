@@ -19,6 +19,7 @@ pub(crate) const NODE: &str = env!("CARGO_BIN_EXE_node");
 async fn a_person_follows_a_version_by_clicking() {
     let browser = Browser::start().await;
     let stage = Stage::set(&browser).await;
+    story::signs_in_at_an_issuer(&stage).await;
     story::signs_in(&stage).await;
     story::goes_all_the_way(&stage).await;
     story::fails_on_staging(&stage).await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fake_github::{Ending, Plan, Script, When};
 use fake_gitlab::{FakeGitlab, Hook, Project, Token};
+use fake_oidc::{Client, FakeIssuer};
 use serde_json::{Value, json};
 use system_tests::{Options, System, eventually};
 
@@ -23,6 +24,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) browser: &'a Browser,
     pub(crate) system: System,
     pub(crate) gitlab: FakeGitlab,
+    /// Lets people in as `ann@example.com`.
+    _issuer: FakeIssuer,
 }
 
 impl<'a> Stage<'a> {
@@ -39,18 +42,20 @@ impl<'a> Stage<'a> {
             ..fake_gitlab::Options::default()
         };
         let gitlab = FakeGitlab::start(options).await.unwrap();
+        let (issuer, login) = issuer().await;
         let system = System::start(Options {
             catalog: CATALOG.replace("GITLAB_URL", &gitlab.subpath_url()),
             environment: vec![
                 ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_TOKEN", TOKEN.to_owned()),
                 ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
             ],
+            environment_of: login,
             ..Options::new(NODE)
         })
         .await;
         let url = format!("{}/webhooks/acme/gitlab", system.url_of("trigger-ingester").await);
         gitlab.set_hook(Some(Hook::signed(&url, SIGNING_TOKEN).and_jobs()));
-        Self { browser, system, gitlab }
+        Self { browser, system, gitlab, _issuer: issuer }
     }
 
     /// An address of the console.
@@ -97,6 +102,32 @@ impl<'a> Stage<'a> {
         })
         .await;
     }
+}
+
+/// An issuer, and what the api is told of it: where people come back to is known before the api is there.
+async fn issuer() -> (FakeIssuer, Vec<(&'static str, &'static str, String)>) {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = free.local_addr().expect("an address").to_string();
+    drop(free);
+    let public = format!("http://{address}");
+    let client = Client {
+        id: "ctrlplane".to_owned(),
+        secret: None,
+        redirect_uri: format!("{public}/api/v1/login/oidc/callback"),
+    };
+    let issuer = FakeIssuer::start(client).await.expect("a port");
+    issuer.person(
+        json!({ "sub": "1", "email": "ann@example.com", "email_verified": true, "groups": ["platform"] }),
+    );
+    let settings = [
+        ("CTRLPLANE_HTTP__BIND", address),
+        ("CTRLPLANE_AUTH__PUBLIC_URL", public),
+        ("CTRLPLANE_OIDC__ISSUER", issuer.issuer().to_owned()),
+        ("CTRLPLANE_OIDC__CLIENT_ID", "ctrlplane".to_owned()),
+        ("CTRLPLANE_OIDC__NAME", "Example".to_owned()),
+        ("CTRLPLANE_OIDC__ROLES", "platform=admin".to_owned()),
+    ];
+    (issuer, settings.map(|(name, value)| ("api", name, value)).to_vec())
 }
 
 /// Runs that go on until they are told, but on that resource only.

@@ -12,6 +12,22 @@ const ESCAPE: &str = "\u{E00C}";
 const TAB: &str = "\u{E004}";
 const ENTER: &str = "\u{E007}";
 
+/// In at an issuer and out again.
+pub(crate) async fn signs_in_at_an_issuer(stage: &Stage<'_>) {
+    let browser = stage.browser;
+    browser.open(stage.system.client.base()).await;
+    browser.click("a", "Sign in with Example").await;
+    browser.read("h1", "Overview").await;
+    browser.read("main", "Nothing runs").await;
+    browser.click(".nav a", "Jobs").await;
+    browser.read("h1", "Jobs").await;
+    browser.click(".side button", "Sign out ann@example.com").await;
+    browser.see("#key").await;
+    // Whoever goes back is not let in.
+    browser.open(&stage.url("acme/jobs")).await;
+    browser.see("#key").await;
+}
+
 pub(crate) async fn signs_in(stage: &Stage<'_>) {
     let browser = stage.browser;
     browser.open(stage.system.client.base()).await;
