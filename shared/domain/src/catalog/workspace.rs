@@ -7,12 +7,12 @@ use super::selection::{Selection, SelectionProblem};
 use crate::entity::{
     Approval, CatalogKey, Deployment, Entity, Environment, Freeze, JobAgent, Kind, Pin, Policy, PolicyRule,
     Record, Redeploy, RelationshipRule, Resource, ResourceProvider, RolloutControl, Skip, System, Trigger,
-    TriggerSource, VariableSet, Version, Workspace,
+    TriggerSource, VariableSet, Version, Workflow, WorkflowRun, Workspace,
 };
 use crate::id::{
     DeploymentId, EnvironmentId, FreezeId, JobAgentId, PinId, PolicyId, RedeployId, RelationshipRuleId,
     ResourceId, ResourceProviderId, RolloutControlId, SkipId, SystemId, TriggerId, VariableSetId, VersionId,
-    WorkspaceId,
+    WorkflowId, WorkflowRunId, WorkspaceId,
 };
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
 use crate::target::TargetKey;
@@ -98,6 +98,8 @@ impl WorkspaceCatalog {
         variable_set(VariableSetId), variable_sets: VariableSet,
         relationship_rule(RelationshipRuleId), relationship_rules: RelationshipRule,
         resource_provider(ResourceProviderId), resource_providers: ResourceProvider,
+        workflow(WorkflowId), workflows: Workflow,
+        workflow_run(WorkflowRunId), workflow_runs: WorkflowRun,
     }
 }
 
@@ -173,6 +175,7 @@ impl WorkspaceCatalog {
                 Entity::Resource(resource) => resource.spec.identifier == text,
                 Entity::Version(version) => version.spec.tag == text,
                 Entity::Deployment(deployment) => deployment.spec.slug.as_str() == text,
+                Entity::Workflow(workflow) => workflow.spec.slug.as_str() == text,
                 Entity::Workspace(_)
                 | Entity::System(_)
                 | Entity::Environment(_)
@@ -188,7 +191,8 @@ impl WorkspaceCatalog {
                 | Entity::RolloutControl(_)
                 | Entity::VariableSet(_)
                 | Entity::RelationshipRule(_)
-                | Entity::ResourceProvider(_) => false,
+                | Entity::ResourceProvider(_)
+                | Entity::WorkflowRun(_) => false,
             };
             by_identifier || entity.meta().name == text
         })
@@ -375,7 +379,9 @@ impl WorkspaceCatalog {
             | Entity::RolloutControl(_)
             | Entity::VariableSet(_)
             | Entity::RelationshipRule(_)
-            | Entity::ResourceProvider(_) => {}
+            | Entity::ResourceProvider(_)
+            | Entity::Workflow(_)
+            | Entity::WorkflowRun(_) => {}
         }
         self.affected_by(entity)
     }
@@ -434,7 +440,9 @@ impl WorkspaceCatalog {
             | Entity::RolloutControl(_)
             | Entity::VariableSet(_)
             | Entity::RelationshipRule(_)
-            | Entity::ResourceProvider(_) => {}
+            | Entity::ResourceProvider(_)
+            | Entity::Workflow(_)
+            | Entity::WorkflowRun(_) => {}
         }
         affected
     }
@@ -470,7 +478,9 @@ impl WorkspaceCatalog {
             | Entity::JobAgent(_)
             | Entity::TriggerSource(_)
             | Entity::Trigger(_)
-            | Entity::ResourceProvider(_) => Affected::none(),
+            | Entity::ResourceProvider(_)
+            | Entity::Workflow(_)
+            | Entity::WorkflowRun(_) => Affected::none(),
         }
     }
 
@@ -521,7 +531,9 @@ impl WorkspaceCatalog {
             | Kind::RolloutControl
             | Kind::VariableSet
             | Kind::RelationshipRule
-            | Kind::ResourceProvider => return affected,
+            | Kind::ResourceProvider
+            | Kind::Workflow
+            | Kind::WorkflowRun => return affected,
         }
         match &affected {
             Affected::Workspace => self.targets.values_mut().for_each(|cell| *cell = OnceLock::new()),

@@ -8,7 +8,7 @@ use crate::entity::{Entity, Kind, Meta, Metadata, Record};
 use crate::id::{
     ApprovalId, DeploymentId, EnvironmentId, FreezeId, JobAgentId, PinId, PolicyId, RedeployId,
     RelationshipRuleId, ResourceId, ResourceProviderId, RolloutControlId, SkipId, SystemId, TriggerId,
-    TriggerSourceId, VariableSetId, VersionId, WorkspaceId,
+    TriggerSourceId, VariableSetId, VersionId, WorkflowId, WorkspaceId,
 };
 use crate::near::did_you_mean;
 use crate::token::Slug;
@@ -159,6 +159,14 @@ impl Draft {
                     Ok((id, Some("rollout control".to_owned())))
                 })
                 .map(Entity::RolloutControl),
+            Kind::Workflow => {
+                self.named(spec, problems, |n| WorkflowId::of(&workspace, n).0).map(Entity::Workflow)
+            }
+            Kind::WorkflowRun => Err(vec![Problem {
+                field: "kind".to_owned(),
+                message: "a run of a workflow is begun and not declared".to_owned(),
+                hint: Some("as with `ctrlplane workflow run NAME`".to_owned()),
+            }]),
         }
     }
 
@@ -184,6 +192,15 @@ impl Draft {
                 let action = spec.get_mut("then").and_then(|then| then.get_mut("createVersion"));
                 if let Some(Value::Object(action)) = action {
                     to_id(action, "deployment", |name| DeploymentId::of(workspace, name).0);
+                }
+                let action = spec.get_mut("then").and_then(|then| then.get_mut("runWorkflow"));
+                if let Some(Value::Object(action)) = action {
+                    to_id(action, "workflow", |name| WorkflowId::of(workspace, name).0);
+                }
+            }
+            Kind::Workflow => {
+                if let (false, Some(name)) = (spec.contains_key("slug"), name) {
+                    spec.insert("slug".to_owned(), Value::String(Slug::of_name(name).to_string()));
                 }
             }
             Kind::Version => {
@@ -234,7 +251,8 @@ impl Draft {
             | Kind::TriggerSource
             | Kind::VariableSet
             | Kind::RelationshipRule
-            | Kind::ResourceProvider => {}
+            | Kind::ResourceProvider
+            | Kind::WorkflowRun => {}
         }
     }
 
@@ -374,6 +392,7 @@ pub(super) fn id_of(kind: Kind, workspace: &Slug, name: &str) -> Option<Uuid> {
         Kind::Resource => Some(ResourceId::of(workspace, name).0),
         Kind::Policy => Some(PolicyId::of(workspace, name).0),
         Kind::ResourceProvider => Some(ResourceProviderId::of(workspace, name).0),
+        Kind::Workflow => Some(WorkflowId::of(workspace, name).0),
         Kind::Workspace
         | Kind::JobAgent
         | Kind::TriggerSource
@@ -386,7 +405,8 @@ pub(super) fn id_of(kind: Kind, workspace: &Slug, name: &str) -> Option<Uuid> {
         | Kind::Skip
         | Kind::Pin
         | Kind::Redeploy
-        | Kind::RolloutControl => None,
+        | Kind::RolloutControl
+        | Kind::WorkflowRun => None,
     }
 }
 
