@@ -1,6 +1,6 @@
 //! Which entities an entity names: they must exist when it is written, and may not go while it is there.
 
-use domain::entity::{CatalogKey, Entity, Kind, Policy, PolicyRule, Skip, TriggerAction};
+use domain::entity::{AgentChoice, CatalogKey, Entity, Kind, Policy, PolicyRule, Skip, TriggerAction};
 use domain::id::{EnvironmentId, JobAgentId, ResourceId, TriggerSourceId};
 use uuid::Uuid;
 
@@ -33,7 +33,19 @@ pub(crate) fn references(entity: &Entity) -> Vec<Reference> {
         | Entity::TriggerSource(_)
         | Entity::Freeze(_)
         | Entity::VariableSet(_)
-        | Entity::RelationshipRule(_) => Vec::new(),
+        | Entity::RelationshipRule(_)
+        // A run has all it needs of its workflow, and outlives it.
+        | Entity::WorkflowRun(_) => Vec::new(),
+        Entity::Workflow(record) => {
+            let mut all = Vec::new();
+            for (index, job) in record.spec.jobs.iter().enumerate() {
+                if let AgentChoice::Ref(name) = &job.agent {
+                    let id = JobAgentId::of(workspace, name).0;
+                    all.push(one(format!("spec.jobs[{index}].agent.ref"), Kind::JobAgent, id));
+                }
+            }
+            all
+        }
         Entity::Environment(record) => systems(&record.spec.systems),
         Entity::Resource(record) => {
             let provider = record.spec.provider;
@@ -50,10 +62,17 @@ pub(crate) fn references(entity: &Entity) -> Vec<Reference> {
         }
         Entity::Trigger(record) => {
             let source = TriggerSourceId::of(workspace, &record.spec.source).0;
-            let TriggerAction::CreateVersion(create) = &record.spec.then;
+            let (field, kind, id) = match &record.spec.then {
+                TriggerAction::CreateVersion(create) => {
+                    ("spec.then.createVersion.deployment", Kind::Deployment, create.deployment.0)
+                }
+                TriggerAction::RunWorkflow(run) => {
+                    ("spec.then.runWorkflow.workflow", Kind::Workflow, run.workflow.0)
+                }
+            };
             vec![
                 one("spec.source".to_owned(), Kind::TriggerSource, source),
-                one("spec.then.createVersion.deployment".to_owned(), Kind::Deployment, create.deployment.0),
+                one(field.to_owned(), kind, id),
             ]
         }
         Entity::Version(record) => {
@@ -161,7 +180,9 @@ pub(crate) fn is_owned(kind: Kind) -> bool {
         | Kind::Deployment
         | Kind::Policy
         | Kind::TriggerSource
-        | Kind::Trigger => false,
+        | Kind::Trigger
+        | Kind::Workflow
+        | Kind::WorkflowRun => false,
     }
 }
 

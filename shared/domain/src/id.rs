@@ -220,8 +220,8 @@ impl WorkflowRunId {
     }
 
     /// The run that somebody asks for under a key of their own: asked again, it is the same run.
-    pub fn of_request(workspace: &Slug, by: &str, key: &str) -> Self {
-        Self(derive(&["workflow-run-request", workspace.as_str(), by, key]))
+    pub fn of_request(workspace: &Slug, key: &str) -> Self {
+        Self(derive(&["workflow-run-request", workspace.as_str(), key]))
     }
 }
 

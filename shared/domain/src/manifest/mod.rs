@@ -11,6 +11,7 @@ mod typed;
 mod validate;
 mod write;
 
+pub use secrets::find as secrets_in;
 pub(crate) use secrets::is_secret;
 pub use validate::{NAME_CHARS_MAX, validate};
 pub use write::{Names, to_manifest, to_yaml};
