@@ -64,8 +64,8 @@ pub(super) async fn begin(
     begun(&app, &caller, &workflow, &headers, &new).await
 }
 
-/// `POST /workflows/slug/{slug}/runs`: the same, by the workflow's slug
-#[utoipa::path(post, path = "/workflows/slug/{slug}/runs", request_body = Option<NewRun>, responses((status = 202, description = "The run has begun", body = Thing)))]
+/// `POST /workflows/slug/{s}/runs`: the same, by the workflow's slug
+#[utoipa::path(post, path = "/workflows/slug/{s}/runs", request_body = Option<NewRun>, responses((status = 202, description = "The run has begun", body = Thing)))]
 pub(super) async fn begin_by_slug(
     State(app): State<App>,
     caller: Caller,

@@ -87,8 +87,8 @@ pub(super) fn find_by_slug(
     found.next().ok_or_else(|| Problem::not_found(format_args!("workflow {slug}")))
 }
 
-/// `GET /workflows/slug/{slug}`
-#[utoipa::path(get, path = "/workflows/slug/{slug}", responses((status = 200, description = "A workflow", body = Flat)))]
+/// `GET /workflows/slug/{s}`
+#[utoipa::path(get, path = "/workflows/slug/{s}", responses((status = 200, description = "A workflow", body = Flat)))]
 pub(super) async fn by_slug(
     State(app): State<App>,
     caller: Caller,

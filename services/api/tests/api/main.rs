@@ -27,3 +27,4 @@ mod sessions;
 mod skips;
 mod targets;
 mod versions;
+mod workflows;
