@@ -80,9 +80,9 @@ pub(super) fn find_by_slug(
     slug: &str,
 ) -> Result<domain::entity::Record<Workflow>, Problem> {
     let all = app.catalog.entities(workspace, Kind::Workflow).into_iter();
-    let mut found = all.filter_map(|entity| match entity {
-        Entity::Workflow(workflow) if workflow.spec.slug.as_str() == slug => Some(workflow),
-        _ => None,
+    let mut found = all.filter_map(|entity| {
+        let Entity::Workflow(workflow) = entity else { return None };
+        (workflow.spec.slug.as_str() == slug).then_some(workflow)
     });
     found.next().ok_or_else(|| Problem::not_found(format_args!("workflow {slug}")))
 }
