@@ -1,11 +1,10 @@
 //! The agent's own settings. What belongs to one Argo is in the config of its job agent instead.
 
 use crate::argo::AllowedHosts;
-use bus::Limits;
 use platform::agent::AgentSettings;
 use platform::http::HttpOptions;
 use serde::{Deserialize, Serialize};
-use service::{Documented, Invalid, Setting};
+use service::{Documented, Invalid, Setting, at_least_one};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,22 +29,14 @@ pub struct Settings {
 
 impl Settings {
     pub(crate) fn agent(&self) -> AgentSettings {
-        let limits = Limits { slots: self.slots, ..Limits::default() };
-        AgentSettings {
-            commands: limits,
-            events: limits,
-            call_deadline: Duration::from_secs(self.call_deadline_seconds),
-            ..AgentSettings::default()
-        }
+        AgentSettings::new(self.slots, Duration::from_secs(self.call_deadline_seconds))
     }
 
     /// One request takes two thirds of a call at most: after a refusal the workflow of that name may have to be read.
     pub(crate) fn http(&self) -> HttpOptions {
         let deadline = Duration::from_secs(self.call_deadline_seconds) * 2 / 3;
-        let user_agent = concat!("ctrlplane-agent-argo-workflows/", env!("CARGO_PKG_VERSION")).to_owned();
-        let defaults = HttpOptions::default();
-        let connect_timeout = defaults.connect_timeout.min(deadline);
-        HttpOptions { user_agent, deadline, connect_timeout, body_bytes_max: BODY_BYTES_MAX, ..defaults }
+        let user_agent = concat!("ctrlplane-agent-argo-workflows/", env!("CARGO_PKG_VERSION"));
+        HttpOptions { body_bytes_max: BODY_BYTES_MAX, ..HttpOptions::new(user_agent, deadline) }
     }
 
     pub(crate) fn hosts(&self) -> AllowedHosts {
@@ -86,12 +77,9 @@ impl Documented for Settings {
     ];
 
     fn check(&self) -> Result<(), Invalid> {
-        let at_least_one = |key, ok: bool| {
-            if ok { Ok(()) } else { Err(Invalid { key, reason: "must be at least 1".to_owned() }) }
-        };
-        at_least_one("slots", self.slots > 0)?;
-        at_least_one("call_deadline_seconds", self.call_deadline_seconds > 0)?;
-        at_least_one("concurrent_calls", self.concurrent_calls > 0)
+        at_least_one("slots", self.slots)?;
+        at_least_one("call_deadline_seconds", self.call_deadline_seconds)?;
+        at_least_one("concurrent_calls", self.concurrent_calls)
     }
 }
 

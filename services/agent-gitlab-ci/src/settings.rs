@@ -1,12 +1,11 @@
 //! The agent's own settings. What belongs to one project is in the config of its job agent instead.
 
-use bus::Limits;
 use platform::agent::AgentSettings;
 use platform::config::AllowedHosts;
 use platform::http::HttpOptions;
 use platform::recovery::RecoverySettings;
 use serde::{Deserialize, Serialize};
-use service::{Documented, Invalid, Setting};
+use service::{Documented, Invalid, Setting, at_least_one};
 use std::time::Duration;
 
 /// The longest answer that is read. A page of a webhook's log holds twenty payloads, and the answers to them.
@@ -34,31 +33,20 @@ pub struct Settings {
 
 impl Settings {
     pub(crate) fn agent(&self) -> AgentSettings {
-        let limits = Limits { slots: self.slots, ..Limits::default() };
-        AgentSettings {
-            commands: limits,
-            events: limits,
-            call_deadline: Duration::from_secs(self.call_deadline_seconds),
-            ..AgentSettings::default()
-        }
+        AgentSettings::new(self.slots, Duration::from_secs(self.call_deadline_seconds))
     }
 
     /// One request takes a third of a call at most: a look at a pipeline takes three.
     pub(crate) fn http(&self) -> HttpOptions {
         let deadline = Duration::from_secs(self.call_deadline_seconds) / 3;
-        let user_agent = concat!("ctrlplane-agent-gitlab-ci/", env!("CARGO_PKG_VERSION")).to_owned();
-        let defaults = HttpOptions::default();
-        let connect_timeout = defaults.connect_timeout.min(deadline);
-        HttpOptions { user_agent, deadline, connect_timeout, body_bytes_max: BODY_BYTES_MAX, ..defaults }
+        let user_agent = concat!("ctrlplane-agent-gitlab-ci/", env!("CARGO_PKG_VERSION"));
+        HttpOptions { body_bytes_max: BODY_BYTES_MAX, ..HttpOptions::new(user_agent, deadline) }
     }
 
     /// How missed deliveries are looked for; `None`: they are not.
     pub(crate) fn recovery(&self) -> Option<RecoverySettings> {
-        (self.recover_seconds > 0).then(|| RecoverySettings {
-            every: Duration::from_secs(self.recover_seconds),
-            call_deadline: Duration::from_secs(self.call_deadline_seconds),
-            ..RecoverySettings::default()
-        })
+        let call_deadline = Duration::from_secs(self.call_deadline_seconds);
+        RecoverySettings::every(Duration::from_secs(self.recover_seconds), call_deadline)
     }
 
     pub(crate) fn search_lag(&self) -> Duration {
@@ -114,12 +102,9 @@ impl Documented for Settings {
     ];
 
     fn check(&self) -> Result<(), Invalid> {
-        let at_least_one = |key, ok: bool| {
-            if ok { Ok(()) } else { Err(Invalid { key, reason: "must be at least 1".to_owned() }) }
-        };
-        at_least_one("slots", self.slots > 0)?;
-        at_least_one("call_deadline_seconds", self.call_deadline_seconds > 0)?;
-        at_least_one("concurrent_calls", self.concurrent_calls > 0)
+        at_least_one("slots", self.slots)?;
+        at_least_one("call_deadline_seconds", self.call_deadline_seconds)?;
+        at_least_one("concurrent_calls", self.concurrent_calls)
     }
 }
 

@@ -1,10 +1,9 @@
 //! The agent's own settings. What belongs to one cluster or namespace is in the config of its job agent instead.
 
-use bus::Limits;
 use cluster::{AllowedHosts, Options};
 use platform::agent::AgentSettings;
 use serde::{Deserialize, Serialize};
-use service::{Documented, Invalid, Setting};
+use service::{Documented, Invalid, Setting, at_least_one};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,13 +31,7 @@ pub struct Settings {
 
 impl Settings {
     pub(crate) fn agent(&self) -> AgentSettings {
-        let limits = Limits { slots: self.slots, ..Limits::default() };
-        AgentSettings {
-            commands: limits,
-            events: limits,
-            call_deadline: Duration::from_secs(self.call_deadline_seconds),
-            ..AgentSettings::default()
-        }
+        AgentSettings::new(self.slots, Duration::from_secs(self.call_deadline_seconds))
     }
 
     /// A call is up to three requests; each may take half of its time, so that one that hangs is told from a lost call.
@@ -100,12 +93,9 @@ impl Documented for Settings {
     ];
 
     fn check(&self) -> Result<(), Invalid> {
-        let at_least_one = |key, ok: bool| {
-            if ok { Ok(()) } else { Err(Invalid { key, reason: "must be at least 1".to_owned() }) }
-        };
-        at_least_one("slots", self.slots > 0)?;
-        at_least_one("call_deadline_seconds", self.call_deadline_seconds > 0)?;
-        at_least_one("concurrent_calls", self.concurrent_calls > 0)
+        at_least_one("slots", self.slots)?;
+        at_least_one("call_deadline_seconds", self.call_deadline_seconds)?;
+        at_least_one("concurrent_calls", self.concurrent_calls)
     }
 }
 

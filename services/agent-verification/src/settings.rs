@@ -4,7 +4,7 @@ use crate::network::{Network, NotANetwork};
 use bus::Limits;
 use platform::agent::AgentSettings;
 use serde::{Deserialize, Serialize};
-use service::{Documented, Invalid, Setting};
+use service::{Documented, Invalid, Setting, at_least_one};
 
 /// The agent's own settings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,11 +47,8 @@ impl Documented for Settings {
     ];
 
     fn check(&self) -> Result<(), Invalid> {
-        let at_least_one = |key, ok: bool| {
-            if ok { Ok(()) } else { Err(Invalid { key, reason: "must be at least 1".to_owned() }) }
-        };
-        at_least_one("slots", self.slots > 0)?;
-        at_least_one("measurements", self.measurements > 0)?;
+        at_least_one("slots", self.slots)?;
+        at_least_one("measurements", self.measurements)?;
         match self.networks() {
             Ok(_) => Ok(()),
             Err(error) => Err(Invalid { key: "networks", reason: error.to_string() }),

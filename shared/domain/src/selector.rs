@@ -6,9 +6,10 @@ mod value;
 pub use value::{ScopeValue, value_of};
 
 use crate::catalog::FIELDS;
+use cel::common::ast::{Expr, operators};
 use cel::common::value::CowVal;
 use cel::context::VariableResolver;
-use cel::{Context, Env, Program, Value as Cel};
+use cel::{Context, Env, IdedExpr, Value as Cel};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -20,9 +21,11 @@ pub const EXPRESSION_BYTES_MAX: usize = 4096;
 #[derive(Clone)]
 pub struct Selector {
     source: Arc<str>,
-    program: Arc<Program>,
+    expression: Arc<IdedExpr>,
     names: Arc<check::Names>,
     number: u64,
+    /// What it is the `and` of; nothing where it is none.
+    parts: Arc<[Selector]>,
 }
 
 /// Why a selector cannot be compiled or evaluated; a sentence for people.
@@ -77,10 +80,49 @@ impl Selector {
             let are = known.iter().map(|known| format!("`user.{known}`")).collect::<Vec<_>>().join(", ");
             return Err(SelectorError(format!("there is no `{field}`; there are {are}")));
         }
+        let source: Arc<str> = source.into();
+        let mut operands = Vec::new();
+        take_apart(program.expression(), &mut operands);
+        let part = |operand: &IdedExpr| {
+            let names = check::names(operand, variables)?;
+            Ok(Self::of(Arc::clone(&source), operand.clone(), names, Arc::default()))
+        };
+        let parts = match operands.as_slice() {
+            [_] => Arc::default(),
+            operands => operands.iter().map(|operand| part(operand)).collect::<Result<_, _>>()?,
+        };
+        let expression = program.expression().clone();
+        Ok(Self::of(source, expression, names, parts))
+    }
+
+    fn of(source: Arc<str>, expression: IdedExpr, names: check::Names, parts: Arc<[Selector]>) -> Self {
         // What is compiled again gets another number, so that an answer kept under it is never another text's.
         static COMPILED: AtomicU64 = AtomicU64::new(0);
         let number = COMPILED.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { source: source.into(), program: Arc::new(program), names: Arc::new(names), number })
+        Self { source, expression: Arc::new(expression), names: Arc::new(names), number, parts }
+    }
+
+    /// Asks it part by part, where it is an `and`, for who knows what some of them say already: a no of one is the answer,
+    /// whatever is wrong with the others. Else as a whole, so that what is wrong is told as of the whole.
+    ///
+    /// # Errors
+    /// As [`Selector::matches`].
+    pub(crate) fn all(
+        &self,
+        ask: impl Fn(&Selector) -> Result<bool, SelectorError>,
+    ) -> Result<bool, SelectorError> {
+        if self.parts.is_empty() {
+            return ask(self);
+        }
+        let mut told = true;
+        for part in self.parts.iter() {
+            match ask(part) {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(_) => told = false,
+            }
+        }
+        if told { Ok(true) } else { ask(self) }
     }
 
     /// Names it and its copies, as long as this process lives.
@@ -123,13 +165,27 @@ impl Selector {
     pub fn matches(&self, scope: &Scope) -> Result<bool, SelectorError> {
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.set_variable_resolver(scope);
-        match self.program.execute(&context) {
+        match Cel::resolve(&self.expression, &context) {
             Ok(Cel::Bool(yes)) => Ok(yes),
             Ok(other) => {
                 Err(SelectorError(format!("`{}` is no boolean but {}", self.source, other.type_of())))
             }
             Err(error) => Err(SelectorError(format!("`{}`: {}", self.source, one_line(&error.to_string())))),
         }
+    }
+}
+
+/// The operands of an `and`, however its parentheses are set; of anything else, itself.
+fn take_apart<'e>(expression: &'e IdedExpr, operands: &mut Vec<&'e IdedExpr>) {
+    if let Expr::Call(call) = &expression.expr
+        && call.func_name == operators::LOGICAL_AND
+        && call.target.is_none()
+    {
+        for operand in &call.args {
+            take_apart(operand, operands);
+        }
+    } else {
+        operands.push(expression);
     }
 }
 
@@ -212,6 +268,29 @@ mod tests {
         assert!(check(&format!("'{}' == ''", "x".repeat(5000))).is_err());
         let unknown = check("resourc.name == 'a'").unwrap_err().to_string();
         assert!(unknown.contains("`resourc`") && unknown.contains("resource"), "{unknown}");
+    }
+
+    #[test]
+    fn an_and_says_the_same_asked_part_by_part() {
+        let scope = Scope::default()
+            .with("resource", value_of(&json!({ "yes": true, "no": false, "n": 1 })).unwrap());
+        let words = ["resource.yes", "resource.no", "resource.gone", "resource.n"];
+        let ands = words.iter().flat_map(|a| words.iter().map(move |b| (a, b)));
+        let ands = ands.flat_map(|(a, b)| words.iter().map(move |c| (a, b, c)));
+        for (a, b, c) in ands {
+            for source in [
+                format!("{a} && {b}"),
+                format!("{a} && {b} && {c}"),
+                format!("{a} && ({b} && {c})"),
+                format!("{a} && ({b} || {c})"),
+            ] {
+                let selector = Selector::compile(&source, &["resource"]).unwrap();
+                assert!(selector.parts.len() >= 2, "{source}");
+                let whole = selector.matches(&scope);
+                assert_eq!(selector.all(|part| part.matches(&scope)), whole, "{source}");
+            }
+        }
+        assert!(Selector::compile("resource.yes || resource.no", &["resource"]).unwrap().parts.is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::id::{DeploymentId, EnvironmentId, ReleaseId, ResourceId, VersionId, d
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
@@ -76,17 +77,18 @@ pub type Variables = BTreeMap<String, Value>;
 
 /// The release of a version with its variables on a target: same content, same release.
 pub fn release_id(target: &TargetKey, version: VersionId, variables: &Variables) -> ReleaseId {
-    let variables = serde_json::to_string(variables).expect("a map of JSON values is JSON");
-    let mut place = String::with_capacity(3 * UUID + 2);
+    let variables = match variables.is_empty() {
+        true => "{}".into(),
+        false => Cow::from(serde_json::to_string(variables).expect("a map of JSON values is JSON")),
+    };
+    let mut place = [b'-'; 3 * UUID + 2];
     for (n, id) in [target.resource.0, target.environment.0, target.deployment.0].iter().enumerate() {
-        if n > 0 {
-            place.push('-');
-        }
-        place.push_str(id.hyphenated().encode_lower(&mut [0; UUID]));
+        id.hyphenated().encode_lower(&mut place[n * (UUID + 1)..]);
     }
+    let place = str::from_utf8(&place).expect("digits and hyphens");
     let mut buffer = [0; UUID];
     let version = version.0.hyphenated().encode_lower(&mut buffer);
-    ReleaseId(derive(&["release", &place, version, &variables]))
+    ReleaseId(derive(&["release", place, version, &variables]))
 }
 
 #[cfg(test)]

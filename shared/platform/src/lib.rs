@@ -11,6 +11,7 @@ mod platform;
 mod recover;
 pub mod recovery;
 mod secrets;
+mod words;
 
 pub use bus::clock::{Clock, ClockHand};
 pub use platform::{

@@ -29,7 +29,7 @@ pub use load::{Loaded, SettingsError, Sources, load};
 pub use metrics::render as render_metrics;
 pub use readiness::{Gate, GateState, Readiness};
 pub use secrets::{SecretError, Secrets};
-pub use setting::{Documented, Invalid, NoSettings, Setting, assert_documented, help};
+pub use setting::{Documented, Invalid, NoSettings, Setting, assert_documented, at_least_one, help};
 pub use signals::{Ended, Signal, Signals, run_until_signal};
 pub use supervisor::{Failure, Supervisor};
 

@@ -74,6 +74,14 @@ pub struct Invalid {
     pub reason: String,
 }
 
+/// Refuses the 0 of a setting that must be 1 at least.
+pub fn at_least_one<N: From<u8> + PartialEq>(key: &'static str, number: N) -> Result<(), Invalid> {
+    if number == N::from(0) {
+        return Err(Invalid { key, reason: "must be at least 1".to_owned() });
+    }
+    Ok(())
+}
+
 /// For a service that has only the common settings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 const BINARY: &str = "CTRLPLANE_KUBELAB";
 /// Where Debian's `etcd-server` puts it, unless PATH says otherwise.
 const ETCD: &str = "/usr/bin/etcd";
+/// Adds to the environment of a program. Every Debian has it.
+const ENV: &str = "/usr/bin/env";
 /// The token of somebody who may do everything.
 pub const TOKEN: &str = "labtoken-0123456789";
 /// Signs the tokens of service accounts. It is public on purpose and opens nothing but this lab.
@@ -35,6 +37,7 @@ pub struct Account {
 #[derive(Debug)]
 pub struct KubeLab {
     // Dropped first, in this order: who asks, who answers, who stores.
+    beside: Vec<Process>,
     controllers: Option<Process>,
     server: Option<Process>,
     _etcd: Process,
@@ -57,7 +60,16 @@ impl KubeLab {
         let lease = || Lease::take(Port::Free).expect("there is a free port");
         let (etcd, port) = ([lease(), lease()], lease());
         let running = spawn(&etcd_program(), etcd_arguments(dir.path(), &etcd), dir.path(), "etcd").await;
-        let mut lab = Self { controllers: None, server: None, _etcd: running, binary, dir, etcd, port };
+        let mut lab = Self {
+            beside: Vec::new(),
+            controllers: None,
+            server: None,
+            _etcd: running,
+            binary,
+            dir,
+            etcd,
+            port,
+        };
         lab.write();
         lab.start_server().await;
         lab.start_controllers().await;
@@ -113,7 +125,7 @@ impl KubeLab {
     }
 
     async fn start_controllers(&mut self) {
-        let kubeconfig = self.path("kubeconfig");
+        let kubeconfig = self.kubeconfig_file();
         std::fs::write(&kubeconfig, self.kubeconfig(TOKEN)).expect("a file can be written");
         let kubeconfig = kubeconfig.display();
         let arguments = [
@@ -133,6 +145,28 @@ impl KubeLab {
             Some(spawn(&self.binary, arguments.into(), self.dir.path(), "kube-controller-manager").await);
     }
 
+    /// Runs one more program that uses the API, until the lab stops. Its log has its name.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn beside(
+        &mut self,
+        name: &str,
+        binary: &Path,
+        environment: &[(&str, &str)],
+        arguments: Vec<String>,
+    ) {
+        // A child has our environment; `env` adds to it.
+        let set = environment.iter().map(|(name, value)| format!("{name}={value}"));
+        let line = set.chain([binary.display().to_string()]).chain(arguments).collect();
+        self.beside.push(spawn(Path::new(ENV), line, self.dir.path(), name).await);
+    }
+
+    /// A kubeconfig of somebody who may do everything, as a file.
+    pub fn kubeconfig_file(&self) -> PathBuf {
+        self.path("kubeconfig")
+    }
+
     fn server_arguments(&self) -> Vec<String> {
         [
             "kube-apiserver".to_owned(),
@@ -146,6 +180,9 @@ impl KubeLab {
             format!("--service-account-signing-key-file={}", self.path("sa.key").display()),
             "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
             "--authorization-mode=RBAC".to_owned(),
+            // Debian 12's etcd cannot say how far a watch is, and a server that would need to know refuses watches from no version,
+            // which Argo's controller begins: each change then waits for its next list.
+            "--feature-gates=WatchList=false".to_owned(),
             format!("--token-auth-file={}", self.path("tokens.csv").display()),
         ]
         .into()
@@ -170,7 +207,8 @@ impl KubeLab {
 
     /// Ends everything in order.
     pub async fn stop(mut self) {
-        for process in [self.controllers.take(), self.server.take()].into_iter().flatten() {
+        let beside = std::mem::take(&mut self.beside).into_iter();
+        for process in beside.chain(self.controllers.take()).chain(self.server.take()) {
             process.terminate();
             if tokio::time::timeout(STOPPED_WITHIN, process.ended()).await.is_err() {
                 process.kill();

@@ -1,52 +1,10 @@
 //! Argo's words for how workflows and their nodes stand. All lists are open: what we do not know is kept as it is.
 
-use serde::{Deserialize, Serialize};
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(from = "String", into = "String")]
-        pub(super) enum $name {
-            $($(#[$vdoc])* $variant,)+
-            /// A word we do not know.
-            Other(String),
-        }
-
-        impl $name {
-            /// Every word Argo has published.
-            #[cfg(test)]
-            pub(super) const PUBLISHED: &[&str] = &[$($text),+];
-
-            /// The word on the wire.
-            pub(super) fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$variant => $text,)+
-                    Self::Other(text) => text,
-                }
-            }
-        }
-
-        impl From<String> for $name {
-            fn from(text: String) -> Self {
-                match text.as_str() {
-                    $($text => Self::$variant,)+
-                    _ => Self::Other(text),
-                }
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(word: $name) -> Self {
-                word.as_str().to_owned()
-            }
-        }
-    };
-}
+use platform::words;
 
 words! {
     /// The phase of a workflow.
-    Phase {
+    pub(super) Phase {
         /// The controller has not looked at it yet.
         Unknown = "",
         /// It waits: for a lock, a semaphore, or its turn.
@@ -64,7 +22,7 @@ words! {
 
 words! {
     /// The phase of a node.
-    NodePhase {
+    pub(super) NodePhase {
         /// Not begun.
         Pending = "Pending",
         /// Begun.
@@ -84,7 +42,7 @@ words! {
 
 words! {
     /// What a node is.
-    NodeType {
+    pub(super) NodeType {
         /// A pod.
         Pod = "Pod",
         /// A container of a pod.

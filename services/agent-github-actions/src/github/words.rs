@@ -1,52 +1,10 @@
 //! GitHub's words for how a run stands. Both lists are open: GitHub adds words, and what we do not know is kept as it is.
 
-use serde::{Deserialize, Serialize};
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(from = "String", into = "String")]
-        pub(super) enum $name {
-            $($(#[$vdoc])* $variant,)+
-            /// A word we do not know.
-            Other(String),
-        }
-
-        impl $name {
-            /// Every word GitHub has published.
-            #[cfg(test)]
-            pub(super) const PUBLISHED: &[&str] = &[$($text),+];
-
-            /// The word on the wire.
-            pub(super) fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$variant => $text,)+
-                    Self::Other(text) => text,
-                }
-            }
-        }
-
-        impl From<String> for $name {
-            fn from(text: String) -> Self {
-                match text.as_str() {
-                    $($text => Self::$variant,)+
-                    _ => Self::Other(text),
-                }
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(word: $name) -> Self {
-                word.as_str().to_owned()
-            }
-        }
-    };
-}
+use platform::words;
 
 words! {
     /// The `status` of a run or job.
-    Status {
+    pub(super) Status {
         /// Asked for, not yet scheduled.
         Requested = "requested",
         /// Waits for a runner.
@@ -64,7 +22,7 @@ words! {
 
 words! {
     /// The `conclusion` of a completed run or job.
-    Conclusion {
+    pub(super) Conclusion {
         /// It ended well.
         Success = "success",
         /// A job failed.

@@ -1,53 +1,11 @@
 //! GitLab's words for how a pipeline or a job stands. The list is open: GitLab adds words, and what we do not know is kept
 //! as it is. Source: `Ci::HasStatus` of GitLab 19, which pipelines, jobs and bridges share.
 
-use serde::{Deserialize, Serialize};
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(from = "String", into = "String")]
-        pub(super) enum $name {
-            $($(#[$vdoc])* $variant,)+
-            /// A word we do not know.
-            Other(String),
-        }
-
-        impl $name {
-            /// Every word GitLab has published.
-            #[cfg(test)]
-            pub(super) const PUBLISHED: &[&str] = &[$($text),+];
-
-            /// The word on the wire.
-            pub(super) fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$variant => $text,)+
-                    Self::Other(text) => text,
-                }
-            }
-        }
-
-        impl From<String> for $name {
-            fn from(text: String) -> Self {
-                match text.as_str() {
-                    $($text => Self::$variant,)+
-                    _ => Self::Other(text),
-                }
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(word: $name) -> Self {
-                word.as_str().to_owned()
-            }
-        }
-    };
-}
+use platform::words;
 
 words! {
     /// The `status` of a pipeline or a job.
-    Status {
+    pub(super) Status {
         /// Made, not yet looked at.
         Created = "created",
         /// Waits for its resource group.

@@ -31,7 +31,12 @@ pub(super) struct Asker<'a> {
     ws: &'a WorkspaceCatalog,
     selectors: RefCell<FxHashMap<Text, Rc<Result<Selector, SelectorError>>>>,
     values: RefCell<FxHashMap<Uuid, Result<ScopeValue, SelectorError>>>,
+    /// What selectors say that do not depend on the resource.
+    said: RefCell<FxHashMap<Asked, Result<bool, SelectorError>>>,
 }
+
+/// The number of a selector, the environment, the version, and the deployment where a selector of targets was asked.
+type Asked = (u64, Uuid, Option<Uuid>, Uuid);
 
 /// What a target consists of.
 #[derive(Clone, Copy)]
@@ -43,22 +48,12 @@ pub(super) struct Parts<'a> {
 
 impl<'a> Asker<'a> {
     pub(super) fn of(ws: &'a WorkspaceCatalog) -> Self {
-        Self { ws, selectors: RefCell::default(), values: RefCell::default() }
+        Self { ws, selectors: RefCell::default(), values: RefCell::default(), said: RefCell::default() }
     }
 
     /// Whether a selector of targets selects this one.
     pub(super) fn of_place(&self, selector: &'a str, parts: Parts<'_>) -> Result<bool, String> {
-        let answer = match &*self.compiled(selector, PLACE) {
-            Ok(selector) => {
-                let ask = || selector.matches(&self.place(selector, parts)?);
-                match selector.is_only_about(RESOURCE) {
-                    true => self.ws.ask_of_resource(ResourceId(parts.resource.meta.id), selector, ask),
-                    false => ask(),
-                }
-            }
-            Err(error) => Err(error.clone()),
-        };
-        answer.map_err(|error| error.to_string())
+        self.of_target(selector, PLACE, parts, None)
     }
 
     /// Whether what a selector of targets says is the same for all targets of an environment.
@@ -73,16 +68,53 @@ impl<'a> Asker<'a> {
         parts: Parts<'_>,
         version: &Record<Version>,
     ) -> Result<bool, String> {
-        self.ask(selector, PLACE_AND_VERSION, |selector| {
-            let version = self.value(version.meta.id, || version_context(version))?;
-            Ok(self.place(selector, parts)?.with("version", version))
-        })
+        self.of_target(selector, PLACE_AND_VERSION, parts, Some(version))
     }
 
     /// Whether what a `versionSelector` says of a version is the same for all targets of an environment.
     pub(super) fn of_version_is_about_environment(&self, selector: &'a str) -> bool {
         let selector = self.compiled(selector, PLACE_AND_VERSION);
         (*selector).as_ref().is_ok_and(|selector| !selector.uses(RESOURCE))
+    }
+
+    /// What depends on the resource alone, or not on it, is asked once for many targets.
+    fn of_target(
+        &self,
+        selector: &'a str,
+        variables: &'static [&'static str],
+        parts: Parts<'_>,
+        version: Option<&Record<Version>>,
+    ) -> Result<bool, String> {
+        let ask = |selector: &Selector| {
+            let ask = || {
+                let scope = self.place(selector, parts)?;
+                let version = version.filter(|_| selector.uses("version"));
+                let value = version.map(|version| self.value(version.meta.id, || version_context(version)));
+                selector.matches(&match value.transpose()? {
+                    Some(value) => scope.with("version", value),
+                    None => scope,
+                })
+            };
+            if selector.is_only_about(RESOURCE) {
+                return self.ws.ask_of_resource(ResourceId(parts.resource.meta.id), selector, ask);
+            }
+            if selector.uses(RESOURCE) {
+                return ask();
+            }
+            let version = version.map(|version| version.meta.id);
+            let asked = (selector.number(), parts.environment.meta.id, version, parts.deployment.meta.id);
+            if let Some(said) = self.said.borrow().get(&asked) {
+                return said.clone();
+            }
+            let answer = ask();
+            self.said.borrow_mut().insert(asked, answer.clone());
+            answer
+        };
+        let answer = match &*self.compiled(selector, variables) {
+            Ok(selector) => selector.all(ask),
+            Err(error) => Err(error.clone()),
+        };
+        answer.map_err(|error| error.to_string())
     }
 
     /// Whether what runs of a deployment will do for what depends on it.

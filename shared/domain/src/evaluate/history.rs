@@ -246,14 +246,20 @@ fn earlier(
     current: Option<&VersionOnTarget>,
     previous: Option<&TargetDecision>,
 ) -> Vec<VersionOnTarget> {
-    let known = jobs.iter().rev().filter(|job| job.succeeded()).map(|job| version_of(job));
-    let remembered =
-        previous.into_iter().flat_map(|previous| previous.current.iter().chain(&previous.earlier));
     let mut earlier: Vec<VersionOnTarget> = Vec::new();
-    for version in known.chain(remembered.cloned()) {
-        let listed = current.into_iter().chain(&earlier).any(|listed| listed.version == version.version);
-        if !listed && earlier.len() < EARLIER_MAX {
-            earlier.push(version);
+    let is_listed = |version, earlier: &[VersionOnTarget]| {
+        earlier.len() >= EARLIER_MAX
+            || current.into_iter().chain(earlier).any(|listed| listed.version == version)
+    };
+    for job in jobs.iter().rev().filter(|job| job.succeeded()) {
+        if !is_listed(job.job.version, &earlier) {
+            earlier.push(version_of(job));
+        }
+    }
+    for version in previous.into_iter().flat_map(|previous| previous.current.iter().chain(&previous.earlier))
+    {
+        if !is_listed(version.version, &earlier) {
+            earlier.push(version.clone());
         }
     }
     earlier

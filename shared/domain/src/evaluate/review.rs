@@ -19,6 +19,9 @@ const SHOWN_MAX: usize = 10;
 /// How many candidates are asked for one decision; what is older than so many that do not pass is not asked.
 const ASKED_MAX: usize = 200;
 
+/// Of how many built-in rules there is something to say, hardly ever of more.
+const BUILT_IN_MOSTLY: usize = 2;
+
 /// What is never replaced by an older version.
 pub(super) enum Floor {
     /// Nothing runs, or what runs was rejected.
@@ -166,7 +169,8 @@ pub(super) fn rulings<'a>(
     version: &'a Record<Version>,
 ) -> Vec<Named<'a>> {
     let id = VersionId(version.meta.id);
-    let mut rulings = Vec::new();
+    let of_policies: usize = place.policies().iter().map(|(policy, _)| policy.spec.rules.len().max(1)).sum();
+    let mut rulings = Vec::with_capacity(of_policies + BUILT_IN_MOSTLY);
     for (id, error) in view.broken_policies() {
         let ruling = Ruling::error(format!("the policy {id} cannot be read: {error}"));
         rulings.push(Named::built_in("policy", ruling));

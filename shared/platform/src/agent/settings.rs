@@ -29,6 +29,14 @@ pub struct AgentSettings {
     pub watch_idle: Duration,
 }
 
+impl AgentSettings {
+    /// So many commands, and as many webhooks of each kind, at once; calls are given up after `call_deadline`.
+    pub fn new(slots: usize, call_deadline: Duration) -> Self {
+        let limits = Limits { slots, ..Limits::default() };
+        Self { commands: limits, events: limits, call_deadline, ..Self::default() }
+    }
+}
+
 impl Default for AgentSettings {
     fn default() -> Self {
         Self {

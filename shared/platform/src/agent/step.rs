@@ -5,6 +5,10 @@ use domain::Timestamp;
 use domain::job::{ExternalRef, JobState, OrderKey, Phase};
 use std::time::Duration;
 
+/// A run whose call got no answer is looked for again no sooner, and no later.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(20);
+
 /// What to do next for a job that is to be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
@@ -62,6 +66,12 @@ pub(super) fn last_order(state: &JobState) -> OrderKey {
 pub(super) fn start_until(state: &JobState) -> Option<Timestamp> {
     let queue = state.assigned.as_ref()?.dispatch.deadlines.queue_seconds;
     Some(state.dispatched_at? + TimeDelta::seconds(queue.into()))
+}
+
+/// How long until the next look for a run that has not shown for that long. Each look is a call out of a budget that all jobs of a
+/// platform share, so the longer a run stays away the more rarely it is looked for.
+pub(super) fn look_again(age: Duration) -> Duration {
+    (age / 2).clamp(LOOK_AGAIN, LOOK_AGAIN_MAX)
 }
 
 /// A span of time in the calendar's terms. None of ours is longer than a `TimeDelta`.
@@ -202,5 +212,18 @@ mod tests {
         assert_eq!(last_order(&state), OrderKey { attempt: 1, version: 7 });
         state.external_attempt = 2;
         assert_eq!(last_order(&state), OrderKey { attempt: 2, version: i64::MIN });
+    }
+
+    #[test]
+    fn the_longer_a_run_stays_away_the_more_rarely_it_is_looked_for() {
+        let mut looks = vec![Duration::ZERO];
+        while let Some(last) = looks.last().copied().filter(|age| *age < Duration::from_secs(60)) {
+            looks.push(last + look_again(last));
+        }
+        assert_eq!(looks.len(), 10, "in the minute that a search on GitHub may lag: {looks:?}");
+        let pauses: Vec<_> = looks.windows(2).map(|two| two[1] - two[0]).collect();
+        assert!(pauses.is_sorted(), "{pauses:?}");
+        assert_eq!(pauses[0], LOOK_AGAIN);
+        assert_eq!(look_again(Duration::from_secs(3_600)), LOOK_AGAIN_MAX);
     }
 }

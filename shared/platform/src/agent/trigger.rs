@@ -3,7 +3,7 @@
 
 use super::effects::{ACCEPTED, CALL, STARTED, UNKNOWN};
 use super::secrets::Filled;
-use super::step::{Step, delta, last_order, run_to_repeat, start_until, step};
+use super::step::{LOOK_AGAIN, Step, delta, last_order, look_again, run_to_repeat, start_until, step};
 use super::{Agent, later};
 use crate::platform::{CallError, Platform, TriggerRequest, Triggered};
 use bus::{Base, Delivery, Failure, Known, Recorded};
@@ -19,8 +19,6 @@ use std::time::Duration;
 
 /// A command older than this was overtaken by something: look before believing it.
 const FRESH: Duration = Duration::from_secs(10);
-/// A run whose call got no answer is looked for again this soon.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// What people are told, no more often than so, while it cannot be looked up whether a run was started.
 const NOT_LOOKED_UP: &str =
     "the platform did not answer, and whether it started a run cannot be looked up yet";
@@ -117,7 +115,8 @@ impl<P: Platform> Agent<P> {
                 Ok(Some(found)) => self.adopt(known, found, cause).await,
                 Ok(None) => match (not_before - self.clock.now()).to_std() {
                     Ok(left) if !left.is_zero() => {
-                        Err(later(left.min(LOOK_AGAIN), "whether the platform heard is not known yet"))
+                        let pause = self.look_again(&known);
+                        Err(later(left.min(pause), "whether the platform heard is not known yet"))
                     }
                     Ok(_) | Err(_) => self.try_once_more(command, known, fence + 1, cause).await,
                 },
@@ -302,6 +301,11 @@ impl<P: Platform> Agent<P> {
         }
     }
 
+    /// How long after a look that found nothing the next one is due.
+    fn look_again(&self, known: &Known) -> Duration {
+        look_again((self.clock.now() - known.state.phase_since).to_std().unwrap_or_default())
+    }
+
     /// Not now, but then, and why is remembered.
     fn put_off(&self, job: JobId, after: Duration, why: &str) -> Failure {
         self.put_off.put(job, telemetry::redact(why).into_owned());
@@ -346,8 +350,9 @@ impl<P: Platform> Agent<P> {
                 Err(later(after, why))
             }
             CallError::Transient(why) | CallError::Ambiguous(why) => {
+                let pause = self.look_again(&known);
                 self.still_unknown(known, &why, cause).await?;
-                Err(later(LOOK_AGAIN, why))
+                Err(later(pause, why))
             }
         }
     }

@@ -27,6 +27,15 @@ pub struct HttpOptions {
     pub cache_bytes_max: usize,
 }
 
+impl HttpOptions {
+    /// Requests of that `User-Agent`, each given up after `deadline`.
+    pub fn new(user_agent: &str, deadline: Duration) -> Self {
+        let defaults = Self::default();
+        let connect_timeout = defaults.connect_timeout.min(deadline);
+        Self { user_agent: user_agent.to_owned(), deadline, connect_timeout, ..defaults }
+    }
+}
+
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {

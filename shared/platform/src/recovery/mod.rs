@@ -40,6 +40,13 @@ pub struct RecoverySettings {
     pub call_deadline: Duration,
 }
 
+impl RecoverySettings {
+    /// A look so often; with `every` at zero, none.
+    pub fn every(every: Duration, call_deadline: Duration) -> Option<Self> {
+        (!every.is_zero()).then(|| Self { every, call_deadline, ..Self::default() })
+    }
+}
+
 impl Default for RecoverySettings {
     fn default() -> Self {
         Self {

@@ -136,7 +136,7 @@ pub(crate) fn identify(cx: &Shared, headers: &HeaderMap, path: &str) -> (TokenKi
         return (TokenKind::Personal, Ok(Caller::Pat(n)));
     }
     let kind = if token.contains('.') { TokenKind::StatelessInstallation } else { TokenKind::Installation };
-    match cx.lock().token_holder(token) {
+    match cx.stage.lock().token_holder(token) {
         Ok(caller) => (kind, Ok(caller)),
         Err(reply) if reply.status == StatusCode::FORBIDDEN => (kind, Err(reply)),
         Err(reply) => (TokenKind::Rejected, Err(reply)),
@@ -162,7 +162,7 @@ fn verify_jwt(cx: &Shared, token: &str) -> Result<(), &'static str> {
     rules.validate_exp = false;
     rules.required_spec_claims.clear();
     let claims = jsonwebtoken::decode::<Value>(token, key, &rules).map_err(|_| JWT_UNDECODABLE)?.claims;
-    let now = cx.lock().now();
+    let now = cx.stage.lock().now();
     let iss = &claims["iss"];
     if iss.as_str() != Some(&app.id) && iss.as_u64().map(|n| n.to_string()).as_ref() != Some(&app.id) {
         return Err(JWT_ISSUER);

@@ -24,26 +24,26 @@ use misbehaviour::{HookChaos, HookFault};
 impl FakeGithub {
     /// All runs, oldest first.
     pub fn runs(&self) -> Vec<Run> {
-        self.shared.lock().runs.values().map(|r| r.run.clone()).collect()
+        self.shared.stage.lock().runs.values().map(|r| r.run.clone()).collect()
     }
 
     pub fn run(&self, run_id: u64) -> Option<Run> {
-        self.shared.lock().runs.get(&run_id).map(|r| r.run.clone())
+        self.shared.stage.lock().runs.get(&run_id).map(|r| r.run.clone())
     }
 
     /// Dispatches that started a run, ever; deleting a run does not change it.
     pub fn dispatch_count(&self) -> u64 {
-        self.shared.lock().dispatches
+        self.shared.stage.lock().dispatches
     }
 
     /// The last calls, oldest first.
     pub fn calls(&self) -> Vec<Call> {
-        self.shared.lock().calls.iter().cloned().collect()
+        self.shared.stage.lock().calls.iter().cloned().collect()
     }
 
     /// The last delivery attempts, oldest first.
     pub fn deliveries(&self) -> Vec<Delivery> {
-        self.shared.lock().deliveries.iter().cloned().collect()
+        self.shared.stage.lock().deliveries.iter().cloned().collect()
     }
 
     /// Waits until at least `n` runs exist.
@@ -54,8 +54,10 @@ impl FakeGithub {
         let all = |state: &State| {
             (state.runs.len() >= n).then(|| state.runs.values().map(|r| r.run.clone()).collect())
         };
-        let found = self.shared.wait(timeout, all).await;
-        found.with_context(|| format!("waiting for {n} runs, there are {}", self.shared.lock().runs.len()))
+        let found = self.shared.stage.wait(timeout, all).await;
+        found.with_context(|| {
+            format!("waiting for {n} runs, there are {}", self.shared.stage.lock().runs.len())
+        })
     }
 
     /// Waits until the run has this status.
@@ -72,7 +74,7 @@ impl FakeGithub {
             let record = state.runs.get(&run_id)?;
             (record.run.status == status).then(|| record.run.clone())
         };
-        let found = self.shared.wait(timeout, there).await;
+        let found = self.shared.stage.wait(timeout, there).await;
         found.with_context(|| format!("waiting for run {run_id} to be {}", status.as_str()))
     }
 
@@ -85,7 +87,9 @@ impl FakeGithub {
         timeout: Duration,
         pick: impl Fn(&Call) -> bool,
     ) -> anyhow::Result<Call> {
-        self.shared.wait(timeout, |state| state.calls.iter().find(|c| pick(c)).cloned()).await
+        let found =
+            self.shared.stage.wait(timeout, |state| state.calls.iter().find(|c| pick(c)).cloned()).await;
+        found.context("no such call came")
     }
 
     /// Waits until a delivery attempt satisfies `pick`.
@@ -97,7 +101,9 @@ impl FakeGithub {
         timeout: Duration,
         pick: impl Fn(&Delivery) -> bool,
     ) -> anyhow::Result<Delivery> {
-        self.shared.wait(timeout, |state| state.deliveries.iter().find(|d| pick(d)).cloned()).await
+        let found =
+            self.shared.stage.wait(timeout, |state| state.deliveries.iter().find(|d| pick(d)).cloned()).await;
+        found.context("no such delivery went out")
     }
 }
 
@@ -105,17 +111,17 @@ impl FakeGithub {
 impl FakeGithub {
     /// Completes a run now, whatever was planned. `false`: no such run.
     pub fn finish(&self, run_id: u64, conclusion: Conclusion) -> bool {
-        self.shared.change(|state| state.put(run_id, Status::Completed, Some(conclusion)))
+        self.shared.stage.change(|state| state.put(run_id, Status::Completed, Some(conclusion)))
     }
 
     /// Puts a run into a status without conclusion; what was planned for it is void. `false`: no such run.
     pub fn set_status(&self, run_id: u64, status: Status) -> bool {
-        self.shared.change(|state| state.put(run_id, status, None))
+        self.shared.stage.change(|state| state.put(run_id, status, None))
     }
 
     /// Completes every run that is held or waiting and not completed; how many.
     pub fn complete_held(&self, conclusion: &Conclusion) -> usize {
-        self.shared.change(|state| {
+        self.shared.stage.change(|state| {
             let held =
                 |ending: &Ending| matches!(ending, Ending::Hold | Ending::HoldQueued | Ending::AwaitApproval);
             let ids: Vec<u64> = state
@@ -133,17 +139,17 @@ impl FakeGithub {
 
     /// Approves the pending deployment of a waiting run. `false`: it was not waiting.
     pub fn approve(&self, run_id: u64) -> bool {
-        self.shared.change(|state| state.approve(run_id))
+        self.shared.stage.change(|state| state.approve(run_id))
     }
 
     /// Removes a run, as retention or a person would. `false`: no such run.
     pub fn delete_run(&self, run_id: u64) -> bool {
-        self.shared.change(|state| state.runs.remove(&run_id).is_some())
+        self.shared.stage.change(|state| state.runs.remove(&run_id).is_some())
     }
 
     /// Another script for runs dispatched or re-run from now on. `false`: no such workflow.
     pub fn set_script(&self, repo: &str, workflow: &str, script: Script) -> bool {
-        self.shared.change(|state| {
+        self.shared.stage.change(|state| {
             let found = state.repos.get_mut(&repo.to_ascii_lowercase());
             let Some(Ok(found)) = found.map(|r| r.workflow(workflow)) else { return false };
             found.options.script = script;
@@ -155,16 +161,16 @@ impl FakeGithub {
 /// Breaking things.
 impl FakeGithub {
     pub fn inject(&self, fault: Fault) {
-        self.shared.change(|state| state.faults.add(fault));
+        self.shared.stage.change(|state| state.faults.add(fault));
     }
 
     pub fn inject_hook(&self, fault: HookFault) {
-        self.shared.change(|state| state.hook_faults.add(fault));
+        self.shared.stage.change(|state| state.hook_faults.add(fault));
     }
 
     /// Chances for deliveries to go wrong from now on.
     pub fn set_hook_chaos(&self, chaos: HookChaos) {
-        self.shared.change(|state| state.hook_faults.chaos = chaos);
+        self.shared.stage.change(|state| state.hook_faults.chaos = chaos);
     }
 
     /// Effects that are still to come after their calls were cut off come now; they are there when this returns.
@@ -174,7 +180,7 @@ impl FakeGithub {
 
     /// No more faults of any kind.
     pub fn clear_faults(&self) {
-        self.shared.change(|state| {
+        self.shared.stage.change(|state| {
             state.faults.clear();
             state.hook_faults.clear();
         });
@@ -182,17 +188,17 @@ impl FakeGithub {
 
     /// Other limits from now on; what was used stays used.
     pub fn set_limits(&self, limits: Limits) {
-        self.shared.change(|state| state.meter.limits = limits);
+        self.shared.stage.change(|state| state.meter.limits = limits);
     }
 
     /// Moves the fake's clock forward: tokens expire, rate-limit windows pass.
     pub fn advance_clock(&self, by: TimeDelta) {
-        self.shared.change(|state| state.ahead += by);
+        self.shared.stage.change(|state| state.ahead += by);
     }
 
     /// Every token minted so far answers 401 from now on.
     pub fn expire_tokens(&self) {
-        self.shared.change(|state| {
+        self.shared.stage.change(|state| {
             let now = state.now();
             state.tokens.values_mut().for_each(|t| t.expires_at = now);
         });
@@ -200,11 +206,11 @@ impl FakeGithub {
 
     /// The account's owner suspends the App's installation: its tokens and new mints answer 403.
     pub fn suspend_installation(&self, installation_id: u64) {
-        self.shared.change(|state| state.suspended.insert(installation_id));
+        self.shared.stage.change(|state| state.suspended.insert(installation_id));
     }
 
     pub fn unsuspend_installation(&self, installation_id: u64) {
-        self.shared.change(|state| state.suspended.remove(&installation_id));
+        self.shared.stage.change(|state| state.suspended.remove(&installation_id));
     }
 }
 
@@ -212,7 +218,7 @@ impl FakeGithub {
 impl FakeGithub {
     /// Where deliveries go from now on; `None` subscribes nobody.
     pub fn set_webhook(&self, webhook: Option<Webhook>) {
-        self.shared.change(|state| state.webhook = webhook.map(std::sync::Arc::new));
+        self.shared.stage.change(|state| state.webhook = webhook.map(std::sync::Arc::new));
     }
 
     /// A push of one commit to `git_ref` (`refs/heads/main` or `main`); the delivery's GUID and the
@@ -229,7 +235,7 @@ impl FakeGithub {
     ) -> anyhow::Result<(String, u16)> {
         let full_ref =
             if git_ref.starts_with("refs/") { git_ref.to_owned() } else { format!("refs/heads/{git_ref}") };
-        let payload = self.shared.change(|state| {
+        let payload = self.shared.stage.change(|state| {
             let now = state.now();
             let found = state.repos.get_mut(&repo.to_ascii_lowercase());
             let found = found.with_context(|| format!("the fake has no repository {repo}"))?;
@@ -251,7 +257,7 @@ impl FakeGithub {
     /// # Errors
     /// There is no webhook.
     pub async fn send_event(&self, event: &str, payload: &Value) -> anyhow::Result<(String, u16)> {
-        anyhow::ensure!(self.shared.lock().webhook.is_some(), "no webhook is set");
+        anyhow::ensure!(self.shared.stage.lock().webhook.is_some(), "no webhook is set");
         let hook = Hook {
             guid: Uuid::new_v4().to_string(),
             event: event.to_owned(),
@@ -271,7 +277,7 @@ impl FakeGithub {
     /// No delivery with this GUID is remembered.
     pub async fn redeliver(&self, guid: &str) -> anyhow::Result<u16> {
         let hook = {
-            let state = self.shared.lock();
+            let state = self.shared.stage.lock();
             let found = state.deliveries.iter().rev().find(|d| d.guid == guid);
             Hook::again(found.with_context(|| format!("no delivery {guid}"))?)
         };

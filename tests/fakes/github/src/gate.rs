@@ -28,11 +28,11 @@ pub(crate) async fn gate(
     next: Next,
 ) -> Response {
     let mut log = Log::of(&request);
-    let fault = cx.lock().faults.take(&log.method, &log.path);
+    let fault = cx.stage.lock().faults.take(&log.method, &log.path);
     let after = match fault {
         None => None,
         Some(FaultKind::Delay(by)) => {
-            tokio::select! { () = tokio::time::sleep(by) => {}, () = cx.stop.cancelled() => {} }
+            tokio::select! { () = tokio::time::sleep(by) => {}, () = cx.stage.stop().cancelled() => {} }
             None
         }
         Some(FaultKind::Answer { status, headers, body }) => {
@@ -57,7 +57,7 @@ pub(crate) async fn gate(
     log.write(&cx, None);
     if matches!(after, Some(FaultKind::HangAfterEffect)) {
         // Ends when the client gives up (which drops this future) or the fake stops.
-        cx.stop.cancelled().await;
+        cx.stage.stop().cancelled().await;
     }
     cord.cut();
     response
@@ -78,7 +78,7 @@ async fn late(
         Err(answer) => return answer,
     };
     let server = Arc::clone(cx);
-    cx.late.put_off(after, cx.stop.clone(), async move {
+    cx.late.put_off(after, cx.stage.stop().clone(), async move {
         drop(admitted(&server, request, next, &mut log).await);
     });
     cord.cut();
@@ -105,7 +105,7 @@ async fn admitted(cx: &Arc<Shared>, mut request: Request, next: Next, log: &mut 
         return dress(cx, next.run(request).await, &budget);
     }
     let entered = {
-        let mut state = cx.lock();
+        let mut state = cx.stage.lock();
         let now = state.now();
         state.meter.enter(&budget, &method, now)
     };
@@ -133,7 +133,7 @@ struct Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        let mut state = self.cx.lock();
+        let mut state = self.cx.stage.lock();
         let now = state.now();
         state.meter.leave(&self.budget, self.free, now);
     }
@@ -179,7 +179,7 @@ fn same_etag(one: &str, other: &str) -> bool {
 /// The headers every answer of GitHub's carries.
 fn dress(cx: &Shared, mut response: Response, budget: &str) -> Response {
     let (limits, id) = {
-        let mut state = cx.lock();
+        let mut state = cx.stage.lock();
         let now = state.now();
         (state.meter.headers(budget, now), state.dice.number())
     };
@@ -224,7 +224,7 @@ impl Log {
     }
 
     fn write(&self, cx: &Shared, status: Option<u16>) {
-        cx.change(|state| {
+        cx.stage.change(|state| {
             let call = Call {
                 method: self.method.clone(),
                 path: self.path.clone(),

@@ -124,12 +124,12 @@ pub(crate) async fn run(cx: Arc<Shared>, mut lane: mpsc::Receiver<Hook>) {
     loop {
         let hook = tokio::select! {
             hook = lane.recv() => hook,
-            () = cx.stop.cancelled() => return,
+            () = cx.stage.stop().cancelled() => return,
         };
         let Some(hook) = hook else { return };
         tokio::select! {
             () = send_copies(&cx, hook) => {}
-            () = cx.stop.cancelled() => return,
+            () = cx.stage.stop().cancelled() => return,
         }
     }
 }
@@ -148,7 +148,7 @@ async fn send_copies(cx: &Shared, hook: Hook) {
 /// One attempt; its HTTP status, or 0.
 pub(crate) async fn send(cx: &Shared, hook: &Hook) -> u16 {
     let payload = payload_of(cx, hook);
-    let webhook = cx.lock().webhook.clone();
+    let webhook = cx.stage.lock().webhook.clone();
     let begun = std::time::Instant::now();
     let status = match webhook {
         None => 0,
@@ -209,7 +209,7 @@ fn payload_of(cx: &Shared, hook: &Hook) -> Bytes {
 }
 
 fn record(cx: &Shared, hook: &Hook, payload: Bytes, status_code: u16, duration: Duration) {
-    cx.change(|state| {
+    cx.stage.change(|state| {
         let id = state.next_delivery_id;
         state.next_delivery_id += 1;
         let delivery = Delivery {

@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 
 use crate::hooks::{self, LANE_DEPTH, LANES};
 use crate::options::Options;
+use crate::routes;
 use crate::shared::{Shared, State};
-use crate::{routes, timers};
 use misbehaviour::{Cord, CuttableListener};
 
 /// GitHub gives a receiver ten seconds.
@@ -58,12 +58,15 @@ impl FakeGithub {
         let shared = Arc::new(Shared::new(state, format!("http://{addr}"), client, app_key));
 
         let mut tasks = JoinSet::new();
-        tasks.spawn(timers::run(Arc::clone(&shared)));
+        tasks.spawn({
+            let shared = Arc::clone(&shared);
+            async move { shared.stage.run().await }
+        });
         for lane in receivers {
             tasks.spawn(hooks::run(Arc::clone(&shared), lane));
         }
         let service = routes::router(Arc::clone(&shared)).into_make_service_with_connect_info::<Cord>();
-        let stop = shared.stop.clone();
+        let stop = shared.stage.stop().clone();
         tasks.spawn(async move {
             let server = axum::serve(CuttableListener(listener), service);
             if let Err(error) = server.with_graceful_shutdown(stop.cancelled_owned()).await {
@@ -90,7 +93,7 @@ impl FakeGithub {
 
     /// Stops everything: no more calls, timers or deliveries. Safe to call twice.
     pub async fn shutdown(&self) {
-        self.shared.stop.cancel();
+        self.shared.stage.stop().cancel();
         let mut tasks = self.tasks.lock().await;
         let ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await.is_err() {

@@ -1,13 +1,12 @@
-//! The state of the fake behind one lock that is held shortly, and the way to wait for a change of it.
+//! What handlers and tasks of the fake share, and its state.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::DecodingKey;
-use tokio::sync::{Notify, mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
 
 use crate::auth::{Call, Caller, Token};
 use crate::hooks::{Delivery, Hook};
@@ -16,9 +15,8 @@ use crate::model::{Place, Run};
 use crate::options::{Options, Webhook, Workflow};
 use crate::reply::Reply;
 use crate::script::Plan;
-use crate::timers::Timers;
-use misbehaviour::Faults;
-use misbehaviour::{Dice, HookFaults, Late};
+use crate::timers::Timer;
+use misbehaviour::{Dice, Faults, HookFaults, Late, Stage, Timers};
 
 /// How many calls and deliveries are remembered; older ones are forgotten.
 pub(crate) const CALLS_KEPT: usize = 100_000;
@@ -28,10 +26,7 @@ pub(crate) const RUNS_KEPT: usize = 200_000;
 
 /// Everything handlers and tasks share.
 pub(crate) struct Shared {
-    state: Mutex<State>,
-    changed: watch::Sender<u64>,
-    pub(crate) timer_wake: Notify,
-    pub(crate) stop: CancellationToken,
+    pub(crate) stage: Stage<State>,
     /// Calls that were cut off and have their effect later.
     pub(crate) late: Late,
     /// Without a trailing slash.
@@ -50,54 +45,11 @@ impl Shared {
     ) -> Self {
         Self {
             options: Arc::clone(&state.options),
-            state: Mutex::new(state),
-            changed: watch::Sender::new(0),
-            timer_wake: Notify::new(),
-            stop: CancellationToken::new(),
+            stage: Stage::new(state),
             late: Late::default(),
             base_url,
             client,
             app_key,
-        }
-    }
-
-    /// Looks without announcing a change.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes the state and wakes whoever waits for a change.
-    pub(crate) fn change<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.lock();
-        let result = act(&mut state);
-        let earlier = state.timers.take_earlier();
-        drop(state);
-        if earlier {
-            self.timer_wake.notify_one();
-        }
-        self.changed.send_modify(|n| *n = n.wrapping_add(1));
-        result
-    }
-
-    /// Waits until `look` finds something, or the time is up.
-    pub(crate) async fn wait<T>(
-        &self,
-        timeout: Duration,
-        mut look: impl FnMut(&State) -> Option<T>,
-    ) -> anyhow::Result<T> {
-        let mut changes = self.changed.subscribe();
-        let found = async {
-            loop {
-                if let Some(found) = look(&self.lock()) {
-                    return Ok(found);
-                }
-                changes.changed().await?;
-            }
-        };
-        tokio::select! {
-            found = found => found,
-            () = tokio::time::sleep(timeout) => anyhow::bail!("not within {timeout:?}"),
-            () = self.stop.cancelled() => anyhow::bail!("the fake was shut down"),
         }
     }
 }
@@ -122,7 +74,7 @@ pub(crate) struct State {
     pub(crate) hook_faults: HookFaults,
     pub(crate) calls: VecDeque<Call>,
     pub(crate) deliveries: VecDeque<Delivery>,
-    pub(crate) timers: Timers,
+    pub(crate) timers: Timers<Timer>,
     pub(crate) webhook: Option<Arc<Webhook>>,
     pub(crate) lanes: Vec<mpsc::Sender<Hook>>,
     /// Deliveries that wait to be overtaken, by run.

@@ -42,11 +42,11 @@ pub(crate) async fn gate(
     next: Next,
 ) -> Response {
     let log = Log::of(&request);
-    let fault = cx.lock().faults.take(&log.method, &log.path);
+    let fault = cx.stage.lock().faults.take(&log.method, &log.path);
     let after = match fault {
         None => None,
         Some(FaultKind::Delay(by)) => {
-            tokio::select! { () = tokio::time::sleep(by) => {}, () = cx.stop.cancelled() => {} }
+            tokio::select! { () = tokio::time::sleep(by) => {}, () = cx.stage.stop().cancelled() => {} }
             None
         }
         Some(FaultKind::Answer { status, headers, body }) => {
@@ -69,7 +69,7 @@ pub(crate) async fn gate(
     log.write(&cx, None);
     if matches!(after, Some(FaultKind::HangAfterEffect)) {
         // Ends when the client gives up (which drops this future) or the fake stops.
-        cx.stop.cancelled().await;
+        cx.stage.stop().cancelled().await;
     }
     cord.cut();
     response
@@ -90,7 +90,7 @@ async fn late(
         Err(answer) => return answer,
     };
     let server = Arc::clone(cx);
-    cx.late.put_off(after, cx.stop.clone(), async move {
+    cx.late.put_off(after, cx.stage.stop().clone(), async move {
         drop(admitted(&server, request, next, &log).await);
     });
     cord.cut();
@@ -109,7 +109,7 @@ async fn admitted(cx: &Arc<Shared>, mut request: Request, next: Next, log: &Log)
     };
     let who = token.as_ref().map_or("", |token| token.text.as_str());
     let (now, standing) = {
-        let mut state = cx.lock();
+        let mut state = cx.stage.lock();
         let now = state.now();
         (now, state.meter.enter(who, now))
     };
@@ -172,7 +172,7 @@ impl Log {
     }
 
     fn write(&self, cx: &Shared, status: Option<u16>) {
-        cx.change(|state| {
+        cx.stage.change(|state| {
             let call = Call {
                 method: self.method.clone(),
                 path: self.path.clone(),

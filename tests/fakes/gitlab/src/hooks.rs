@@ -153,12 +153,12 @@ pub(crate) async fn run(cx: Arc<Shared>, mut lane: mpsc::Receiver<Hook>) {
     loop {
         let hook = tokio::select! {
             hook = lane.recv() => hook,
-            () = cx.stop.cancelled() => return,
+            () = cx.stage.stop().cancelled() => return,
         };
         let Some(hook) = hook else { return };
         tokio::select! {
             () = send_copies(&cx, hook) => {}
-            () = cx.stop.cancelled() => return,
+            () = cx.stage.stop().cancelled() => return,
         }
     }
 }
@@ -175,7 +175,7 @@ async fn send_copies(cx: &Shared, hook: Hook) {
 
 /// One attempt; its HTTP status, or 0.
 pub(crate) async fn send(cx: &Shared, hook: &Hook) -> u16 {
-    let to = cx.lock().hook.clone();
+    let to = cx.stage.lock().hook.clone();
     let begun = std::time::Instant::now();
     let status = match to {
         None => 0,
@@ -232,7 +232,7 @@ pub(crate) fn signature(signing_token: &str, id: &str, timestamp: &str, body: &[
 }
 
 fn record(cx: &Shared, hook: &Hook, status_code: u16, duration: Duration) {
-    cx.change(|state| {
+    cx.stage.change(|state| {
         let delivery = Delivery {
             id: state.id(),
             key: hook.key.clone(),

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 
 use crate::hooks::{self, LANE_DEPTH, LANES};
 use crate::options::Options;
+use crate::routes;
 use crate::shared::{Shared, State};
-use crate::{routes, timers};
 use misbehaviour::{Cord, CuttableListener};
 
 /// GitLab gives a receiver ten seconds.
@@ -50,12 +50,15 @@ impl FakeGitlab {
         let state = State::new(Arc::new(options), base_url.clone(), senders, Utc::now());
         let shared = Arc::new(Shared::new(state, base_url, client));
         let mut tasks = JoinSet::new();
-        tasks.spawn(timers::run(Arc::clone(&shared)));
+        tasks.spawn({
+            let shared = Arc::clone(&shared);
+            async move { shared.stage.run().await }
+        });
         for lane in receivers {
             tasks.spawn(hooks::run(Arc::clone(&shared), lane));
         }
         let service = routes::router(Arc::clone(&shared)).into_make_service_with_connect_info::<Cord>();
-        let stop = shared.stop.clone();
+        let stop = shared.stage.stop().clone();
         tasks.spawn(async move {
             let server = axum::serve(CuttableListener(listener), service);
             if let Err(error) = server.with_graceful_shutdown(stop.cancelled_owned()).await {
@@ -82,7 +85,7 @@ impl FakeGitlab {
 
     /// Stops everything: no more calls, timers or deliveries. Safe to call twice.
     pub async fn shutdown(&self) {
-        self.shared.stop.cancel();
+        self.shared.stage.stop().cancel();
         let mut tasks = self.tasks.lock().await;
         let ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await.is_err() {

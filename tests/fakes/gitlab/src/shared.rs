@@ -1,12 +1,11 @@
-//! The state of the fake behind one lock that is held shortly, and the way to wait for a change of it.
+//! What handlers and tasks of the fake share, and its state.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{Notify, mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
 
 use crate::gate::{Call, Caller};
 use crate::hooks::{Delivery, Hook as Outgoing};
@@ -15,9 +14,8 @@ use crate::model::Pipeline;
 use crate::options::{Hook, Options, Project};
 use crate::reply::Reply;
 use crate::script::Plan;
-use crate::timers::Timers;
-use misbehaviour::Faults;
-use misbehaviour::{Dice, HookFaults, Late};
+use crate::timers::Timer;
+use misbehaviour::{Dice, Faults, HookFaults, Late, Stage, Timers};
 
 /// How many calls and deliveries are remembered; older ones are forgotten.
 pub(crate) const CALLS_KEPT: usize = 100_000;
@@ -27,10 +25,7 @@ const FIRST_PROJECT: u64 = 101;
 
 /// Everything handlers and tasks share.
 pub(crate) struct Shared {
-    state: Mutex<State>,
-    changed: watch::Sender<u64>,
-    pub(crate) timer_wake: Notify,
-    pub(crate) stop: CancellationToken,
+    pub(crate) stage: Stage<State>,
     /// Calls that were cut off and have their effect later.
     pub(crate) late: Late,
     /// Without a trailing slash.
@@ -43,53 +38,10 @@ impl Shared {
     pub(crate) fn new(state: State, base_url: String, client: reqwest::Client) -> Self {
         Self {
             options: Arc::clone(&state.options),
-            state: Mutex::new(state),
-            changed: watch::Sender::new(0),
-            timer_wake: Notify::new(),
-            stop: CancellationToken::new(),
+            stage: Stage::new(state),
             late: Late::default(),
             base_url,
             client,
-        }
-    }
-
-    /// Looks without announcing a change.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes the state and wakes whoever waits for a change.
-    pub(crate) fn change<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.lock();
-        let result = act(&mut state);
-        let earlier = state.timers.take_earlier();
-        drop(state);
-        if earlier {
-            self.timer_wake.notify_one();
-        }
-        self.changed.send_modify(|n| *n = n.wrapping_add(1));
-        result
-    }
-
-    /// Waits until `look` finds something, or the time is up.
-    pub(crate) async fn wait<T>(
-        &self,
-        timeout: Duration,
-        mut look: impl FnMut(&State) -> Option<T>,
-    ) -> anyhow::Result<T> {
-        let mut changes = self.changed.subscribe();
-        let found = async {
-            loop {
-                if let Some(found) = look(&self.lock()) {
-                    return Ok(found);
-                }
-                changes.changed().await?;
-            }
-        };
-        tokio::select! {
-            found = found => found,
-            () = tokio::time::sleep(timeout) => anyhow::bail!("not within {timeout:?}"),
-            () = self.stop.cancelled() => anyhow::bail!("the fake was shut down"),
         }
     }
 }
@@ -114,7 +66,7 @@ pub(crate) struct State {
     pub(crate) deliveries: VecDeque<Delivery>,
     /// When the last deliveries were asked for again.
     pub(crate) resends: VecDeque<DateTime<Utc>>,
-    pub(crate) timers: Timers,
+    pub(crate) timers: Timers<Timer>,
     pub(crate) hook: Option<Arc<Hook>>,
     pub(crate) lanes: Vec<mpsc::Sender<Outgoing>>,
     /// Deliveries that wait to be overtaken, by pipeline.

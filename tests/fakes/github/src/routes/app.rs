@@ -24,7 +24,7 @@ pub(super) async fn show(State(cx): Cx) -> Reply {
 
 pub(super) async fn installation(State(cx): Cx, Path((owner, repo)): Path<(String, String)>) -> Reply {
     let Some(app) = &cx.options.app else { return Reply::not_found() };
-    let state = cx.lock();
+    let state = cx.stage.lock();
     let exists = state.repos.contains_key(&crate::shared::key(&owner, &repo));
     let Some(found) = app.installations.iter().find(|i| exists && i.covers(&owner, &repo)) else {
         return Reply::not_found();
@@ -49,14 +49,14 @@ pub(super) async fn mint(State(cx): Cx, Path(id): Path<u64>, headers: HeaderMap,
     let Ok(asked) = asked else { return Reply::error(StatusCode::BAD_REQUEST, "Problems parsing JSON") };
     let forced = headers.get("x-github-stateless-s2s-token").is_some_and(|v| v == "enabled");
     let stateless = cx.options.stateless_tokens || forced;
-    match cx.change(|state| state.mint(id, &asked, stateless)) {
+    match cx.stage.change(|state| state.mint(id, &asked, stateless)) {
         Ok(token) => Reply::json(StatusCode::CREATED, token),
         Err(refusal) => refusal,
     }
 }
 
 pub(super) async fn rate_limit(State(cx): Cx, Extension(caller): Extension<Caller>) -> Reply {
-    let mut state = cx.lock();
+    let mut state = cx.stage.lock();
     let now = state.now();
     Reply::ok(state.meter.report(&caller.budget(), now))
 }
@@ -87,7 +87,7 @@ pub(super) fn page(cx: &Shared, query: &HashMap<String, String>, path: &str) -> 
                 Some(_) | None => true,
             }
     };
-    let state = cx.lock();
+    let state = cx.stage.lock();
     let mut page: Vec<&Delivery> = state.deliveries.iter().rev().filter(wanted).take(per_page + 1).collect();
     let more = page.len() > per_page;
     page.truncate(per_page);
@@ -104,7 +104,7 @@ pub(super) fn page(cx: &Shared, query: &HashMap<String, String>, path: &str) -> 
 }
 
 pub(super) async fn delivery(State(cx): Cx, Path(id): Path<u64>) -> Reply {
-    let state = cx.lock();
+    let state = cx.stage.lock();
     let Some(found) = state.deliveries.iter().find(|d| d.id == id) else { return Reply::not_found() };
     let mut shown = payload::delivery(found, None);
     let body: Value = serde_json::from_slice(&found.payload).unwrap_or(Value::Null);
@@ -119,7 +119,7 @@ pub(super) async fn redeliver(State(cx): Cx, Path(id): Path<u64>) -> Reply {
 
 /// The answer to a wish for one more attempt.
 pub(super) fn again(cx: &Shared, id: u64) -> Reply {
-    cx.change(|state| {
+    cx.stage.change(|state| {
         let Some(found) = state.deliveries.iter().find(|d| d.id == id) else { return Reply::not_found() };
         let hook = Hook::again(found);
         state.post(hook);

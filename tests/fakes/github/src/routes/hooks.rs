@@ -20,7 +20,7 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
     Path((owner, repo)): Path<(String, String)>,
 ) -> Reply {
-    let mut state = cx.lock();
+    let mut state = cx.stage.lock();
     if let Err(refusal) = state.repo(&caller, &owner, &repo) {
         return refusal;
     }
@@ -43,7 +43,7 @@ pub(super) async fn deliveries(
     Path((owner, repo, hook)): Path<(String, String, u64)>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Reply {
-    if let Err(refusal) = cx.lock().repo(&caller, &owner, &repo) {
+    if let Err(refusal) = cx.stage.lock().repo(&caller, &owner, &repo) {
         return refusal;
     }
     if hook != HOOK_ID {
@@ -57,7 +57,7 @@ pub(super) async fn redeliver(
     Extension(caller): Extension<Caller>,
     Path((owner, repo, hook, id)): Path<(String, String, u64, u64)>,
 ) -> Reply {
-    if let Err(refusal) = cx.lock().repo(&caller, &owner, &repo) {
+    if let Err(refusal) = cx.stage.lock().repo(&caller, &owner, &repo) {
         return refusal;
     }
     if hook != HOOK_ID {

@@ -30,7 +30,7 @@ pub(super) async fn show(
     Extension(caller): Who,
     Path((owner, repo)): Path<(String, String)>,
 ) -> Reply {
-    let mut state = cx.lock();
+    let mut state = cx.stage.lock();
     match state.repo(&caller, &owner, &repo) {
         Err(refusal) => refusal,
         Ok(found) => match found.workflows.first() {
@@ -45,7 +45,7 @@ pub(super) async fn workflows(
     Extension(caller): Who,
     Path((owner, repo)): Path<(String, String)>,
 ) -> Reply {
-    let mut state = cx.lock();
+    let mut state = cx.stage.lock();
     match state.repo(&caller, &owner, &repo) {
         Err(refusal) => refusal,
         Ok(found) => {
@@ -61,7 +61,7 @@ pub(super) async fn workflow(
     Extension(caller): Who,
     Path((owner, repo, wf)): Path<(String, String, String)>,
 ) -> Reply {
-    let mut state = cx.lock();
+    let mut state = cx.stage.lock();
     match state.repo(&caller, &owner, &repo).and_then(|r| r.workflow(&wf)) {
         Ok(found) => Reply::ok(payload::workflow(&cx.base_url, &found.place)),
         Err(refusal) => refusal,
@@ -85,7 +85,7 @@ pub(super) async fn dispatch(
     };
     // From API version 2026-03-10 on, the flag is gone and details always come.
     let newer = header("x-github-api-version").is_some_and(|version| version >= "2026-03-10");
-    let started = cx.change(|state| {
+    let started = cx.stage.change(|state| {
         let id = state.dispatch(&caller, (&owner, &repo, &wf), dispatch)?;
         Ok(state.runs.get(&id).map(|r| (id, r.run.repo.clone())))
     });
@@ -107,7 +107,7 @@ pub(super) async fn runs_of_workflow(
     Query(query): Filters,
 ) -> Reply {
     let found = {
-        let mut state = cx.lock();
+        let mut state = cx.stage.lock();
         state.repo(&caller, &owner, &repo).and_then(|r| r.workflow(&wf)).map(|w| w.place.workflow_id)
     };
     match found {
@@ -142,7 +142,7 @@ fn list(
     let filtered =
         ["actor", "branch", "created", "event", "head_sha", "status"].iter().any(|k| get(k).is_some());
 
-    let mut state = cx.lock();
+    let mut state = cx.stage.lock();
     let repo = match state.repo(caller, owner, name) {
         Ok(repo) => format!("{}/{}", repo.owner, repo.name),
         Err(refusal) => return refusal,

@@ -65,7 +65,7 @@ fn read(
     (owner, repo, id): &(String, String, u64),
     show: impl FnOnce(&Record) -> Reply,
 ) -> Reply {
-    match cx.lock().run(caller, owner, repo, *id) {
+    match cx.stage.lock().run(caller, owner, repo, *id) {
         Ok(record) => show(record),
         Err(refusal) => refusal,
     }
@@ -77,7 +77,7 @@ fn write(
     (owner, repo, id): &(String, String, u64),
     act: impl FnOnce(&mut crate::shared::State, u64) -> Reply,
 ) -> Reply {
-    cx.change(|state| {
+    cx.stage.change(|state| {
         if let Err(refusal) = state.run(caller, owner, repo, *id) {
             return refusal;
         }

@@ -24,7 +24,7 @@ pub(super) async fn list(
     Path(project): Path<String>,
 ) -> Result<Reply, Reply> {
     may(&caller)?;
-    let state = cx.lock();
+    let state = cx.stage.lock();
     let (id, _) = state.project(&caller, &project)?;
     let hooks: Vec<Value> = state.hook.iter().map(|hook| payload::hook(hook, id)).collect();
     Ok(Reply::ok(json!(hooks)))
@@ -38,7 +38,7 @@ pub(super) async fn events(
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Reply, Reply> {
     may(&caller)?;
-    let state = cx.lock();
+    let state = cx.stage.lock();
     state.project(&caller, &project)?;
     known(hook)?;
     let wanted = |code: u16| match query.get("status").map(String::as_str) {
@@ -62,7 +62,7 @@ pub(super) async fn resend(
 ) -> Result<Reply, Reply> {
     may(&caller)?;
     let outgoing = {
-        let mut state = cx.lock();
+        let mut state = cx.stage.lock();
         state.project(&caller, &project)?;
         known(hook)?;
         let now = state.now();

@@ -24,7 +24,7 @@ type Cx = State<Arc<Shared>>;
 type By = Extension<Caller>;
 
 pub(super) async fn project(State(cx): Cx, Extension(caller): By, Path(project): Path<String>) -> Answer {
-    let state = cx.lock();
+    let state = cx.stage.lock();
     let (id, spec) = state.project(&caller, &project)?;
     Ok(Reply::ok(payload::project(&cx.base_url, id, &spec.path)))
 }
@@ -77,7 +77,7 @@ pub(super) async fn trigger(
     let token = field("token").ok_or_else(|| missing("token"))?;
     let git_ref = field("ref").ok_or_else(|| missing("ref"))?;
     {
-        let state = cx.lock();
+        let state = cx.stage.lock();
         let (_, spec) = state.project(&caller, &project)?;
         if !spec.trigger_tokens.contains(&token) {
             return Err(Reply::not_found());
@@ -91,8 +91,8 @@ pub(super) async fn trigger(
 }
 
 fn start(cx: &Shared, caller: &Caller, project: &str, start: Start) -> Answer {
-    let id = cx.change(|state| state.start(caller, project, start))?;
-    let state = cx.lock();
+    let id = cx.stage.change(|state| state.start(caller, project, start))?;
+    let state = cx.stage.lock();
     let record = state.pipelines.get(&id).ok_or_else(Reply::not_found)?;
     Ok(Reply::created(payload::pipeline(&cx.base_url, &record.pipeline)))
 }
@@ -104,7 +104,7 @@ pub(super) async fn list(
     Path(project): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Answer {
-    let state = cx.lock();
+    let state = cx.stage.lock();
     let (project, _) = state.project(&caller, &project)?;
     let now = Instant::now();
     let after = query.get("updated_after").and_then(|at| at.parse::<DateTime<Utc>>().ok());
@@ -136,7 +136,7 @@ pub(super) async fn show(
     Extension(caller): By,
     Path((project, id)): Path<(String, u64)>,
 ) -> Answer {
-    let state = cx.lock();
+    let state = cx.stage.lock();
     let record = state.pipeline(&caller, &project, id)?;
     Ok(Reply::ok(payload::pipeline(&cx.base_url, &record.pipeline)))
 }
@@ -146,7 +146,7 @@ pub(super) async fn delete(
     Extension(caller): By,
     Path((project, id)): Path<(String, u64)>,
 ) -> Result<StatusCode, Reply> {
-    cx.change(|state| {
+    cx.stage.change(|state| {
         state.pipeline(&caller, &project, id)?;
         state.pipelines.remove(&id);
         Ok(StatusCode::NO_CONTENT)
@@ -180,7 +180,7 @@ fn jobs_of(
     query: &[(String, String)],
     bridges: bool,
 ) -> Answer {
-    let state = cx.lock();
+    let state = cx.stage.lock();
     let pipeline = &state.pipeline(caller, project, id)?.pipeline;
     let has = |name: &str, value: &str| query.iter().any(|(key, given)| key == name && given == value);
     let retried = !bridges && has("include_retried", "true");
@@ -206,7 +206,7 @@ pub(super) async fn variables(
     Extension(caller): By,
     Path((project, id)): Path<(String, u64)>,
 ) -> Answer {
-    let state = cx.lock();
+    let state = cx.stage.lock();
     let variables = state.pipeline(&caller, &project, id)?.pipeline.variables.iter();
     let lines =
         variables.map(|(key, value)| json!({ "key": key, "value": value, "variable_type": "env_var" }));
@@ -219,7 +219,7 @@ pub(super) async fn cancel(
     Extension(caller): By,
     Path((project, id)): Path<(String, u64)>,
 ) -> Answer {
-    cx.change(|state| {
+    cx.stage.change(|state| {
         state.pipeline(&caller, &project, id)?;
         state.cancel(id);
         Ok(Reply::ok(payload::pipeline(&cx.base_url, pipeline_of(state, id)?)))
@@ -231,7 +231,7 @@ pub(super) async fn retry(
     Extension(caller): By,
     Path((project, id)): Path<(String, u64)>,
 ) -> Answer {
-    cx.change(|state| {
+    cx.stage.change(|state| {
         state.pipeline(&caller, &project, id)?;
         state.retry(id);
         Ok(Reply::created(payload::pipeline(&cx.base_url, pipeline_of(state, id)?)))
@@ -248,7 +248,7 @@ pub(super) async fn cancel_job(
     if force && !caller.0.as_ref().is_some_and(|token| token.is_maintainer) {
         return Err(Reply::forbidden(""));
     }
-    cx.change(|state| {
+    cx.stage.change(|state| {
         state.project(&caller, &project)?;
         if force {
             state.force_cancel(id);
@@ -262,7 +262,7 @@ pub(super) async fn retry_job(
     Extension(caller): By,
     Path((project, id)): Path<(String, u64)>,
 ) -> Answer {
-    cx.change(|state| {
+    cx.stage.change(|state| {
         state.project(&caller, &project)?;
         let made = state.retry_job(id)?;
         job_line(&cx, state, made).map(Reply::created)
@@ -274,7 +274,7 @@ pub(super) async fn play_job(
     Extension(caller): By,
     Path((project, id)): Path<(String, u64)>,
 ) -> Answer {
-    cx.change(|state| {
+    cx.stage.change(|state| {
         state.project(&caller, &project)?;
         state.play(id)?;
         job_line(&cx, state, id).map(Reply::ok)
@@ -287,7 +287,7 @@ pub(super) async fn trace(
     Extension(caller): By,
     Path((project, id)): Path<(String, u64)>,
 ) -> Result<Response, Reply> {
-    let state = cx.lock();
+    let state = cx.stage.lock();
     state.project(&caller, &project)?;
     let (pipeline, at) = state.find_job(id).ok_or_else(Reply::not_found)?;
     let job = &state.pipelines[&pipeline].pipeline.jobs[at];
