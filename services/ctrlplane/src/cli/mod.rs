@@ -53,9 +53,9 @@ use open::Page;
 use session::Session;
 
 use access_args::KeysCommand;
-use workflow_args::WorkflowCommand;
 pub(crate) use args::{Command, EXIT_CODES};
 use args::{DeadCommand, PolicyCommand, ProjectionsCommand, RolloutCommand, VersionCommand};
+use workflow_args::WorkflowCommand;
 
 /// Does what was asked and tells how it went by the exit code.
 pub(crate) fn run(command: Command) -> ExitCode {

@@ -147,9 +147,9 @@ pub(super) async fn runs(session: &Session, args: &RunsArgs) -> Result<(), Failu
     match session.format {
         Format::Json => output::json(&answer),
         Format::Yaml => output::yaml(&answer["items"]),
-        Format::Name => {
-            output::print(&items().map(|run| format!("workflow-run/{}\n", text_at(run, "/id"))).collect::<String>())
-        }
+        Format::Name => output::print(
+            &items().map(|run| format!("workflow-run/{}\n", text_at(run, "/id"))).collect::<String>(),
+        ),
         Format::Table => {
             let now = bus::clock::now();
             let mut table = Table::new(["RUN", "WORKFLOW", "STATUS", "JOBS", "BEGUN BY", "AGE"]);
@@ -239,7 +239,9 @@ mod tests {
         assert_eq!(ended(&run("inProgress")), None);
         assert_eq!(ended(&run("cancelling")), None);
         for bad in ["failure", "cancelled"] {
-            assert!(matches!(ended(&run(bad)), Some(Err(Failure::RolloutFailed(said))) if said.contains("a failure")));
+            assert!(
+                matches!(ended(&run(bad)), Some(Err(Failure::RolloutFailed(said))) if said.contains("a failure"))
+            );
         }
     }
 }
