@@ -26,7 +26,8 @@ const WHY_CHARS: usize = 60;
 pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     let workflow = session.get(&["workflows", &args.workflow], &[]).await?;
     let inputs = inputs(&workflow, &args.input)?;
-    let path = session.below(&["workflows", &text_at(&workflow, "/id"), "runs"]).await?;
+    let workflow_id = text_at(&workflow, "/id");
+    let path = session.below(&["workflows", &workflow_id, "runs"]).await?;
     let run = session.api.send_json(Method::POST, &path, &[], &json!({ "inputs": inputs })).await?;
     let id = text_at(&run, "/id");
     wishes::told(session, &run, &format!("workflow-run/{id}"), "begun")?;
@@ -34,7 +35,8 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<(), Failure
         return Ok(());
     }
     let mut following = Following { session, id: &id, told: BTreeMap::new(), progress: Progress::new() };
-    match tokio::time::timeout(args.timeout, following.until_over()).await {
+    let ended = tokio::time::timeout(args.timeout, following.until_over()).await;
+    match ended {
         Ok(ended) => ended,
         Err(_elapsed) => Err(Failure::NotYet(format!("not over within {} s", args.timeout.as_secs()))),
     }
