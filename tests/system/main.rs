@@ -17,6 +17,7 @@ mod stories;
 mod trace;
 mod verification;
 mod views;
+mod workflows;
 
 /// The program that runs one service.
 pub(crate) const NODE: &str = env!("CARGO_BIN_EXE_node");

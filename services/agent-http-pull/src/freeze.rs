@@ -51,7 +51,7 @@ impl Frost {
         let Some(workspace) = catalog.workspace(workspace) else {
             return Ok(Some(format!("workspace {workspace} is not in the catalog")));
         };
-        Ok(match freeze::of_target(workspace, &command.job.target, now) {
+        Ok(match freeze::of_job(workspace, &command.job, now) {
             Ok(None) => None,
             Ok(Some(frozen)) => Some(format!("frozen: {} ({})", frozen.reason, frozen.name)),
             Err(why) => Some(why),

@@ -199,7 +199,7 @@ impl Runner {
         let known = self.jobs.load(&record.config.workspace, job).await?;
         let is_so = known.is_some_and(|known| match known.state.job.purpose {
             Purpose::Verify { .. } => true,
-            Purpose::Deploy => false,
+            Purpose::Deploy | Purpose::Workflow { .. } => false,
         });
         if is_so {
             self.agenda().vouch(job, record.attempt);

@@ -26,12 +26,14 @@ import policies from "/console/static/views/policies.js";
 import resources from "/console/static/views/resources.js";
 import triggers from "/console/static/views/triggers.js";
 import why from "/console/static/views/why.js";
+import { workflows } from "/console/static/views/workflows.js";
 
 const WORKSPACE = "ctrlplane.workspace";
 const VIEWS = [
   { group: "Now", name: "overview", label: "Overview", letter: "o", of: () => overview },
   { group: "Now", name: "deployments", label: "Deployments", drawing: "matrix", letter: "d", of: () => matrix },
   { group: "Now", name: "jobs", label: "Jobs", letter: "j", of: ({ what }) => (what ? job : jobs) },
+  { group: "Now", name: "workflows", label: "Workflows", letter: "k", of: workflows },
   { group: "Now", name: "why", label: "Why", letter: "w", of: () => why },
   { group: "Now", name: "approvals", label: "Approvals", letter: "a", of: () => approvalsView },
   { group: "Set up", name: "resources", label: "Resources", letter: "r", of: () => resources },

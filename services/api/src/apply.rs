@@ -204,7 +204,9 @@ pub(crate) fn role_for(kind: Kind) -> Role {
         Kind::Version | Kind::Resource | Kind::ResourceProvider => Role::Operator,
         Kind::Approval => Role::Approver,
         Kind::Skip => Role::Approver,
-        Kind::Freeze | Kind::Pin | Kind::Redeploy | Kind::RolloutControl => Role::Operator,
+        Kind::Freeze | Kind::Pin | Kind::Redeploy | Kind::RolloutControl | Kind::WorkflowRun => {
+            Role::Operator
+        }
         Kind::VariableSet
         | Kind::RelationshipRule
         | Kind::Workspace
@@ -214,7 +216,8 @@ pub(crate) fn role_for(kind: Kind) -> Role {
         | Kind::Deployment
         | Kind::Policy
         | Kind::TriggerSource
-        | Kind::Trigger => Role::Admin,
+        | Kind::Trigger
+        | Kind::Workflow => Role::Admin,
     }
 }
 

@@ -99,7 +99,9 @@ pub(crate) fn declared(
         | Entity::Trigger(_)
         | Entity::VariableSet(_)
         | Entity::RelationshipRule(_)
-        | Entity::ResourceProvider(_) => {}
+        | Entity::ResourceProvider(_)
+        | Entity::Workflow(_)
+        | Entity::WorkflowRun(_) => {}
     }
     after
 }

@@ -71,6 +71,7 @@ const FILES: &[(&str, &str)] = files![
     "views/resources.js",
     "views/triggers.js",
     "views/why.js",
+    "views/workflows.js",
 ];
 
 struct File {

@@ -53,6 +53,8 @@ fn variable(kind: Kind) -> &'static str {
         Kind::Pin => "pin",
         Kind::Redeploy => "redeploy",
         Kind::RolloutControl => "rolloutControl",
+        Kind::Workflow => "workflow",
+        Kind::WorkflowRun => "workflowRun",
         Kind::VariableSet => "variableSet",
         Kind::RelationshipRule => "relationshipRule",
         Kind::ResourceProvider => "resourceProvider",

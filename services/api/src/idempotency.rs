@@ -156,7 +156,7 @@ fn in_work() -> Problem {
 }
 
 /// Where the key of this caller is kept. Nobody reads another's.
-fn place(caller: &Caller, headers: &HeaderMap) -> Result<String, Problem> {
+pub(crate) fn place(caller: &Caller, headers: &HeaderMap) -> Result<String, Problem> {
     let wrong = || {
         let message = format!("is one value of 1 to {KEY_BYTES_MAX} visible characters");
         Problem::invalid_field("Idempotency-Key", message)

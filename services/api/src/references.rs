@@ -1,7 +1,7 @@
 //! Which entities an entity names: they must exist when it is written, and may not go while it is there.
 
-use domain::entity::{CatalogKey, Entity, Kind, Policy, PolicyRule, Skip, TriggerAction};
-use domain::id::{EnvironmentId, ResourceId};
+use domain::entity::{AgentChoice, CatalogKey, Entity, Kind, Policy, PolicyRule, Skip, TriggerAction};
+use domain::id::{EnvironmentId, JobAgentId, ResourceId};
 use domain::manifest::Ids;
 use domain::token::Slug;
 use uuid::Uuid;
@@ -35,7 +35,19 @@ pub(crate) fn references(entity: &Entity, ids: &dyn Ids) -> Vec<Reference> {
         | Entity::TriggerSource(_)
         | Entity::Freeze(_)
         | Entity::VariableSet(_)
-        | Entity::RelationshipRule(_) => Vec::new(),
+        | Entity::RelationshipRule(_)
+        // A run has all it needs of its workflow, and outlives it.
+        | Entity::WorkflowRun(_) => Vec::new(),
+        Entity::Workflow(record) => {
+            let mut all = Vec::new();
+            for (index, job) in record.spec.jobs.iter().enumerate() {
+                if let AgentChoice::Ref(name) = &job.agent {
+                    let id = JobAgentId::of(workspace, name).0;
+                    all.push(one(format!("spec.jobs[{index}].agent.ref"), Kind::JobAgent, id));
+                }
+            }
+            all
+        }
         Entity::Environment(record) => systems(&record.spec.systems),
         Entity::Resource(record) => {
             let provider = record.spec.provider;
@@ -53,10 +65,16 @@ pub(crate) fn references(entity: &Entity, ids: &dyn Ids) -> Vec<Reference> {
         }
         Entity::Trigger(record) => {
             let source = ids.id(workspace, Kind::TriggerSource, &record.spec.source);
-            let TriggerAction::CreateVersion(create) = &record.spec.then;
             let source = source.map(|id| one("spec.source".to_owned(), Kind::TriggerSource, id));
-            let deployment = "spec.then.createVersion.deployment".to_owned();
-            source.into_iter().chain([one(deployment, Kind::Deployment, create.deployment.0)]).collect()
+            let (field, kind, id) = match &record.spec.then {
+                TriggerAction::CreateVersion(create) => {
+                    ("spec.then.createVersion.deployment", Kind::Deployment, create.deployment.0)
+                }
+                TriggerAction::RunWorkflow(run) => {
+                    ("spec.then.runWorkflow.workflow", Kind::Workflow, run.workflow.0)
+                }
+            };
+            source.into_iter().chain([one(field.to_owned(), kind, id)]).collect()
         }
         Entity::Version(record) => {
             let mut all = vec![one("spec.deployment".to_owned(), Kind::Deployment, record.spec.deployment.0)];
@@ -168,7 +186,9 @@ pub(crate) fn is_owned(kind: Kind) -> bool {
         | Kind::Deployment
         | Kind::Policy
         | Kind::TriggerSource
-        | Kind::Trigger => false,
+        | Kind::Trigger
+        | Kind::Workflow
+        | Kind::WorkflowRun => false,
     }
 }
 

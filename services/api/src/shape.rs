@@ -34,6 +34,8 @@ fn always(entity: &Entity) -> &'static [(&'static str, Otherwise)] {
         | Entity::RolloutControl(_)
         | Entity::RelationshipRule(_)
         | Entity::ResourceProvider(_) => &[],
+        Entity::Workflow(_) => &[("inputs", || json!([]))],
+        Entity::WorkflowRun(_) => &[("inputs", || json!({}))],
     }
 }
 
@@ -106,6 +108,8 @@ fn renames(entity: &Entity) -> &'static [(&'static str, &'static str)] {
         | Entity::JobAgent(_)
         | Entity::Policy(_)
         | Entity::TriggerSource(_)
-        | Entity::Trigger(_) => &[],
+        | Entity::Trigger(_)
+        | Entity::Workflow(_) => &[],
+        Entity::WorkflowRun(_) => &[("workflow", "workflowId")],
     }
 }

@@ -41,10 +41,7 @@ pub(crate) fn look(workspace: &WorkspaceCatalog, job: &JobRef, now: Timestamp) -
 }
 
 fn holds(workspace: &WorkspaceCatalog, job: &JobRef, now: Timestamp) -> Option<HeldWhy> {
-    if !job.purpose.is_deploy() {
-        return None;
-    }
-    match freeze::of_target(workspace, &job.target, now) {
+    match freeze::of_job(workspace, job, now) {
         Ok(None) => None,
         Ok(Some(frozen)) => {
             let reason = format!("{} ({})", frozen.reason, frozen.name);
@@ -57,7 +54,7 @@ fn holds(workspace: &WorkspaceCatalog, job: &JobRef, now: Timestamp) -> Option<H
 impl Dispatcher {
     /// Waits until this replica knows every freeze that was confirmed so far, and tells how far that is.
     pub(crate) async fn see_freezes(&self, job: &JobRef) -> Result<u64, Failure> {
-        if !job.purpose.is_deploy() {
+        if !job.purpose.may_be_frozen() {
             return Ok(0);
         }
         let changed_at = self.freezes.changed_at(&job.workspace).await?;

@@ -148,7 +148,9 @@ impl Dispatcher {
         let dispatch = domain::dispatch::dispatch(workspace, job)?;
         // A verification is run by the system itself: it is no agent of the catalog's, and takes no slot.
         let limit = match job.purpose {
-            Purpose::Deploy => workspace.job_agent(dispatch.agent).and_then(limit_of),
+            Purpose::Deploy | Purpose::Workflow { .. } => {
+                workspace.job_agent(dispatch.agent).and_then(limit_of)
+            }
             Purpose::Verify { .. } => None,
         };
         Ok(Chosen { limit, dispatch, freezes: look(workspace, job, now) })

@@ -9,8 +9,9 @@ use crate::timers::hint;
 use bus::topology::{CATALOG, JOBS, TARGETS};
 use bus::{Bus, BusError, Change, FollowSource, From, HeaderMap, follow};
 use domain::catalog::{Affected, Applied};
+use domain::entity::Kind;
 use domain::evaluate::FactChange;
-use domain::id::DeploymentId;
+use domain::id::{DeploymentId, WorkflowRunId};
 use domain::job::JobEvent;
 use domain::subject::parse_target_key;
 use domain::target::TargetKey;
@@ -66,6 +67,10 @@ impl Folds {
         if let Some(error) = &applied.broken {
             metrics::counter!("evaluator_unreadable_entities_total").increment(1);
             tracing::error!(key, revision, error, "an entity cannot be read; what depends on it is blocked");
+        }
+        if let Some(key) = applied.key.as_ref().filter(|key| key.kind == Kind::WorkflowRun && self.is_live())
+        {
+            self.memory.runs.mark(&key.workspace, WorkflowRunId(key.id));
         }
         let affected = if self.is_live() { self.affected(&applied) } else { Vec::new() };
         let cause = match &applied.key {
@@ -128,6 +133,12 @@ impl Folds {
             let change = facts.apply(&event, sequence);
             (change, facts.changes_health(&event.job, change))
         };
+        if let Some(run) = event.job.purpose.run() {
+            if change != FactChange::Nothing && self.is_live() {
+                self.memory.runs.mark(&event.job.workspace, run);
+            }
+            return;
+        }
         let target = event.job.target;
         let what = match change {
             FactChange::Nothing => return,

@@ -13,6 +13,7 @@ mod folds;
 mod hints;
 mod memory;
 mod outbox;
+mod runs;
 mod settings;
 mod timers;
 mod trigger;
@@ -42,6 +43,10 @@ pub const CRASH_POINTS: &[&str] = &[
     "policy-evaluator.requested.after",
     "policy-evaluator.superseded.before",
     "policy-evaluator.superseded.after",
+    "policy-evaluator.run-job.before",
+    "policy-evaluator.run-job.after",
+    "policy-evaluator.run-cancelled.before",
+    "policy-evaluator.run-cancelled.after",
     "policy-evaluator.version.before",
     "policy-evaluator.version.after",
 ];
@@ -117,6 +122,13 @@ pub async fn run(boot: Boot<Settings>, clock: Clock) -> anyhow::Result<()> {
         let (memory, evaluator, drain) = (memory.clone(), evaluator.clone(), drain.clone());
         async move {
             timers::sweep(memory, evaluator, drain).await;
+            Ok(())
+        }
+    });
+    supervisor.spawn("runs", {
+        let (bus, memory, clock, drain) = (bus.clone(), memory.clone(), clock.clone(), drain.clone());
+        async move {
+            runs::follow(bus, memory, clock, drain).await;
             Ok(())
         }
     });

@@ -3,6 +3,7 @@
 
 use crate::decisions::Decisions;
 use crate::dirty::{Dirty, Marked, What};
+use crate::runs::Runs;
 use domain::catalog::Catalog;
 use domain::evaluate::Facts;
 use domain::id::DeploymentId;
@@ -26,6 +27,8 @@ pub(crate) struct Memory {
     /// Woken when decisions changed, and with them the next look.
     pub(crate) decided: Notify,
     pub(crate) reached: Reached,
+    /// Runs of workflows to be looked at again.
+    pub(crate) runs: Runs,
 }
 
 /// How far each fold has come.

@@ -1,12 +1,13 @@
-//! Trigger rules: events from outside that become versions.
-//! An event is judged by the rules as they are when it is worked; the same event gives the same version.
+//! Trigger rules: events from outside that become versions and runs of workflows.
+//! An event is judged by the rules as they are when it is worked; the same event gives the same.
 
 use crate::memory::Memory;
 use async_trait::async_trait;
 use bus::topology::CATALOG;
 use bus::{Bucket, Bus, BusError, CasError, Delivery, Failure, Handler, TriggerEvent, crash_point};
+use domain::Timestamp;
 use domain::entity::{Entity, Record, Trigger};
-use domain::trigger_rule::{self, Rule};
+use domain::trigger_rule::{self, Rule, RuleError};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -41,8 +42,7 @@ impl Handler for TriggerWorker {
             .map_err(|error| Failure::Reject(format!("the payload is not JSON: {error}")))?;
         let mut wrong = Vec::new();
         let seen = trigger_rule::Event::new(&event.attributes, &payload);
-        let made: Vec<_> =
-            rules.iter().map(|rule| trigger_rule::apply(rule, &seen, delivery.published_at)).collect();
+        let made = self.make(&event, &rules, &seen, delivery.published_at);
         for (rule, made) in rules.iter().map(|rule| &rule.trigger).zip(made) {
             match made {
                 Ok(Some(entity)) => self.create(rule, &entity).await?,
@@ -74,6 +74,19 @@ impl TriggerWorker {
         let catalog = self.memory.catalog();
         let Some(ws) = catalog.workspace(&attributes.workspace) else { return Vec::new() };
         ws.rules_for(attributes.triggersource.as_str(), &attributes.event_type)
+    }
+
+    fn make(
+        &self,
+        event: &TriggerEvent,
+        rules: &[Arc<Rule>],
+        seen: &trigger_rule::Event<'_>,
+        at: Timestamp,
+    ) -> Vec<Result<Option<Entity>, RuleError>> {
+        let catalog = self.memory.catalog();
+        // With the rules, which were found in it, the workspace may have gone meanwhile: then there is nothing to make.
+        let Some(ws) = catalog.workspace(&event.attributes.workspace) else { return Vec::new() };
+        rules.iter().map(|rule| trigger_rule::apply(rule, seen, ws, at)).collect()
     }
 
     /// An entity that is there already was made by this event before, or by somebody who was faster: it stays.

@@ -15,6 +15,7 @@ use crate::template::{self, Rendered, TemplateError};
 use crate::token::Slug;
 use crate::variables;
 use crate::verification;
+use crate::workflow;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -73,6 +74,12 @@ impl Undispatchable {
         Self { status: TerminalStatus::Skipped, reason: None, message: message.into() }
     }
 
+    /// Somebody wished that it end.
+    pub(crate) fn cancelled(message: impl Into<String>) -> Self {
+        let reason = Some(Reason::CancelledByUser);
+        Self { status: TerminalStatus::Cancelled, reason, message: message.into() }
+    }
+
     /// The job's workspace is gone.
     pub fn no_workspace(workspace: &Slug) -> Self {
         Self::new(Reason::BadConfig, format!("workspace {workspace} is not in the catalog"))
@@ -122,20 +129,14 @@ pub fn dispatch(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, 
         Purpose::Verify { of, policy, rule_index } => {
             verification::plan(workspace, job, of, policy, rule_index)
         }
+        Purpose::Workflow { run, .. } => workflow::dispatch(workspace, job, run),
     }
 }
 
 fn deploy(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, Undispatchable> {
     let parts = parts(workspace, job)?;
     let (agent, ref_config) = choose_agent(workspace, &parts)?;
-    if agent.spec.platform.as_str() == verification::PLATFORM {
-        let why = format!(
-            "the type {:?} of job agent {:?} is the system's own",
-            verification::PLATFORM,
-            agent.meta.name
-        );
-        return Err(Undispatchable::new(Reason::NoAgent, why));
-    }
+    not_ours(agent)?;
     let variables = variables::resolve(workspace, &job.target)
         .map_err(|why| Undispatchable::new(Reason::BadConfig, why.to_string()))?;
     let context = context(workspace, job, &parts, &variables, Some(agent));
@@ -152,6 +153,19 @@ fn deploy(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, Undisp
         context: Value::Object(context),
         deadlines: parts.deployment.spec.deadlines,
     })
+}
+
+/// Refuses an agent of a type that only the system itself may use.
+pub(crate) fn not_ours(agent: &Record<JobAgent>) -> Result<(), Undispatchable> {
+    if agent.spec.platform.as_str() != verification::PLATFORM {
+        return Ok(());
+    }
+    let why = format!(
+        "the type {:?} of job agent {:?} is the system's own",
+        verification::PLATFORM,
+        agent.meta.name
+    );
+    Err(Undispatchable::new(Reason::NoAgent, why))
 }
 
 /// What templates see when they speak of a job that brings a release, for those that are rendered beside its own config.
@@ -290,13 +304,18 @@ fn config(
     ];
     let mut merged =
         layers.into_iter().flatten().fold(own.clone(), |below, above| merge::deep(&below, above));
+    keep_agent_only(own, &mut merged);
+    merged
+}
+
+/// Takes what only the agent may set from the agent.
+pub(crate) fn keep_agent_only(own: &Map<String, Value>, merged: &mut Map<String, Value>) {
     for key in AGENT_ONLY_KEYS {
         match own.get(*key) {
             Some(value) => merged.insert((*key).to_owned(), value.clone()),
             None => merged.remove(*key),
         };
     }
-    merged
 }
 
 /// What the agent is reached by is no place for a secret: it is said in errors, and names secrets itself.

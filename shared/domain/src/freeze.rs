@@ -4,6 +4,7 @@ use crate::Timestamp;
 use crate::catalog::{WorkspaceCatalog, deployment_context, environment_context, resource_context};
 use crate::entity::{Freeze, Kind, Record};
 use crate::id::FreezeId;
+use crate::job::{JobRef, Purpose};
 use crate::selector::{Scope, value_of};
 use crate::target::TargetKey;
 use chrono::TimeDelta;
@@ -87,9 +88,7 @@ pub fn of_target(
     target: &TargetKey,
     now: Timestamp,
 ) -> Result<Option<Frozen>, String> {
-    if let Some((id, why)) = workspace.broken(Kind::Freeze).next() {
-        return Err(format!("freeze {id} cannot be read: {why}"));
-    }
+    readable(workspace)?;
     let mut on = workspace.freezes().filter(|freeze| is_on(freeze, now)).peekable();
     if on.peek().is_none() {
         return Ok(None);
@@ -106,12 +105,53 @@ pub fn of_target(
             last = Some(freeze);
         }
     }
-    Ok(last.map(|freeze| Frozen {
+    Ok(last.map(frozen))
+}
+
+/// The freeze that holds the job now. A workflow's job has no target: it is held by a freeze whose selector speaks of none,
+/// as `true` does, for that one stops everything. One that speaks of deployments, environments or resources is about
+/// what is brought there.
+///
+/// # Errors
+/// As [`of_target`].
+pub fn of_job(workspace: &WorkspaceCatalog, job: &JobRef, now: Timestamp) -> Result<Option<Frozen>, String> {
+    match job.purpose {
+        Purpose::Deploy => of_target(workspace, &job.target, now),
+        Purpose::Verify { .. } => Ok(None),
+        Purpose::Workflow { .. } => of_everything(workspace, now),
+    }
+}
+
+fn of_everything(workspace: &WorkspaceCatalog, now: Timestamp) -> Result<Option<Frozen>, String> {
+    readable(workspace)?;
+    let mut last: Option<&Record<Freeze>> = None;
+    for freeze in workspace.freezes().filter(|freeze| is_on(freeze, now)) {
+        let failed = |why| format!("the selector of freeze {}: {why}", freeze.meta.name);
+        let selector =
+            workspace.compiled().selector(&freeze.spec.selector, SELECTOR_VARIABLES).map_err(failed)?;
+        let speaks_of_targets = SELECTOR_VARIABLES.iter().any(|variable| selector.uses(variable));
+        let holds = !speaks_of_targets && selector.matches(&Scope::default()).map_err(failed)?;
+        if holds && last.is_none_or(|last| outlasts(freeze, last)) {
+            last = Some(freeze);
+        }
+    }
+    Ok(last.map(frozen))
+}
+
+fn readable(workspace: &WorkspaceCatalog) -> Result<(), String> {
+    match workspace.broken(Kind::Freeze).next() {
+        None => Ok(()),
+        Some((id, why)) => Err(format!("freeze {id} cannot be read: {why}")),
+    }
+}
+
+fn frozen(freeze: &Record<Freeze>) -> Frozen {
+    Frozen {
         freeze: FreezeId(freeze.meta.id),
         name: freeze.meta.name.clone(),
         reason: freeze.spec.reason.clone(),
         until: freeze.spec.until,
-    }))
+    }
 }
 
 /// Whether it ends later; one without an end never does.

@@ -96,6 +96,10 @@ typed_id! {
     RelationshipRuleId,
     /// Who tells of resources.
     ResourceProviderId,
+    /// Jobs that run after one another.
+    WorkflowId,
+    /// One run of a workflow.
+    WorkflowRunId,
 }
 
 impl WorkspaceId {
@@ -104,6 +108,24 @@ impl WorkspaceId {
         Self(derive(&["workspace", slug.as_str()]))
     }
 }
+
+macro_rules! may_be_absent {
+    ($($name:ident),+ $(,)?) => {$(
+        impl $name {
+            /// None: that of a workflow's job, which brings nothing anywhere. It is not written.
+            pub fn none() -> Self {
+                Self(Uuid::nil())
+            }
+
+            /// Whether there is none.
+            pub fn is_none(&self) -> bool {
+                self.0.is_nil()
+            }
+        }
+    )+};
+}
+
+may_be_absent! { VersionId, ReleaseId }
 
 macro_rules! named_in_workspace {
     ($($name:ident = $kind:literal),+ $(,)?) => {$(
@@ -129,6 +151,7 @@ named_in_workspace! {
     VariableSetId = "variable-set",
     RelationshipRuleId = "relationship-rule",
     ResourceProviderId = "resource-provider",
+    WorkflowId = "workflow",
 }
 
 impl VersionId {
@@ -190,7 +213,25 @@ impl RolloutControlId {
     }
 }
 
+impl WorkflowRunId {
+    /// The run that a trigger begins for a delivery: the same delivery, the same run.
+    pub fn of_delivery(workspace: &Slug, delivery: &str, trigger: TriggerId) -> Self {
+        Self(derive(&["workflow-run", workspace.as_str(), delivery, &trigger.to_string()]))
+    }
+
+    /// The run that somebody asks for under a key of their own: asked again, it is the same run.
+    pub fn of_request(workspace: &Slug, key: &str) -> Self {
+        Self(derive(&["workflow-run-request", workspace.as_str(), key]))
+    }
+}
+
 impl JobId {
+    /// The id of a job of a workflow's run; `item`: which of those that one job fans out to, from 0.
+    pub fn of_run(run: WorkflowRunId, name: &Slug, item: Option<u32>, attempt: u32) -> Self {
+        let (run, item, attempt) = (run.to_string(), optional(item), attempt.to_string());
+        Self(derive(&["workflow-job", &run, name.as_str(), &item, &attempt]))
+    }
+
     /// The id of the n-th job of a release. The agent is not part of it: which agent runs a job is
     /// decided at dispatch, and a changed choice must not give the same attempt a second job.
     pub fn of(release: ReleaseId, attempt: u32) -> Self {

@@ -34,6 +34,7 @@ pub mod variables;
 pub mod verification;
 pub mod webhook;
 pub mod window;
+pub mod workflow;
 
 /// A moment in UTC; RFC 3339 on the wire.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use uuid::Uuid;
 
 /// The length of a uuid in its usual form.
 const UUID: usize = 36;
@@ -21,6 +22,24 @@ pub struct TargetKey {
     pub environment: EnvironmentId,
     /// On what.
     pub resource: ResourceId,
+}
+
+impl TargetKey {
+    /// No target: that of a workflow's job, which brings nothing anywhere. It is not written.
+    pub const NONE: Self = Self {
+        deployment: DeploymentId(Uuid::nil()),
+        environment: EnvironmentId(Uuid::nil()),
+        resource: ResourceId(Uuid::nil()),
+    };
+
+    pub(crate) fn none() -> Self {
+        Self::NONE
+    }
+
+    /// Whether there is no target.
+    pub fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
 }
 
 impl fmt::Display for TargetKey {

@@ -35,6 +35,16 @@ impl Slug {
         &self.0
     }
 
+    /// Where deployments and environments stand in status subjects, of a workflow's job: a token that no name can have.
+    pub fn workflow() -> Self {
+        Self("~workflow".into())
+    }
+
+    /// Whether it is a token that no name can have. It is not written: absent, it is this one.
+    pub(crate) fn is_workflow(&self) -> bool {
+        *self == Self::workflow()
+    }
+
     /// The nearest slug of any name: every other character becomes `-`, runs and edges are trimmed.
     /// A name without one legal character becomes `x`, so that the result is always a legal token.
     pub fn of_name(name: &str) -> Self {

@@ -1,13 +1,16 @@
-//! Trigger rules: from an event to the version it makes. They alone know what an event means.
+//! Trigger rules: from an event to the version it makes, or the run it begins. They alone know what an event means.
 
 use crate::Timestamp;
+use crate::catalog::WorkspaceCatalog;
 use crate::entity::{
-    CreateVersion, Entity, Meta, Metadata, Record, Trigger, TriggerAction, Version, VersionStatus,
+    BegunBy, CreateVersion, Entity, Meta, Metadata, Record, RunWorkflow, Trigger, TriggerAction, Version,
+    VersionStatus,
 };
-use crate::id::VersionId;
+use crate::id::{TriggerId, VersionId, WorkflowRunId};
 use crate::selector::{Scope, Selector, SelectorError, value_of};
 use crate::template::{TemplateError, render_map, render_str};
 use crate::trigger::TriggerAttributes;
+use crate::workflow;
 use serde_json::{Value, json};
 
 /// Variables a trigger's condition and templates see.
@@ -31,6 +34,12 @@ pub enum RuleError {
     /// A template cannot be rendered.
     #[error("{1} of trigger {0:?}: {2}")]
     Template(String, &'static str, TemplateError),
+    /// The workflow is not there.
+    #[error("trigger {0:?} runs a workflow that is not in the catalog")]
+    NoWorkflow(String),
+    /// The inputs do not fit the workflow.
+    #[error("trigger {0:?}: {1}")]
+    Inputs(String, String),
     /// The tag is empty or too long.
     #[error("trigger {0:?} makes a tag of {1} characters; 1 to {TAG_CHARS_MAX} are allowed")]
     Tag(String, usize),
@@ -82,12 +91,17 @@ impl<'a> Event<'a> {
     }
 }
 
-/// What the rule makes of the event; nothing when its condition does not hold. The same event makes the same
-/// version: its id comes of deployment and tag.
+/// What the rule makes of the event; nothing when its condition does not hold. The same event makes the same: the id of a
+/// version comes of deployment and tag, that of a run of the delivery and the trigger.
 ///
 /// # Errors
 /// When condition or templates fail.
-pub fn apply(rule: &Rule, event: &Event<'_>, created_at: Timestamp) -> Result<Option<Entity>, RuleError> {
+pub fn apply(
+    rule: &Rule,
+    event: &Event<'_>,
+    workspace: &WorkspaceCatalog,
+    created_at: Timestamp,
+) -> Result<Option<Entity>, RuleError> {
     if !rule.holds(event)? {
         return Ok(None);
     }
@@ -95,7 +109,40 @@ pub fn apply(rule: &Rule, event: &Event<'_>, created_at: Timestamp) -> Result<Op
         TriggerAction::CreateVersion(action) => {
             version(&rule.trigger, action, event.attributes, event.payload, created_at).map(Some)
         }
+        TriggerAction::RunWorkflow(action) => {
+            run(&rule.trigger, action, event, workspace, created_at).map(Some)
+        }
     }
+}
+
+fn run(
+    trigger: &Record<Trigger>,
+    action: &RunWorkflow,
+    event: &Event<'_>,
+    workspace: &WorkspaceCatalog,
+    at: Timestamp,
+) -> Result<Entity, RuleError> {
+    let name = || trigger.meta.name.clone();
+    let workflow = workspace.workflow(action.workflow).ok_or_else(|| RuleError::NoWorkflow(name()))?;
+    let inputs = render_map(&action.inputs, &context(event.attributes, event.payload))
+        .map_err(|why| RuleError::Template(name(), "inputs", why))?;
+    let id = TriggerId(trigger.meta.id);
+    let delivery = event.attributes.id.clone();
+    let run = WorkflowRunId::of_delivery(&event.attributes.workspace, &delivery, id);
+    let begun_by = BegunBy::Trigger { id, name: name(), delivery };
+    workflow::begin(workflow, run, &inputs, begun_by, at).map(Entity::WorkflowRun).map_err(|problems| {
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        RuleError::Inputs(name(), told.join("; "))
+    })
+}
+
+fn context(attributes: &TriggerAttributes, event: &Value) -> Value {
+    json!({
+        "event": event,
+        "type": attributes.event_type,
+        "source": attributes.source,
+        "subject": attributes.subject,
+    })
 }
 
 fn version(
@@ -105,12 +152,7 @@ fn version(
     event: &Value,
     created_at: Timestamp,
 ) -> Result<Entity, RuleError> {
-    let context = json!({
-        "event": event,
-        "type": attributes.event_type,
-        "source": attributes.source,
-        "subject": attributes.subject,
-    });
+    let context = context(attributes, event);
     let failed = |field| move |why| RuleError::Template(trigger.meta.name.clone(), field, why);
     let tag = render_str(&action.tag, &context).map_err(failed("tag"))?.trim().to_owned();
     let length = tag.chars().count();

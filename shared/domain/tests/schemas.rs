@@ -156,8 +156,8 @@ fn every_kind_of_job_message_has_an_example() {
         secrets: Default::default(),
     };
     write_once(&home().join("examples/agent-command/trigger.json"), &command);
-    // Beside one of each fact: a job that a freeze holds, before and after its dispatch.
-    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 11 + 2);
+    // Beside one of each fact: a job that a freeze holds, before and after its dispatch, and a job of a workflow.
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 11 + 3);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What a list of jobs is asked for, and what it answers.
 
 use domain::Timestamp;
-use domain::id::{DeploymentId, EnvironmentId, JobAgentId, JobId, ResourceId, VersionId};
+use domain::id::{
+    DeploymentId, EnvironmentId, JobAgentId, JobId, ResourceId, VersionId, WorkflowId, WorkflowRunId,
+};
 use domain::job::{JobStatus, JobView};
 use domain::token::Slug;
 use std::fmt;
@@ -31,6 +33,10 @@ pub struct JobFilter {
     pub platform: Option<Slug>,
     /// Of this agent.
     pub agent: Option<JobAgentId>,
+    /// Of runs of this workflow.
+    pub workflow: Option<WorkflowId>,
+    /// Of this run of a workflow.
+    pub run: Option<WorkflowRunId>,
 }
 
 /// Which part of a list, newest first.

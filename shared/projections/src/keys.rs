@@ -11,13 +11,13 @@
 //! | `cp:v1:<generation>:{<workspace>}:jobs:<index>` | sorted set | score creation in ms, member job id |
 //!
 //! Indexes: `all`, `status:<status>`, `deployment:<id>`, `environment:<id>`, `resource:<id>`, `target:<key>`,
-//! `version:<id>`, `platform:<slug>`, `agent:<id>`. Everything of one workspace has one hash tag, so it stays in one
+//! `version:<id>`, `platform:<slug>`, `agent:<id>`, `workflow:<id>`, `run:<id>`. Everything of one workspace has one hash tag, so it stays in one
 //! slot of a cluster and a script may touch all of it.
 
 use crate::filter::JobFilter;
 use crate::generation::Generation;
 use domain::id::JobId;
-use domain::job::{JobStatus, JobView};
+use domain::job::{JobStatus, JobView, Purpose};
 use domain::target::TargetKey;
 use domain::token::Slug;
 
@@ -71,15 +71,19 @@ pub(crate) fn by_status(status: JobStatus) -> String {
 
 /// The indexes a job is in.
 pub(crate) fn indexes_of(view: &JobView) -> Vec<String> {
-    let mut names = vec![
-        ALL.to_owned(),
-        by_status(view.status),
-        format!("deployment:{}", view.target.deployment),
-        format!("environment:{}", view.target.environment),
-        format!("resource:{}", view.target.resource),
-        format!("target:{}", view.target),
-        format!("version:{}", view.version_id),
-    ];
+    let mut names = vec![ALL.to_owned(), by_status(view.status)];
+    match view.purpose {
+        Purpose::Deploy | Purpose::Verify { .. } => names.extend([
+            format!("deployment:{}", view.target.deployment),
+            format!("environment:{}", view.target.environment),
+            format!("resource:{}", view.target.resource),
+            format!("target:{}", view.target),
+            format!("version:{}", view.version_id),
+        ]),
+        Purpose::Workflow { workflow, run } => {
+            names.extend([format!("workflow:{workflow}"), format!("run:{run}")]);
+        }
+    }
     names.extend(view.platform.as_ref().map(|platform| format!("platform:{platform}")));
     names.extend(view.job_agent_id.map(|agent| format!("agent:{agent}")));
     names
@@ -87,7 +91,8 @@ pub(crate) fn indexes_of(view: &JobView) -> Vec<String> {
 
 /// The indexes that answer a filter: a job fits when each group has it in at least one of its indexes.
 pub(crate) fn groups_of(filter: &JobFilter) -> Vec<Vec<String>> {
-    let JobFilter { statuses, deployment, environment, resource, version, platform, agent } = filter;
+    let JobFilter { statuses, deployment, environment, resource, version, platform, agent, workflow, run } =
+        filter;
     let mut groups = Vec::new();
     if !statuses.is_empty() {
         groups.push(statuses.iter().map(|status| by_status(*status)).collect());
@@ -106,6 +111,8 @@ pub(crate) fn groups_of(filter: &JobFilter) -> Vec<Vec<String>> {
     one(version.map(|id| format!("version:{id}")));
     one(platform.as_ref().map(|slug| format!("platform:{slug}")));
     one(agent.map(|id| format!("agent:{id}")));
+    one(workflow.map(|id| format!("workflow:{id}")));
+    one(run.map(|id| format!("run:{id}")));
     if groups.is_empty() {
         groups.push(vec![ALL.to_owned()]);
     }

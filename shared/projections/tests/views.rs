@@ -73,6 +73,7 @@ fn view(n: u64, sequence: u64, status: JobStatus) -> JobView {
         },
         version_id: VersionId(id("v", n % 5)),
         version: format!("v{}", n % 5),
+        name: None,
         release_id: ReleaseId(id("release", n)),
         attempt: 1,
         external: None,

@@ -53,8 +53,11 @@ async function send(method, path, body, signal) {
 /** A page of jobs, each by itself. */
 export async function jobsOf(query, signal) {
   const page = await get(of("/jobs"), { ...query, brief: true }, signal);
-  return { ...page, items: page.items.map(({ job }) => job) };
+  return { ...page, items: page.items.map(({ job }) => whole(job)) };
 }
+
+/** A job that a workflow asks for has no target: here every job has one, if an empty one. */
+export const whole = (job) => ({ ...job, target: job.target ?? {} });
 
 /** Items of a list, page after page, at most `most` of them; `total` says how many there are. */
 export async function all(path, query, signal, most = 5000) {

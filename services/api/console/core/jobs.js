@@ -9,8 +9,15 @@ export const keyOf = (target) => [target.resource, target.environment, target.de
 
 export const version = (tag) => h("span", { class: "tag" }, tag);
 
+/** Whether a workflow asks for the job: then it brings nothing anywhere. */
+export const ofWorkflow = (job) => job.purpose?.is === "workflow";
+
+/** What people call a job. */
+export const called = (job) => (ofWorkflow(job) ? `workflow job ${job.name}` : `${job.deployment} ${job.version} → ${job.environment}`);
+
 /** What a job brings where, as a link to it. */
 export function title(job, resource) {
+  if (ofWorkflow(job)) return h("a", { href: to("jobs", job.id), class: "strong" }, "workflow job ", version(job.name));
   const verifies = job.purpose?.is === "verify";
   return h("a", { href: to("jobs", job.id), class: "strong" }, verifies ? "verify " : "", job.deployment, " ", version(job.version), h("span", { class: "soft" }, " → "), `${job.environment}${resource ? ` / ${resource}` : ""}`);
 }
@@ -22,12 +29,12 @@ export function deepLinks(job, kind = "button") {
   const known = { run: "Run", logs: "Logs" };
   return Object.entries(links).filter(([, url]) => /^https?:\/\//.test(url)).map(([name, url]) => {
     const label = known[name] ?? name;
-    return h("a", { class: kind, href: url, target: "_blank", rel: "noopener noreferrer", key: `link-${name}`, "aria-label": `${label} of ${job.deployment} ${job.version} on its platform (new tab)` }, icon("link"), label);
+    return h("a", { class: kind, href: url, target: "_blank", rel: "noopener noreferrer", key: `link-${name}`, "aria-label": `${label} of ${called(job)} on its platform (new tab)` }, icon("link"), label);
   });
 }
 
 export const cancel = (job, then) => ask({
-  title: `Cancel ${job.deployment} ${job.version} → ${job.environment}?`,
+  title: `Cancel ${called(job)}?`,
   text: "The platform is asked to end the run. What it did until then stays done.",
   fields: [{ name: "reason", label: "Reason (for the audit)", kind: "text" }],
   action: "Cancel the job", danger: true, then,
@@ -38,7 +45,7 @@ export const cancel = (job, then) => ask({
 });
 
 export const retry = (job, then) => ask({
-  title: `Run ${job.deployment} ${job.version} → ${job.environment} again?`,
+  title: `Run ${called(job)} again?`,
   text: "The same job runs once more on its platform, with the same configuration.",
   fields: [{ name: "reason", label: "Reason (for the audit)", kind: "text" }],
   action: "Retry the job", then,

@@ -15,6 +15,14 @@ const JOB = {
   invalid_integration: ["No access", "warn", "bad"],
   external_run_not_found: ["Run not found", "warn", "bad"],
 };
+const RUN = {
+  pending: ["Pending", "pending", "idle"],
+  in_progress: ["Running", "run", "run"],
+  cancelling: ["Cancelling", "stopped", "wait"],
+  successful: ["Successful", "ok", "ok"],
+  failure: ["Failed", "bad", "bad"],
+  cancelled: ["Cancelled", "stopped", "idle"],
+};
 const TARGET = {
   noVersion: ["No version", "none", "idle"],
   upToDate: ["Up to date", "ok", "ok"],
@@ -55,6 +63,8 @@ export const jobStatus = (job, kind) => {
   if (job.cancelling && isActive(job.status)) return mark(["Cancelling", "stopped", "wait"], kind);
   return mark(JOB[job.status] ?? [job.status, "none", "idle"], kind);
 };
+/** How a run of a workflow stands. */
+export const runStatus = (status, kind) => mark(RUN[status] ?? [status, "none", "idle"], kind);
 export const targetState = (state, kind) => mark(TARGET[state] ?? [state, "none", "idle"], kind);
 export const verdict = (word, kind) => mark(VERDICT[word] ?? [word, "none", "idle"], kind);
 export const check = (word, kind) => mark(CHECK[word] ?? [word, "none", "idle"], kind);

@@ -1,8 +1,8 @@
 // One job: the way from what caused it to its end, each fact with where it came from and how late, and what can be done.
-import { get, jobsOf, of } from "/console/static/core/api.js";
+import { get, jobsOf, of, whole } from "/console/static/core/api.js";
 import { h } from "/console/static/core/dom.js";
 import { icon } from "/console/static/core/icons.js";
-import { cancel, deepLinks, keyOf, retry, version } from "/console/static/core/jobs.js";
+import { cancel, deepLinks, keyOf, ofWorkflow, retry, version } from "/console/static/core/jobs.js";
 import { names } from "/console/static/core/names.js";
 import { head } from "/console/static/core/page.js";
 import { to } from "/console/static/core/router.js";
@@ -22,22 +22,27 @@ export default {
   follows: true,
   every: 5_000,
   async load({ what }, signal) {
-    const job = await get(of(`/jobs/${what}`), {}, signal);
+    const job = whole(await get(of(`/jobs/${what}`), {}, signal));
+    if (ofWorkflow(job)) {
+      const run = await get(of(`/workflow-runs/${job.purpose.run}`), {}, signal).catch((error) => { if (error.status === 404) return undefined; throw error; });
+      return { known: await names(signal), job, run, siblings: [] };
+    }
     const gone = (error) => { if (error.status === 404) return undefined; throw error; };
     const { resource, environment, deployment } = job.target;
     const [known, said, siblings] = await Promise.all([names(signal), get(of(`/deployment-versions/${job.versionId}`), {}, signal).catch(gone),
       jobsOf({ target: keyOf({ resource, environment, deployment }), limit: 8 }, signal)]);
     return { known, job, said, siblings: siblings.items.filter((other) => other.id !== job.id) };
   },
-  draw({ known, job, said, siblings }, _, again) {
+  draw({ known, job, said, run, siblings }, _, again) {
     const resource = known.name(job.target.resource);
     const is_active = isActive(job.status);
     const trace = job.history.map((entry) => entry.traceparent).find(Boolean);
     return [
-      head(h("span", {}, job.purpose?.is === "verify" ? "Verify " : "", job.deployment, " ", version(job.version), h("span", { class: "soft" }, " → "), `${job.environment} / ${resource}`), undefined,
+      head(ofWorkflow(job) ? h("span", {}, run ? `${run.workflowName} ` : "Workflow job ", version(job.name))
+        : h("span", {}, job.purpose?.is === "verify" ? "Verify " : "", job.deployment, " ", version(job.version), h("span", { class: "soft" }, " → "), `${job.environment} / ${resource}`), undefined,
         [deepLinks(job), is_active && !job.cancelling && h("button", { class: "button danger", type: "button", onclick: () => cancel(job, again) }, icon("stopped"), "Cancel"),
           !is_active && h("button", { class: "button", type: "button", onclick: () => retry(job, again) }, icon("retry"), "Retry"),
-          h("a", { class: "button", href: to("why", keyOf(job.target)) }, icon("why"), "Why")],
+          ofWorkflow(job) ? h("a", { class: "button", href: to("workflows", `runs/${job.purpose.run}`) }, icon("workflows"), "Its run") : h("a", { class: "button", href: to("why", keyOf(job.target)) }, icon("why"), "Why")],
         h("a", { href: to("jobs") }, "Jobs")),
       h("div", { class: "stack", key: "stack" },
         h("div", { class: "row", key: "now" }, jobStatus(job, "pill"), h("span", { class: "row soft" }, platformMark(job.platform), platformName(job.platform)), is_active ? h("span", { class: "soft" }, job.startedAt ? "runs for " : "waits for ", ago(job.startedAt ?? job.createdAt, running)) : h("span", { class: "soft" }, "ended ", ago(job.completedAt)),
@@ -47,7 +52,7 @@ export default {
         h("div", { class: "columns", key: "columns" },
           h("section", { class: "card", "aria-labelledby": "history" }, h("header", {}, h("h2", { id: "history" }, "What happened"), h("span", { class: "soft small" }, "newest last")), h("div", { class: "in" }, h("ol", { class: "steps" }, caused(said), job.history.map(step)))),
           h("div", { class: "tight" },
-            h("section", { class: "card", "aria-labelledby": "facts" }, h("header", {}, h("h2", { id: "facts" }, "Facts")), h("div", { class: "in" }, facts(job, said, known, trace))),
+            h("section", { class: "card", "aria-labelledby": "facts" }, h("header", {}, h("h2", { id: "facts" }, "Facts")), h("div", { class: "in" }, facts(job, said, run, known, trace))),
             siblings.length > 0 && h("section", { class: "card", "aria-labelledby": "others" }, h("header", {}, h("h2", { id: "others" }, "Other jobs on this target")), h("ul", { class: "lines" }, siblings.map((other) => h("li", { key: other.id, "data-row": true }, h("div", { class: "what" }, h("a", { href: to("jobs", other.id) }, version(other.version), other.attempt > 1 ? ` attempt ${other.attempt}` : "")), h("div", { class: "aside" }, jobStatus(other), ago(other.createdAt)))))),
             code("config", "Configuration the agent works with", job.jobAgentConfig),
             code("context", "What its templates saw", job.dispatchContext)))),
@@ -105,11 +110,11 @@ function cause(text) {
   return text.replace(/([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, "$1");
 }
 
-function facts(job, said, known, trace) {
+function facts(job, said, run, known, trace) {
   const row = (name, value) => value !== undefined && value !== null && value !== "" && [h("dt", {}, name), h("dd", {}, value)];
   return h("dl", { class: "facts" },
-    row("Version", h("span", {}, version(job.version), said?.metadata?.message ? ` ${said.metadata.message}` : "")),
-    row("Target", h("a", { class: "link", href: to("why", keyOf(job.target)) }, `${job.environment} / ${known.name(job.target.resource)}`)),
+    ofWorkflow(job) ? row("Workflow", h("a", { class: "link", href: to("workflows", job.purpose.workflow) }, run?.workflowName ?? job.purpose.workflow.slice(0, 8))) : row("Version", h("span", {}, version(job.version), said?.metadata?.message ? ` ${said.metadata.message}` : "")),
+    ofWorkflow(job) ? row("Run", h("a", { class: "link mono", href: to("workflows", `runs/${job.purpose.run}`) }, job.purpose.run.slice(0, 8))) : row("Target", h("a", { class: "link", href: to("why", keyOf(job.target)) }, `${job.environment} / ${known.name(job.target.resource)}`)),
     row("Agent", job.jobAgent && h("a", { class: "link", href: to("agents") }, job.jobAgent)),
     row("Run", job.external && h("span", { class: "mono" }, `${job.external.scope} ${job.external.id}${job.external.attempt > 1 ? ` (attempt ${job.external.attempt})` : ""}`)),
     row("Asked for", at(job.createdAt)), row("Started", job.startedAt && at(job.startedAt)), row("Ended", job.completedAt && at(job.completedAt)),

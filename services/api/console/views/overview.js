@@ -3,7 +3,7 @@ import { all, jobsOf, of } from "/console/static/core/api.js";
 import { bars, hours, lengths } from "/console/static/core/chart.js";
 import { h } from "/console/static/core/dom.js";
 import { icon } from "/console/static/core/icons.js";
-import { approvals, cancel, deepLinks, keyOf, ruleName, speak, title, version } from "/console/static/core/jobs.js";
+import { approvals, called, cancel, deepLinks, keyOf, ruleName, speak, title, version } from "/console/static/core/jobs.js";
 import { names } from "/console/static/core/names.js";
 import { empty, head } from "/console/static/core/page.js";
 import { to } from "/console/static/core/router.js";
@@ -99,7 +99,7 @@ function now(active, runs, known, again) {
   const idle = [...groups].filter(([, jobs]) => jobs.length === 0).map(([platform]) => platformName(platform));
   const line = (job) => h("li", { key: job.id, "data-row": true }, h("div", { class: "what" }, title(job, known.name(job.target.resource)), (job.reason || job.message) && h("div", { class: "sub" }, [reasonOf(job.reason), job.message].filter(Boolean).join(" · "))),
     h("div", { class: "aside" }, jobStatus(job), ago(job.startedAt ?? job.createdAt, running), deepLinks(job, "button bare").slice(0, 1),
-      h("button", { class: "button bare", type: "button", onclick: () => cancel(job, again), "aria-label": `Cancel ${job.deployment} ${job.version} on ${known.name(job.target.resource)}` }, "Cancel")));
+      h("button", { class: "button bare", type: "button", onclick: () => cancel(job, again), "aria-label": `Cancel ${called(job)}${job.target.resource ? ` / ${known.name(job.target.resource)}` : ""}` }, "Cancel")));
   const content = busy.map(([platform, jobs]) => h("div", { key: `on-${platform}` }, h("h3", { class: "platform-name" }, platformMark(platform), platformName(platform), h("span", {}, `· ${jobs.length}`)), h("ul", { class: "lines" }, jobs.slice(0, SHOWN).map(line), more(jobs.length, to("jobs", undefined, { status: ACTIVE.join(","), platform })))));
   return h("section", { class: "card", key: "now", "aria-labelledby": "now" },
     h("header", {}, icon("run", runs.length > 0 ? "run turn" : ""), h("h2", { id: "now" }, "On the way now"), idle.length > 0 && h("span", { class: "soft small" }, `idle: ${idle.join(", ")}`)),

@@ -24,7 +24,7 @@ export default {
     const of_type = (item) => rules.filter((rule) => rule.spec.source === item.triggerSource && rule.spec.event === item.type);
     return [
       head("Triggers", "Everything that came in from outside, and what became of it. Each stays for 30 days, untouched."),
-      filters(query, [{ name: "source", label: "Source", options: options(sources) }, { name: "type", label: "Event", options: types.map((value) => ({ value, label: value })) }, { name: "effect", label: "Effect", options: [{ value: "made", label: "Made a version" }] }]),
+      filters(query, [{ name: "source", label: "Source", options: options(sources) }, { name: "type", label: "Event", options: types.map((value) => ({ value, label: value })) }, { name: "effect", label: "Effect", options: [{ value: "made", label: "Made a version or a run" }] }]),
       shown.length === 0 ? h("div", { class: "card" }, page.items.length > 0 ? empty("triggers", "Nothing fits these filters", "Clear one of them, or look at older events.") : empty("triggers", "Nothing came in", sources.length === 0 ? "Declare a trigger source (kind: TriggerSource), then let its sender post to /webhooks/<workspace>/<source>." : `Let the sender post to /webhooks/<workspace>/${sources[0].name}. docs/ingest.md says what the answers mean.`))
         : table({ label: "Trigger events", rows: shown, key: (item) => String(item.sequence), columns: [
           { name: "Event", cell: (item) => h("div", {}, h("span", { class: "strong" }, item.type ?? "unreadable"), item.subject && h("span", { class: "soft break" }, ` ${item.subject}`), h("div", { class: "soft small mono break" }, item.id ?? item.unreadable)) },
@@ -39,7 +39,7 @@ export default {
 };
 
 function effect(item, rules) {
-  if (item.caused?.length > 0) return h("div", { class: "row" }, item.caused.map((made) => h("a", { class: "row nowrap link", href: to("jobs", undefined, { deployment: made.deployment.name, version: made.tag }) }, icon("push"), made.deployment.name, " ", version(made.tag))));
+  if (item.caused?.length > 0) return h("div", { class: "row" }, item.caused.map((made) => made.kind === "WorkflowRun" ? h("a", { class: "row nowrap link", href: to("workflows", `runs/${made.id}`) }, icon("workflows"), `run of ${made.workflow.name}`) : h("a", { class: "row nowrap link", href: to("jobs", undefined, { deployment: made.deployment.name, version: made.tag }) }, icon("push"), made.deployment.name, " ", version(made.tag))));
   if (["workflow_run", "workflow_job", "Pipeline Hook", "pipeline", "Job Hook"].includes(item.type)) return h("span", { class: "soft" }, "news of runs");
   return h("span", { class: "soft" }, rules.length === 0 ? "no rule is about it" : "its rules made nothing new");
 }

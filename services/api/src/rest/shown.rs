@@ -62,7 +62,9 @@ pub(crate) fn listed(app: &App, entity: &Entity) -> Value {
         | Entity::Freeze(_)
         | Entity::Pin(_)
         | Entity::Redeploy(_)
-        | Entity::RolloutControl(_) => {}
+        | Entity::RolloutControl(_)
+        | Entity::Workflow(_)
+        | Entity::WorkflowRun(_) => {}
     }
     shown
 }
@@ -88,7 +90,9 @@ pub(crate) fn systems_of(entity: &Entity) -> &[SystemId] {
         | Entity::Redeploy(_)
         | Entity::RolloutControl(_)
         | Entity::VariableSet(_)
-        | Entity::RelationshipRule(_) => &[],
+        | Entity::RelationshipRule(_)
+        | Entity::Workflow(_)
+        | Entity::WorkflowRun(_) => &[],
     }
 }
 

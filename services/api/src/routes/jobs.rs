@@ -10,8 +10,8 @@ use bus::{Base, Known, Recorded, crash_point};
 use domain::audit::{Documents, Object};
 use domain::decision::{JobOnTarget, TargetDecision};
 use domain::entity::{Entity, Kind};
-use domain::id::{DeploymentId, EnvironmentId, JobId, ResourceId, VersionId};
-use domain::job::{CancelReason, JobEvent, JobFact, JobState, JobStatus, JobView, Refusal, evolve};
+use domain::id::{DeploymentId, EnvironmentId, JobId, ResourceId, VersionId, WorkflowId, WorkflowRunId};
+use domain::job::{CancelReason, JobEvent, JobFact, JobState, JobStatus, JobView, Purpose, Refusal, evolve};
 use domain::target::{TargetKey, Variables};
 use domain::token::Slug;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -49,6 +49,10 @@ pub(super) struct Query {
     platform: Option<String>,
     target: Option<String>,
     version: Option<String>,
+    /// Of runs of this workflow, by id, name or slug.
+    workflow: Option<String>,
+    /// Of this run of a workflow, by id.
+    workflow_run: Option<String>,
     limit: Option<usize>,
     #[serde(default)]
     offset: u64,
@@ -183,6 +187,16 @@ async fn wished(
     {
         return Err(problem);
     }
+    if let JobFact::RetryRequested { .. } = fact
+        && let Some(run) = job.purpose.run()
+        && let Some(Entity::WorkflowRun(run)) = app.catalog.get(&workspace, Kind::WorkflowRun, run.0)
+        && let Some(cancel) = &run.spec.cancel
+    {
+        return Err(Problem::conflict(format!(
+            "retry is not possible: the run was cancelled by {}; begin another one",
+            cancel.by
+        )));
+    }
     let documents = Documents::between(
         Some(json!({ "status": known.state.status() })),
         Some(json!({ "requested": action, "reason": reason })),
@@ -245,6 +259,8 @@ fn filter(app: &App, workspace: &Slug, query: &Query) -> Result<JobFilter, Probl
         version: None,
         platform: slug("platform", query.platform.as_deref())?,
         agent: None,
+        workflow: find("workflow", Kind::Workflow, query.workflow.as_ref())?.map(WorkflowId),
+        run: find("workflowRun", Kind::WorkflowRun, query.workflow_run.as_ref())?.map(WorkflowRunId),
     };
     if let Some(text) = query.version.as_deref().filter(|text| !text.is_empty()) {
         filter.version = Some(version(app, workspace, filter.deployment, text)?);
@@ -365,6 +381,9 @@ async fn listed(app: &App, workspace: &Slug, view: JobView) -> Result<Value, Pro
 
 /// A job with its release, and with the deployment, environment and resource as far as they are still there.
 fn placed(app: &App, workspace: &Slug, view: &JobView, job: Value, variables: &Variables) -> Value {
+    if let Purpose::Workflow { workflow, run } = view.purpose {
+        return of_workflow(app, workspace, (workflow, run), job);
+    }
     let release =
         Release { id: view.release_id, version: view.version_id, target: view.target, at: view.created_at };
     let named = |kind: Kind, id: Uuid| app.catalog.get(workspace, kind, id).as_ref().map(flat);
@@ -376,6 +395,24 @@ fn placed(app: &App, workspace: &Slug, view: &JobView, job: Value, variables: &V
     });
     if let Value::Object(placed) = &mut placed {
         placed.retain(|_field, value| !value.is_null());
+    }
+    placed
+}
+
+/// A job that a workflow asks for: it brings no release, so there is none.
+fn of_workflow(
+    app: &App,
+    workspace: &Slug,
+    (workflow, run): (WorkflowId, WorkflowRunId),
+    job: Value,
+) -> Value {
+    let mut placed =
+        json!({ "job": job, "release": null, "workflow": { "id": workflow }, "workflowRun": { "id": run } });
+    if let Some(Entity::WorkflowRun(run)) = app.catalog.get(workspace, Kind::WorkflowRun, run.0) {
+        let (meta, spec) = (&run.meta, &run.spec);
+        placed["workflow"]["name"] = json!(spec.workflow_name);
+        placed["workflow"]["slug"] = json!(spec.workflow_slug);
+        placed["workflowRun"] = json!({ "id": meta.id, "name": meta.name, "inputs": spec.inputs, "begunBy": spec.begun_by, "at": spec.at });
     }
     placed
 }

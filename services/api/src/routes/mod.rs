@@ -39,6 +39,8 @@ mod variables;
 mod versions;
 mod waiting;
 mod waves;
+mod workflow_runs;
+mod workflows;
 mod workspaces;
 
 pub(crate) use jobs::Told;
@@ -163,6 +165,9 @@ fn structure() -> Routes {
         .with(routes!(relationship_rules::get, relationship_rules::put, relationship_rules::delete))
         .with(routes!(variable_sets::list, variable_sets::create))
         .with(routes!(variable_sets::get, variable_sets::put, variable_sets::delete))
+        .with(routes!(workflows::list, workflows::create))
+        .with(routes!(workflows::get, workflows::put, workflows::delete))
+        .with(routes!(workflows::by_slug))
 }
 
 /// What comes and goes: versions, jobs, and where they stand.
@@ -182,6 +187,11 @@ fn delivery() -> Routes {
         .with(routes!(jobs::cancel))
         .with(routes!(jobs::retry))
         .with(routes!(reports::report))
+        .with(routes!(workflow_runs::begin))
+        .with(routes!(workflow_runs::begin_by_slug))
+        .with(routes!(workflow_runs::list))
+        .with(routes!(workflow_runs::get))
+        .with(routes!(workflow_runs::cancel))
         .with(routes!(targets::list))
         .with(routes!(targets::explain_by_names))
         .with(routes!(targets::explain))

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use bus::topology::TRIGGERS;
 use bus::{Decode as _, Headed, RawMessage, TriggerEvent};
-use domain::entity::{Entity, Kind};
+use domain::entity::{BegunBy, Entity, Kind};
 use domain::event_token::event_token;
 use domain::token::Slug;
 use domain::trigger_rule::DELIVERY;
@@ -71,7 +71,7 @@ pub(super) async fn list(
     ))
 }
 
-/// The versions that deliveries made, by the delivery's id.
+/// The versions that deliveries made and the runs they began, by the delivery's id.
 fn caused(app: &App, workspace: &Slug) -> HashMap<String, Vec<Value>> {
     let mut caused: HashMap<String, Vec<Value>> = HashMap::new();
     let mut deployments: BTreeMap<_, Option<String>> = BTreeMap::new();
@@ -83,6 +83,14 @@ fn caused(app: &App, workspace: &Slug) -> HashMap<String, Vec<Value>> {
             deployments.entry(of).or_insert_with(|| app.catalog.name(workspace, Kind::Deployment, of.0));
         caused.entry(delivery.clone()).or_default().push(json!({
             "kind": "Version", "id": version.meta.id, "deployment": { "id": of, "name": name }, "tag": version.spec.tag,
+        }));
+    }
+    for entity in app.catalog.entities(workspace, Kind::WorkflowRun) {
+        let Entity::WorkflowRun(run) = entity else { continue };
+        let BegunBy::Trigger { delivery, .. } = run.spec.begun_by else { continue };
+        caused.entry(delivery).or_default().push(json!({
+            "kind": "WorkflowRun", "id": run.meta.id,
+            "workflow": { "id": run.spec.workflow, "name": run.spec.workflow_name },
         }));
     }
     caused

@@ -173,7 +173,9 @@ fn shape(entity: &Entity) -> Value {
         | Entity::RolloutControl(_)
         | Entity::VariableSet(_)
         | Entity::RelationshipRule(_)
-        | Entity::ResourceProvider(_) => &meta.name,
+        | Entity::ResourceProvider(_)
+        | Entity::Workflow(_)
+        | Entity::WorkflowRun(_) => &meta.name,
     };
     json!({ "id": meta.id, "name": name, "slug": meta.workspace, "createdAt": meta.created_at, "metadata": meta.metadata })
 }

@@ -28,3 +28,4 @@ mod sessions;
 mod skips;
 mod targets;
 mod versions;
+mod workflows;

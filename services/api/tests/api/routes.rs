@@ -144,6 +144,22 @@ impl Audited {
         }
         self.variables().await;
         self.resources().await;
+        self.workflows().await;
+    }
+
+    async fn workflows(&mut self) {
+        let w = "/workspaces/{w}";
+        let jobs = json!([{ "name": "build", "agent": { "ref": "github" } }]);
+        let ship = json!({ "name": "ship", "jobs": jobs });
+        self.write(&format!("POST {w}/workflows"), None, ship).await;
+        let path = Some("/workspaces/acme/workflows/ship/runs");
+        let run = self.write(&format!("POST {w}/workflows/{{id}}/runs"), path, json!({})).await;
+        let path = Some("/workspaces/acme/workflows/slug/ship/runs");
+        self.write(&format!("POST {w}/workflows/slug/{{s}}/runs"), path, json!({})).await;
+        let path = format!("/workspaces/acme/workflow-runs/{}/cancel", run["id"].as_str().expect("an id"));
+        self.write(&format!("POST {w}/workflow-runs/{{run}}/cancel"), Some(&path), json!({})).await;
+        let other = json!({ "name": "ship", "description": "two", "jobs": jobs });
+        self.put_and_delete(&format!("{w}/workflows/{{id}}"), "/workspaces/acme/workflows/ship", other).await;
     }
 
     async fn variables(&mut self) {

@@ -16,10 +16,11 @@ use super::duration;
 use super::open::OpenArgs;
 use super::output::Format;
 use super::watch::WatchArgs;
+use super::workflow_args::WorkflowCommand;
 
 /// What the exit codes of commands that call the API mean.
 pub(crate) const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 a rollout failed, 4 a rollout is blocked, or time is over \
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 a rollout or a run failed, 4 a rollout is blocked, or time is over \
 and it is not done, 5 the API cannot be reached, 6 (diff) something would change.";
 
 /// What the exit codes of `ctrlplane doctor` mean.
@@ -78,6 +79,9 @@ pub(crate) enum Command {
     /// Create or reject versions
     #[command(subcommand)]
     Version(VersionCommand),
+    /// Run workflows, and look at their runs
+    #[command(subcommand)]
+    Workflow(WorkflowCommand),
     /// Tell why a release target is as it is: every rule's verdict, and when to look again
     Explain(ExplainArgs),
     /// Try policies before they count
@@ -538,7 +542,7 @@ pub(crate) struct RedriveArgs {
     pub(crate) client: ClientArgs,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         Some(_) | None => Err("write KEY=VALUE".to_owned()),

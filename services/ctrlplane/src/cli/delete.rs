@@ -120,7 +120,9 @@ impl Declared {
             | Entity::RolloutControl(_)
             | Entity::VariableSet(_)
             | Entity::RelationshipRule(_)
-            | Entity::ResourceProvider(_) => meta.name.clone(),
+            | Entity::ResourceProvider(_)
+            | Entity::Workflow(_)
+            | Entity::WorkflowRun(_) => meta.name.clone(),
         };
         Self {
             kind: entity.kind(),

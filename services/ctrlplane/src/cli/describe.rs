@@ -50,7 +50,9 @@ pub(super) async fn run(session: &Session, args: &DescribeArgs) -> Result<(), Fa
         | Kind::RolloutControl
         | Kind::VariableSet
         | Kind::RelationshipRule
-        | Kind::ResourceProvider => Value::Null,
+        | Kind::ResourceProvider
+        | Kind::Workflow
+        | Kind::WorkflowRun => Value::Null,
     };
     match session.format {
         Format::Json => {
@@ -100,6 +102,8 @@ impl Around {
             Kind::Environment => both("environment"),
             Kind::Resource => both("resource"),
             Kind::Version => Self { targets: None, jobs: Some("version") },
+            Kind::Workflow => Self { targets: None, jobs: Some("workflow") },
+            Kind::WorkflowRun => Self { targets: None, jobs: Some("workflowRun") },
             Kind::Workspace
             | Kind::System
             | Kind::JobAgent

@@ -105,7 +105,8 @@ async fn list(session: &Session, kind: Kind, args: &GetArgs) -> Result<(), Failu
         | Kind::Freeze
         | Kind::Pin
         | Kind::Redeploy
-        | Kind::RolloutControl => {
+        | Kind::RolloutControl
+        | Kind::WorkflowRun => {
             all.sort_by_key(|entity| std::cmp::Reverse(time_at(entity, "/meta/createdAt")));
         }
         Kind::VariableSet
@@ -119,7 +120,8 @@ async fn list(session: &Session, kind: Kind, args: &GetArgs) -> Result<(), Failu
         | Kind::Deployment
         | Kind::Policy
         | Kind::TriggerSource
-        | Kind::Trigger => all.sort_by_key(|entity| text_at(entity, "/meta/name")),
+        | Kind::Trigger
+        | Kind::Workflow => all.sort_by_key(|entity| text_at(entity, "/meta/name")),
     }
     match session.format {
         Format::Json => output::json(&json!({ "items": all, "total": all.len() })),
@@ -199,7 +201,8 @@ impl Lookups {
     pub(super) async fn load(session: &Session, kind: Kind) -> Result<Self, Failure> {
         let needed: &[Kind] = match kind {
             Kind::Environment | Kind::Deployment => &[Kind::System],
-            Kind::Trigger | Kind::Version => &[Kind::Deployment],
+            Kind::Version => &[Kind::Deployment],
+            Kind::Trigger => &[Kind::Deployment, Kind::Workflow],
             Kind::Approval => &[Kind::Version, Kind::Environment],
             Kind::Skip => &[Kind::Policy, Kind::Version, Kind::Environment, Kind::Resource],
             Kind::Pin => &[Kind::Deployment, Kind::Version, Kind::Environment, Kind::Resource],
@@ -214,7 +217,9 @@ impl Lookups {
             | Kind::Freeze
             | Kind::VariableSet
             | Kind::RelationshipRule
-            | Kind::ResourceProvider => &[],
+            | Kind::ResourceProvider
+            | Kind::Workflow
+            | Kind::WorkflowRun => &[],
         };
         let mut names = HashMap::new();
         for kind in needed {
@@ -246,9 +251,12 @@ impl Lookups {
                 )
             }
             Kind::Resource => text_at(entity, "/spec/identifier"),
-            Kind::Approval | Kind::Skip | Kind::Pin | Kind::Redeploy | Kind::RolloutControl => {
-                text_at(entity, "/meta/id")
-            }
+            Kind::Approval
+            | Kind::Skip
+            | Kind::Pin
+            | Kind::Redeploy
+            | Kind::RolloutControl
+            | Kind::WorkflowRun => text_at(entity, "/meta/id"),
             Kind::Workspace
             | Kind::System
             | Kind::Environment
@@ -260,7 +268,8 @@ impl Lookups {
             | Kind::Freeze
             | Kind::VariableSet
             | Kind::RelationshipRule
-            | Kind::ResourceProvider => text_at(entity, "/meta/name"),
+            | Kind::ResourceProvider
+            | Kind::Workflow => text_at(entity, "/meta/name"),
         };
         plain(&format!("{}/{name}", kind.token()))
     }
@@ -276,7 +285,7 @@ fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::Deployment => &["NAME", "SYSTEMS", "AGENTS", "ON NEW VERSION", "AGE"],
         Kind::Policy => &["NAME", "ENABLED", "RULES", "SELECTOR", "AGE"],
         Kind::TriggerSource => &["NAME", "SENDER", "SECRETS", "EVENTS", "AGE"],
-        Kind::Trigger => &["NAME", "SOURCE", "EVENT", "CREATES VERSIONS OF", "AGE"],
+        Kind::Trigger => &["NAME", "SOURCE", "EVENT", "CREATES OR RUNS", "AGE"],
         Kind::Version => &["DEPLOYMENT", "TAG", "STATUS", "NAME", "AGE"],
         Kind::Approval => &["VERSION", "ENVIRONMENT", "USER", "STATUS", "REASON", "AGE"],
         Kind::Skip => {
@@ -288,6 +297,8 @@ fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::RolloutControl => &["VERSION", "ENVIRONMENT", "ACTION", "BY", "REASON", "AGE"],
         Kind::VariableSet => &["NAME", "PRIORITY", "SELECTOR", "VARIABLES", "AGE"],
         Kind::ResourceProvider => &["NAME", "DESCRIPTION", "AGE"],
+        Kind::Workflow => &["NAME", "SLUG", "INPUTS", "JOBS", "AGE"],
+        Kind::WorkflowRun => &["NAME", "WORKFLOW", "BEGUN BY", "CANCELLED BY", "AGE"],
         Kind::RelationshipRule => &["NAME", "REFERENCE", "FROM", "TO", "MATCHER", "AGE"],
     }
 }
@@ -322,8 +333,12 @@ fn cells(kind: Kind, entity: &Value, names: &Lookups) -> Vec<String> {
             vec![name, text("/sender/type"), text("/secretRefs"), one_line(&text("/events"))]
         }
         Kind::Trigger => {
-            let creates = names.of(Kind::Deployment, &spec["then"]["createVersion"]["deployment"]);
-            vec![name, text("/source"), text("/event"), creates]
+            let then = &spec["then"];
+            let made = match then.get("runWorkflow") {
+                Some(run) => names.of(Kind::Workflow, &run["workflow"]),
+                None => names.of(Kind::Deployment, &then["createVersion"]["deployment"]),
+            };
+            vec![name, text("/source"), text("/event"), made]
         }
         Kind::Version => {
             vec![names.of(Kind::Deployment, &spec["deployment"]), text("/tag"), text("/status"), name]
@@ -382,6 +397,18 @@ fn cells(kind: Kind, entity: &Value, names: &Lookups) -> Vec<String> {
             vec![name, text("/priority"), sentence("/selector"), short(&keys, SENTENCE_CHARS)]
         }
         Kind::ResourceProvider => vec![name, sentence("/description")],
+        Kind::Workflow => {
+            let of = |list: &str, field: &str| {
+                let all = spec[list].as_array().into_iter().flatten();
+                all.map(|one| text_at(one, field)).collect::<Vec<_>>().join(",")
+            };
+            let (inputs, jobs) = (of("inputs", "/key"), of("jobs", "/name"));
+            vec![name, text("/slug"), short(&inputs, SENTENCE_CHARS), short(&jobs, SENTENCE_CHARS)]
+        }
+        Kind::WorkflowRun => {
+            let by = ["/begunBy/user", "/begunBy/trigger/name"].map(text);
+            vec![name, text("/workflowName"), by.concat(), text("/cancel/by")]
+        }
         Kind::RelationshipRule => {
             vec![name, text("/reference"), sentence("/from"), sentence("/to"), sentence("/matcher")]
         }

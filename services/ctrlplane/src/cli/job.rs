@@ -32,7 +32,11 @@ pub(super) async fn show(session: &Session, args: &JobArgs) -> Result<(), Failur
         Format::Table => {
             let view = view(&answer)?;
             let mut resources = Names::load(session, Kind::Resource).await?;
-            output::print(&told(&view, &answer, &resources.find(view.target.resource.0).await?))
+            let resource = match view.target.is_none() {
+                true => String::new(),
+                false => resources.find(view.target.resource.0).await?,
+            };
+            output::print(&told(&view, &answer, &resource))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `ctrlplane jobs`: the newest jobs as a table, or all of them live, one line per change.
 
 use domain::entity::Kind;
-use domain::job::JobView;
+use domain::job::{JobView, Purpose};
 use serde_json::{Value, json};
 
 use super::args::JobsArgs;
@@ -111,10 +111,10 @@ pub(super) fn table(jobs: &[JobView], resources: &Names<'_>) -> Table {
         table.row([
             short_id(job.id.0),
             status(job),
-            job.deployment.to_string(),
-            job.version.clone(),
-            job.environment.to_string(),
-            resources.of(job.target.resource.0),
+            place(job, job.deployment.as_str()),
+            job.label().to_owned(),
+            place(job, job.environment.as_str()),
+            if job.target.is_none() { String::new() } else { resources.of(job.target.resource.0) },
             job.platform.as_ref().map(ToString::to_string).unwrap_or_default(),
             ago(job.created_at, now),
             // Of a job that is over nothing more is to be confirmed.
@@ -150,7 +150,10 @@ async fn watch(session: &Session, args: &JobsArgs) -> Result<(), Failure> {
             News::Job(job, said) => {
                 let is_shown = is_live || args.status.is_some() || !job.status.is_terminal();
                 if told.is_news(&job) && is_shown {
-                    let resource = resources.find(job.target.resource.0).await?;
+                    let resource = match job.target.is_none() {
+                        true => String::new(),
+                        false => resources.find(job.target.resource.0).await?,
+                    };
                     match session.format {
                         Format::Json => output::line(&said)?,
                         Format::Yaml => output::print(&format!("---\n{}", yaml(&job)?))?,
@@ -174,19 +177,30 @@ fn yaml(job: &JobView) -> Result<String, Failure> {
 /// Time, status, what goes where, message, link.
 fn change(job: &JobView, resource: &str) -> String {
     let mut line = format!(
-        "{}  {:<15}  {}  {} {} → {} {resource}",
+        "{}  {:<15}  {}  {}",
         stamp(job.updated_at),
         status(job),
         short_id(job.id.0),
-        job.deployment,
-        job.version,
-        job.environment,
+        what(job, resource),
     );
     for more in [job.message.as_deref(), link(job)].into_iter().flatten() {
         line.push_str("  ");
         line.push_str(more);
     }
     one_line_keeping_columns(&line)
+}
+
+/// What goes where; of a workflow's job, its name in the run.
+fn what(job: &JobView, resource: &str) -> String {
+    if job.purpose.run().is_some() {
+        return format!("workflow job {}", job.label());
+    }
+    format!("{} {} → {} {resource}", job.deployment, job.version, job.environment)
+}
+
+/// A place of what is brought; a workflow's job brings nothing.
+fn place(job: &JobView, token: &str) -> String {
+    if job.purpose.run().is_some() { String::new() } else { token.to_owned() }
 }
 
 /// Control characters and line breaks go, the spaces that make columns stay.
@@ -211,15 +225,19 @@ pub(super) fn link(job: &JobView) -> Option<&str> {
 
 /// What there is of a job, one line each.
 pub(super) fn details(job: &JobView, resource: &str) -> Vec<(&'static str, String)> {
-    let mut lines = vec![
-        ("job", job.id.to_string()),
-        ("status", status(job)),
-        ("deployment", job.deployment.to_string()),
-        ("version", job.version.clone()),
-        ("environment", job.environment.to_string()),
-        ("resource", resource.to_owned()),
-        ("attempt", job.attempt.to_string()),
-    ];
+    let mut lines = vec![("job", job.id.to_string()), ("status", status(job))];
+    match job.purpose {
+        Purpose::Workflow { run, .. } => {
+            lines.extend([("name", job.label().to_owned()), ("workflow run", run.to_string())]);
+        }
+        Purpose::Deploy | Purpose::Verify { .. } => lines.extend([
+            ("deployment", job.deployment.to_string()),
+            ("version", job.version.clone()),
+            ("environment", job.environment.to_string()),
+            ("resource", resource.to_owned()),
+        ]),
+    }
+    lines.push(("attempt", job.attempt.to_string()));
     let optional = [
         ("reason", job.reason.and_then(|reason| json!(reason).as_str().map(str::to_owned))),
         ("message", job.message.as_deref().map(one_line)),

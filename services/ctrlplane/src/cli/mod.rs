@@ -43,6 +43,8 @@ mod version;
 mod watch;
 mod wishes;
 mod words;
+mod workflow;
+mod workflow_args;
 
 use std::process::ExitCode;
 
@@ -53,6 +55,7 @@ use session::Session;
 use access_args::KeysCommand;
 pub(crate) use args::{Command, EXIT_CODES};
 use args::{DeadCommand, PolicyCommand, ProjectionsCommand, RolloutCommand, VersionCommand};
+use workflow_args::WorkflowCommand;
 
 /// Does what was asked and tells how it went by the exit code.
 pub(crate) fn run(command: Command) -> ExitCode {
@@ -103,6 +106,18 @@ async fn perform(command: Command) -> Result<(), Failure> {
         }
         Command::Version(VersionCommand::Reject(args)) => {
             version::reject(&Session::open(&args.client)?, &args).await
+        }
+        Command::Workflow(WorkflowCommand::Run(args)) => {
+            workflow::run(&Session::open(&args.client)?, &args).await
+        }
+        Command::Workflow(WorkflowCommand::Runs(args)) => {
+            workflow::runs(&Session::open(&args.client)?, &args).await
+        }
+        Command::Workflow(WorkflowCommand::Show(args)) => {
+            workflow::show(&Session::open(&args.client)?, &args).await
+        }
+        Command::Workflow(WorkflowCommand::Cancel(args)) => {
+            workflow::cancel(&Session::open(&args.client)?, &args).await
         }
         Command::Explain(args) => explain::run(&Session::open(&args.client)?, &args).await,
         Command::Policy(PolicyCommand::Backtest(args)) => {

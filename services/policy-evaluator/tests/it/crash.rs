@@ -11,7 +11,9 @@ use tokio::process::{Child, Command};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_anywhere_leaves_one_job_per_decision() {
-    futures::stream::iter(CRASH_POINTS).for_each_concurrent(2, |point| survives(point)).await;
+    // Those of runs are passed by their own story.
+    let points = CRASH_POINTS.iter().filter(|point| !point.starts_with("policy-evaluator.run-"));
+    futures::stream::iter(points).for_each_concurrent(2, |point| survives(point)).await;
 }
 
 async fn survives(point: &str) {
@@ -69,7 +71,7 @@ async fn survives(point: &str) {
 }
 
 /// The evaluator as a process of its own.
-fn evaluator(rig: &Rig, crash_at: Option<&str>) -> Child {
+pub(crate) fn evaluator(rig: &Rig, crash_at: Option<&str>) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_policy-evaluator"));
     command
         .env("CTRLPLANE_NATS__URL", rig.servers.nats.url())

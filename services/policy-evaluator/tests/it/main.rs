@@ -5,4 +5,5 @@ mod crash;
 mod decides;
 mod replicas;
 mod rig;
+mod runs;
 mod triggers;

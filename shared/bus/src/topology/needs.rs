@@ -185,6 +185,7 @@ pub(super) fn role(service: Service) -> Vec<Access> {
             Follow(Stream(&JOBS)),
             Read(Bucket(&CATALOG)),
             Write(Bucket(&CATALOG), "*.version.>"),
+            Write(Bucket(&CATALOG), "*.workflow-run.>"),
             Read(Bucket(&TARGETS)),
             Write(Bucket(&TARGETS), ">"),
             Write(Stream(&EVALUATE), "ctrlplane.evaluate.>"),

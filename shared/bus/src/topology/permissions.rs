@@ -315,13 +315,16 @@ mod tests {
     }
 
     #[test]
-    fn only_the_api_writes_intent_and_the_evaluator_only_versions() {
+    fn only_the_api_writes_intent_and_the_evaluator_only_versions_and_runs() {
         let writes = |service| {
             let publish = permissions_of(service).publish;
             publish.into_iter().filter(|subject| subject.starts_with("$KV.catalog")).collect::<Vec<_>>()
         };
         assert_eq!(writes(Service::Api), ["$KV.catalog.>"]);
-        assert_eq!(writes(Service::PolicyEvaluator), ["$KV.catalog.*.version.>"]);
+        assert_eq!(
+            writes(Service::PolicyEvaluator),
+            ["$KV.catalog.*.version.>", "$KV.catalog.*.workflow-run.>"]
+        );
         for other in [
             Service::TriggerIngester,
             Service::Dispatcher,

@@ -158,7 +158,9 @@ impl<'a> Replay<'a> {
             }
             Coming::Real(Moment::Job(event)) => {
                 self.looked_at.facts += 1;
-                self.targets.insert(event.job.target);
+                if !event.job.target.is_none() {
+                    self.targets.insert(event.job.target);
+                }
                 self.happened(event, now);
             }
             Coming::Late(event) => self.tell(&event, now),
@@ -186,6 +188,8 @@ impl<'a> Replay<'a> {
         let bringing = match event.job.purpose {
             Purpose::Deploy => event.job.id,
             Purpose::Verify { of, .. } => of,
+            // Policies are about what is brought to targets.
+            Purpose::Workflow { .. } => return,
         };
         if self.never.contains(&bringing) {
             return;

@@ -358,7 +358,8 @@ fn an_event_makes_the_version_its_trigger_describes() {
     let at = attributes.time;
     let apply_to = |event: &serde_json::Value, when, tag| {
         let rule = trigger_rule::Rule::new(trigger(when, tag));
-        trigger_rule::apply(&rule, &trigger_rule::Event::new(&attributes, event), at)
+        let catalog = WorkspaceCatalog::new(acme());
+        trigger_rule::apply(&rule, &trigger_rule::Event::new(&attributes, event), &catalog, at)
     };
     let apply = |when, tag| apply_to(&event, when, tag);
 

@@ -7,12 +7,12 @@ use super::selection::{Selection, SelectionProblem};
 use crate::entity::{
     Approval, CatalogKey, Deployment, Entity, Environment, Freeze, JobAgent, Kind, Pin, Policy, PolicyRule,
     Record, Redeploy, RelationshipRule, Resource, ResourceProvider, RolloutControl, Skip, System, Trigger,
-    TriggerSource, VariableSet, Version, Workspace,
+    TriggerSource, VariableSet, Version, Workflow, WorkflowRun, Workspace,
 };
 use crate::id::{
     DeploymentId, EnvironmentId, FreezeId, JobAgentId, PinId, PolicyId, RedeployId, RelationshipRuleId,
     ResourceId, ResourceProviderId, RolloutControlId, SkipId, SystemId, TriggerId, VariableSetId, VersionId,
-    WorkspaceId, derive,
+    WorkflowId, WorkflowRunId, WorkspaceId, derive,
 };
 use crate::manifest;
 use crate::selector::{Scope, ScopeValue, Selector, SelectorError, value_of};
@@ -99,6 +99,8 @@ impl WorkspaceCatalog {
         variable_set(VariableSetId), variable_sets: VariableSet,
         relationship_rule(RelationshipRuleId), relationship_rules: RelationshipRule,
         resource_provider(ResourceProviderId), resource_providers: ResourceProvider,
+        workflow(WorkflowId), workflows: Workflow,
+        workflow_run(WorkflowRunId), workflow_runs: WorkflowRun,
     }
 }
 
@@ -173,6 +175,7 @@ impl WorkspaceCatalog {
             let by_identifier = match entity {
                 Entity::Resource(resource) => resource.spec.identifier == text,
                 Entity::Version(version) => version.spec.tag == text,
+                Entity::Workflow(workflow) => workflow.spec.slug.as_str() == text,
                 Entity::Workspace(_)
                 | Entity::Deployment(_)
                 | Entity::System(_)
@@ -189,7 +192,8 @@ impl WorkspaceCatalog {
                 | Entity::RolloutControl(_)
                 | Entity::VariableSet(_)
                 | Entity::RelationshipRule(_)
-                | Entity::ResourceProvider(_) => false,
+                | Entity::ResourceProvider(_)
+                | Entity::WorkflowRun(_) => false,
             };
             by_identifier || entity.meta().name == text
         });
@@ -399,7 +403,9 @@ impl WorkspaceCatalog {
             | Entity::RolloutControl(_)
             | Entity::VariableSet(_)
             | Entity::RelationshipRule(_)
-            | Entity::ResourceProvider(_) => {}
+            | Entity::ResourceProvider(_)
+            | Entity::Workflow(_)
+            | Entity::WorkflowRun(_) => {}
         }
         self.affected_by(entity)
     }
@@ -458,7 +464,9 @@ impl WorkspaceCatalog {
             | Entity::RolloutControl(_)
             | Entity::VariableSet(_)
             | Entity::RelationshipRule(_)
-            | Entity::ResourceProvider(_) => {}
+            | Entity::ResourceProvider(_)
+            | Entity::Workflow(_)
+            | Entity::WorkflowRun(_) => {}
         }
         affected
     }
@@ -494,7 +502,9 @@ impl WorkspaceCatalog {
             | Entity::JobAgent(_)
             | Entity::TriggerSource(_)
             | Entity::Trigger(_)
-            | Entity::ResourceProvider(_) => Affected::none(),
+            | Entity::ResourceProvider(_)
+            | Entity::Workflow(_)
+            | Entity::WorkflowRun(_) => Affected::none(),
         }
     }
 
@@ -545,7 +555,9 @@ impl WorkspaceCatalog {
             | Kind::RolloutControl
             | Kind::VariableSet
             | Kind::RelationshipRule
-            | Kind::ResourceProvider => return affected,
+            | Kind::ResourceProvider
+            | Kind::Workflow
+            | Kind::WorkflowRun => return affected,
         }
         match &affected {
             Affected::Workspace => self.targets.values_mut().for_each(|cell| *cell = OnceLock::new()),

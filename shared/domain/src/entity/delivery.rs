@@ -3,7 +3,7 @@
 use crate::Timestamp;
 use crate::audit::Role;
 use crate::entity::Record;
-use crate::id::{DeploymentId, EnvironmentId, VersionId, derive};
+use crate::id::{DeploymentId, EnvironmentId, VersionId, WorkflowId, derive};
 use crate::trigger_rule::CREATED_BY;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -199,6 +199,8 @@ pub struct Trigger {
 pub enum TriggerAction {
     /// A version is created, unless its tag exists.
     CreateVersion(CreateVersion),
+    /// A workflow is run, once per delivery.
+    RunWorkflow(RunWorkflow),
 }
 
 /// Templates (over `event`, `type`, `source`, `subject`) of the version to create.
@@ -218,4 +220,15 @@ pub struct CreateVersion {
     /// Templates in values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+}
+
+/// Templates (over `event`, `type`, `source`, `subject`) of the inputs with which a workflow is run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RunWorkflow {
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// Templates in values, by input; `{{ event.x }}` and nothing else keeps its type.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub inputs: Map<String, Value>,
 }

@@ -8,10 +8,11 @@ mod schedule;
 mod source;
 mod structure;
 mod variable;
+mod workflow;
 
 pub use control::{Freeze, Pause, Pin, Redeploy, RolloutAction, RolloutControl, Skip};
 pub use delivery::{
-    Approval, ApprovalStatus, CreateVersion, Trigger, TriggerAction, Version, VersionDependency,
+    Approval, ApprovalStatus, CreateVersion, RunWorkflow, Trigger, TriggerAction, Version, VersionDependency,
     VersionStatus,
 };
 pub use policy::{
@@ -31,6 +32,9 @@ pub use structure::{
     Workspace,
 };
 pub use variable::{DeploymentVariable, DeploymentVariableValue, RelationshipRule, VariableSet};
+pub use workflow::{
+    AgentChoice, BegunBy, ForEach, InputType, RunCancel, Workflow, WorkflowInput, WorkflowJob, WorkflowRun,
+};
 
 use crate::Timestamp;
 use crate::token::Slug;
@@ -174,6 +178,10 @@ entities! {
     Redeploy = "redeploy",
     /// A rollout paused or resumed.
     RolloutControl = "rollout-control",
+    /// Jobs that run after one another, on any agents.
+    Workflow = "workflow",
+    /// One run of a workflow.
+    WorkflowRun = "workflow-run",
 }
 
 /// The key of an entity in the `catalog` bucket: `<workspace>.<kind>.<id>`.

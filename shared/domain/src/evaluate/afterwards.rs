@@ -83,7 +83,7 @@ fn measured(policy: &Record<Policy>, index: usize, verified: &Verified) -> Rulin
     let is_it = |of: PolicyId, rule_index: u32| of == policy && usize::try_from(rule_index) == Ok(index);
     let to_come = verified.missing.iter().find(|job| match job.purpose {
         Purpose::Verify { policy, rule_index, .. } => is_it(policy, rule_index),
-        Purpose::Deploy => false,
+        Purpose::Deploy | Purpose::Workflow { .. } => false,
     });
     let known = verified.known.iter().find(|known| is_it(known.policy, known.rule_index));
     let ruling = match known {

@@ -185,6 +185,8 @@ impl Facts {
             Purpose::Verify { of, .. } => {
                 self.verifying.entry(of).or_default().insert(id);
             }
+            // A run knows the ids of its jobs.
+            Purpose::Workflow { .. } => {}
         }
     }
 
@@ -200,6 +202,7 @@ impl Facts {
                 }
             }
             Purpose::Verify { of, .. } => remove_from(&mut self.verifying, &of, &id),
+            Purpose::Workflow { .. } => {}
         }
     }
 }

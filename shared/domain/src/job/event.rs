@@ -4,7 +4,7 @@ use super::status::{ActiveStatus, Reason, TerminalStatus};
 use crate::Timestamp;
 use crate::decision::Grounds;
 use crate::entity::Deadlines;
-use crate::id::{FreezeId, JobAgentId, JobId, PolicyId, ReleaseId, VersionId};
+use crate::id::{FreezeId, JobAgentId, JobId, PolicyId, ReleaseId, VersionId, WorkflowId, WorkflowRunId};
 use crate::target::TargetKey;
 use crate::token::Slug;
 use schemars::JsonSchema;
@@ -24,19 +24,24 @@ pub struct JobRef {
     pub workspace: Slug,
     /// The job.
     pub id: JobId,
-    /// Where it brings the release.
+    /// Where it brings the release. Absent where a workflow asks for it.
+    #[serde(default = "TargetKey::none", skip_serializing_if = "TargetKey::is_none")]
     pub target: TargetKey,
-    /// The version it brings.
+    /// The version it brings. Absent where a workflow asks for it.
+    #[serde(default = "VersionId::none", skip_serializing_if = "VersionId::is_none")]
     pub version: VersionId,
-    /// The version's tag.
+    /// The version's tag; where a workflow asks for it, its name in the run.
     pub tag: String,
-    /// Version and variables.
+    /// Version and variables. Absent where a workflow asks for it.
+    #[serde(default = "ReleaseId::none", skip_serializing_if = "ReleaseId::is_none")]
     pub release: ReleaseId,
     /// The n-th job of this release, from 1.
     pub attempt: u32,
-    /// The deployment's token in status subjects.
+    /// The deployment's token in status subjects. Absent where a workflow asks for it: `~workflow`.
+    #[serde(default = "Slug::workflow", skip_serializing_if = "Slug::is_workflow")]
     pub deployment: Slug,
-    /// The environment's token in status subjects.
+    /// The environment's token in status subjects. Absent where a workflow asks for it: `~workflow`.
+    #[serde(default = "Slug::workflow", skip_serializing_if = "Slug::is_workflow")]
     pub environment: Slug,
     /// What it is for.
     #[serde(default, skip_serializing_if = "Purpose::is_deploy")]
@@ -59,6 +64,13 @@ pub enum Purpose {
         /// Which of the policy's rules, from 0.
         rule_index: u32,
     },
+    /// Does what a workflow says, in one of its runs.
+    Workflow {
+        /// The workflow.
+        workflow: WorkflowId,
+        /// The run.
+        run: WorkflowRunId,
+    },
 }
 
 impl Purpose {
@@ -66,7 +78,23 @@ impl Purpose {
     pub fn is_deploy(&self) -> bool {
         match self {
             Purpose::Deploy => true,
+            Purpose::Verify { .. } | Purpose::Workflow { .. } => false,
+        }
+    }
+
+    /// Whether it starts something that a freeze may hold. What only measures does not.
+    pub fn may_be_frozen(&self) -> bool {
+        match self {
+            Purpose::Deploy | Purpose::Workflow { .. } => true,
             Purpose::Verify { .. } => false,
+        }
+    }
+
+    /// The run it is a job of.
+    pub fn run(&self) -> Option<WorkflowRunId> {
+        match self {
+            Purpose::Workflow { run, .. } => Some(*run),
+            Purpose::Deploy | Purpose::Verify { .. } => None,
         }
     }
 }

@@ -38,17 +38,26 @@ pub struct JobView {
     /// The agent's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_agent: Option<String>,
-    /// The deployment's token.
+    /// The deployment's token. Absent where a workflow asks for it.
+    #[serde(default = "Slug::workflow", skip_serializing_if = "Slug::is_workflow")]
     pub deployment: Slug,
-    /// The environment's token.
+    /// The environment's token. Absent where a workflow asks for it.
+    #[serde(default = "Slug::workflow", skip_serializing_if = "Slug::is_workflow")]
     pub environment: Slug,
-    /// Where it brings the release.
+    /// Where it brings the release. Absent where a workflow asks for it.
+    #[serde(default = "TargetKey::none", skip_serializing_if = "TargetKey::is_none")]
     pub target: TargetKey,
-    /// The version it brings.
+    /// The version it brings. Absent where a workflow asks for it.
+    #[serde(default = "VersionId::none", skip_serializing_if = "VersionId::is_none")]
     pub version_id: VersionId,
-    /// The version's tag.
+    /// The version's tag. Absent where a workflow asks for it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,
-    /// Version and variables.
+    /// Its name in the run of the workflow that asks for it. Absent where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Version and variables. Absent where a workflow asks for it.
+    #[serde(default = "ReleaseId::none", skip_serializing_if = "ReleaseId::is_none")]
     pub release_id: ReleaseId,
     /// The n-th job of this release, from 1.
     pub attempt: u32,
@@ -79,9 +88,18 @@ pub struct JobView {
 }
 
 impl JobView {
+    /// What people call it: the tag of its version, or its name in a workflow's run.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.version)
+    }
+
     /// The view of a state whose last fact has that sequence in `JOBS`.
     pub fn of(state: &JobState, sequence: u64) -> Self {
         let assigned = state.assigned.as_ref();
+        let (version, name) = match state.job.purpose {
+            Purpose::Deploy | Purpose::Verify { .. } => (state.job.tag.clone(), None),
+            Purpose::Workflow { .. } => (String::new(), Some(state.job.tag.clone())),
+        };
         Self {
             id: state.job.id,
             workspace: state.job.workspace.clone(),
@@ -96,7 +114,8 @@ impl JobView {
             environment: state.job.environment.clone(),
             target: state.job.target,
             version_id: state.job.version,
-            version: state.job.tag.clone(),
+            version,
+            name,
             release_id: state.job.release,
             attempt: state.job.attempt,
             purpose: state.job.purpose,

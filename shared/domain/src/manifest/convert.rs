@@ -142,6 +142,12 @@ impl Draft<'_> {
                     Ok((id, Some("rollout control".to_owned())))
                 })
                 .map(Entity::RolloutControl),
+            Kind::Workflow => self.named(spec, problems).map(Entity::Workflow),
+            Kind::WorkflowRun => Err(vec![Problem {
+                field: "kind".to_owned(),
+                message: "a run of a workflow is begun and not declared".to_owned(),
+                hint: Some("as with `ctrlplane workflow run NAME`".to_owned()),
+            }]),
         }
     }
 
@@ -166,6 +172,15 @@ impl Draft<'_> {
                 let action = spec.get_mut("then").and_then(|then| then.get_mut("createVersion"));
                 if let Some(Value::Object(action)) = action {
                     self.to_id(action, "deployment", Kind::Deployment);
+                }
+                let action = spec.get_mut("then").and_then(|then| then.get_mut("runWorkflow"));
+                if let Some(Value::Object(action)) = action {
+                    self.to_id(action, "workflow", Kind::Workflow);
+                }
+            }
+            Kind::Workflow => {
+                if let (false, Some(name)) = (spec.contains_key("slug"), name) {
+                    spec.insert("slug".to_owned(), Value::String(Slug::of_name(name).to_string()));
                 }
             }
             Kind::Version => {
@@ -216,7 +231,8 @@ impl Draft<'_> {
             | Kind::TriggerSource
             | Kind::VariableSet
             | Kind::RelationshipRule
-            | Kind::ResourceProvider => {}
+            | Kind::ResourceProvider
+            | Kind::WorkflowRun => {}
         }
     }
 

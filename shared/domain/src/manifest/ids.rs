@@ -4,7 +4,7 @@
 use crate::entity::Kind;
 use crate::id::{
     DeploymentId, EnvironmentId, FreezeId, JobAgentId, PolicyId, RelationshipRuleId, ResourceId,
-    ResourceProviderId, SystemId, TriggerId, TriggerSourceId, VariableSetId, WorkspaceId,
+    ResourceProviderId, SystemId, TriggerId, TriggerSourceId, VariableSetId, WorkflowId, WorkspaceId,
 };
 use crate::token::Slug;
 use std::fmt;
@@ -43,9 +43,14 @@ pub(crate) fn of_name(kind: Kind, workspace: &Slug, name: &str) -> Option<Uuid> 
         Kind::VariableSet => Some(VariableSetId::of(workspace, name).0),
         Kind::RelationshipRule => Some(RelationshipRuleId::of(workspace, name).0),
         Kind::ResourceProvider => Some(ResourceProviderId::of(workspace, name).0),
-        Kind::Version | Kind::Approval | Kind::Skip | Kind::Pin | Kind::Redeploy | Kind::RolloutControl => {
-            None
-        }
+        Kind::Workflow => Some(WorkflowId::of(workspace, name).0),
+        Kind::Version
+        | Kind::Approval
+        | Kind::Skip
+        | Kind::Pin
+        | Kind::Redeploy
+        | Kind::RolloutControl
+        | Kind::WorkflowRun => None,
     }
 }
 
@@ -62,7 +67,8 @@ pub fn has_own_name(kind: Kind) -> bool {
         | Kind::Freeze
         | Kind::VariableSet
         | Kind::RelationshipRule
-        | Kind::ResourceProvider => true,
+        | Kind::ResourceProvider
+        | Kind::Workflow => true,
         Kind::Workspace
         | Kind::Resource
         | Kind::Version
@@ -70,6 +76,7 @@ pub fn has_own_name(kind: Kind) -> bool {
         | Kind::Skip
         | Kind::Pin
         | Kind::Redeploy
-        | Kind::RolloutControl => false,
+        | Kind::RolloutControl
+        | Kind::WorkflowRun => false,
     }
 }

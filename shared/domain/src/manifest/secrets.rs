@@ -34,7 +34,7 @@ const BEGINNINGS: [&str; 12] = [
 ];
 
 /// Every value in the map that looks like a secret, by its field. The value itself is not repeated.
-pub(super) fn find(map: &Map<String, Value>, field: &str) -> Vec<Problem> {
+pub fn find(map: &Map<String, Value>, field: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (key, value) in map {
         look(key, value, &format!("{field}.{key}"), &mut problems);

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::entity::{Kind, TriggerAction};
-use crate::id::{ApprovalId, DeploymentId, EnvironmentId, PolicyId, ResourceId, SkipId, SystemId, VersionId};
+use crate::id::{
+    ApprovalId, DeploymentId, EnvironmentId, PolicyId, ResourceId, SkipId, SystemId, VersionId, WorkflowId,
+};
 use crate::target::TargetKey;
 use serde_json::json;
 use uuid::Uuid;
@@ -142,6 +144,31 @@ spec: { deployment: Web Shop, environment: production, resource: cluster/eu, ver
 ---
 kind: RolloutControl
 spec: { deployment: Web Shop, version: v1, environment: production, action: pause }
+---
+kind: Workflow
+metadata: { name: Ship It }
+spec:
+  description: builds, then brings it everywhere
+  inputs:
+    - { key: tag, required: true }
+    - { key: regions, type: array, default: [eu, us] }
+  jobs:
+    - { name: build, agent: { ref: github }, config: { inputs: { tag: "{{ inputs.tag }}" } } }
+    - name: deploy
+      agent: { selector: "jobAgent.type == 'gitlab'" }
+      needs: [build]
+      forEach: regions
+      if: succeeded && item != 'us'
+      config: { region: "{{ item }}" }
+      deadlines: { queueSeconds: 60, runSeconds: 600 }
+    - { name: clean-up, agent: { ref: github }, needs: [deploy], if: needs.deploy.status != 'skipped' }
+---
+kind: Trigger
+metadata: { name: ship }
+spec:
+  source: github
+  event: release
+  then: { runWorkflow: { workflow: Ship It, inputs: { tag: "{{ event.release.tag_name }}" } } }
 "#;
 
 #[test]
@@ -154,7 +181,8 @@ fn every_kind_is_read_and_names_become_ids() {
             .all(|entity| entity.meta().workspace == workspace && entity.meta().created_at == now())
     );
     let kinds: std::collections::BTreeSet<Kind> = entities.iter().map(Entity::kind).collect();
-    assert_eq!(kinds.len(), Kind::ALL.len(), "every kind is in the example");
+    // A run is begun and not declared.
+    assert_eq!(kinds.len(), Kind::ALL.len() - 1, "every kind is in the example");
     let web = DeploymentId::of(&workspace, "Web Shop");
     let version = VersionId::of(web, "v1");
     let production = EnvironmentId::of(&workspace, "production");
@@ -174,10 +202,12 @@ fn every_kind_is_read_and_names_become_ids() {
             Entity::Deployment(deployment) => {
                 assert_eq!((meta.id, deployment.spec.slug.as_str()), (web.0, "Web-Shop"));
             }
-            Entity::Trigger(trigger) => {
-                let TriggerAction::CreateVersion(action) = &trigger.spec.then;
-                assert_eq!(action.deployment, web);
-            }
+            Entity::Trigger(trigger) => match &trigger.spec.then {
+                TriggerAction::CreateVersion(action) => assert_eq!(action.deployment, web),
+                TriggerAction::RunWorkflow(action) => {
+                    assert_eq!(action.workflow, WorkflowId::of(&workspace, "Ship It"));
+                }
+            },
             Entity::Version(v) => {
                 assert_eq!((meta.id, v.spec.deployment, meta.name.as_str()), (version.0, web, "v1"));
                 assert_eq!(v.spec.dependencies[0].deployment, DeploymentId::of(&workspace, "db"));
@@ -209,6 +239,11 @@ fn every_kind_is_read_and_names_become_ids() {
                 assert_eq!((control.spec.version, control.spec.environment), (version, production));
                 assert_eq!((control.spec.at, control.spec.by.as_str()), (now(), "ann"));
             }
+            Entity::Workflow(workflow) => {
+                assert_eq!(meta.id, WorkflowId::of(&workspace, "Ship It").0);
+                assert_eq!((workflow.spec.slug.as_str(), workflow.spec.jobs.len()), ("Ship-It", 3));
+            }
+            Entity::WorkflowRun(run) => panic!("a run was declared: {run:?}"),
             Entity::Freeze(freeze) => assert_eq!(freeze.spec.owner, "ann"),
             Entity::Workspace(_) => assert_eq!(meta.name, "shop-inc"),
             Entity::System(_)
@@ -978,4 +1013,64 @@ fn no_workspace_is_all_of_them_and_no_key_of_metadata_is_a_text() {
     assert_eq!(with_key(256), "");
     let too_long = with_key(300_000);
     assert!(too_long.contains("has 300000 bytes; 256 are allowed") && too_long.len() < 1_000, "{too_long}");
+}
+
+#[test]
+fn a_workflow_is_checked_when_it_is_written() {
+    let of = |spec: &str| format!("kind: Workflow\nmetadata: {{ name: w, workspace: a }}\nspec:\n{spec}");
+    let jobs =
+        |jobs: &str| of(&format!("  inputs: [{{ key: tag }}, {{ key: all, type: array }}]\n  jobs:\n{jobs}"));
+    check(&of("  jobs: []"), &["4 spec.jobs: a workflow without a job does nothing"]);
+    check(
+        &jobs("    - { name: a, agent: { ref: g }, needs: [a] }"),
+        &["6 spec.jobs[0].needs: `a` needs itself"],
+    );
+    check(
+        &jobs(
+            "    - { name: a, agent: { ref: g }, needs: [c] }\n    - { name: b, agent: { ref: g }, needs: [a] }\n    \
+             - { name: c, agent: { ref: g }, needs: [b] }",
+        ),
+        &["6 spec.jobs[0].needs: `a`", "7 spec.jobs[1].needs: `b`", "8 spec.jobs[2].needs: `c`"],
+    );
+    for (job, told) in [
+        ("needs: [buidl]", "7 spec.jobs[1].needs[0]: there is no job `buidl` (did you mean `build`?)"),
+        ("needs: [build, build]", "7 spec.jobs[1].needs[1]: `build` is named twice"),
+        ("if: inputs.tga == ''", "7 spec.jobs[1].if: there is no `inputs.tga` (did you mean `tag`?)"),
+        ("if: needs.build.status == ''", "7 spec.jobs[1].if: there is no `needs.build`"),
+        ("if: 'inputs.tag =='", "7 spec.jobs[1].if: `inputs.tag ==` is no expression"),
+        ("if: item == 'a'", "7 spec.jobs[1].if: `item` is null"),
+        ("forEach: tag", "7 spec.jobs[1].forEach: input `tag` is no array"),
+        ("forEach: al", "7 spec.jobs[1].forEach: there is no input `al` (did you mean `all`?)"),
+        ("forEach: []", "7 spec.jobs[1].forEach: has 0 items"),
+        ("config: { a: '{{ input.tag }}' }", "7 spec.jobs[1].config.a: …there is no `input` here"),
+        ("config: { a: '{{ deployment.name }}' }", "7 spec.jobs[1].config.a: …there is no `deployment` here"),
+        ("config: { baseUrl: x }", "7 spec.jobs[1].config.baseUrl: only the job agent itself"),
+        ("deadlines: { runSeconds: 0 }", "7 spec.jobs[1].deadlines.runSeconds: must be at least 1"),
+    ] {
+        let text = format!(
+            "    - {{ name: build, agent: {{ ref: g }} }}\n    - {{ name: x, agent: {{ ref: g }}, {job} }}"
+        );
+        check(&jobs(&text), &[told]);
+    }
+    let twice = "    - { name: a, agent: { ref: g } }\n    - { name: a, agent: { ref: g } }";
+    check(&jobs(twice), &["7 spec.jobs[1].name: there is another job `a`"]);
+    check(
+        &jobs("    - { name: a, agent: { selector: 'resource.name == 1' } }"),
+        &["6 spec.jobs[0].agent.selector: there is no variable `resource`"],
+    );
+    for (input, told) in [
+        ("key: tag, type: number, default: x", "4 spec.inputs[0].default: is a string, but must be a number"),
+        ("key: a-b", "4 spec.inputs[0].key: is no name"),
+        ("key: a, options: [1]", "4 spec.inputs[0].options[0]: is a number, but must be a string"),
+        ("key: a, default: c, options: [b]", "4 spec.inputs[0].default: must be one of \"b\""),
+    ] {
+        check(
+            &of(&format!("  inputs: [{{ {input} }}]\n  jobs: [{{ name: a, agent: {{ ref: g }} }}]")),
+            &[told],
+        );
+    }
+    check(
+        "kind: WorkflowRun\nmetadata: { name: w, workspace: a }",
+        &["1 kind: a run of a workflow is begun and not declared"],
+    );
 }

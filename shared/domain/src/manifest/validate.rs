@@ -4,6 +4,7 @@ mod control;
 mod rules;
 mod variables;
 mod verification;
+mod workflow;
 
 use super::{Problem, secrets};
 use crate::audit::EVERYWHERE;
@@ -17,6 +18,7 @@ use crate::selector::Selector;
 use crate::template;
 use crate::token::Slug;
 use crate::trigger_rule::{TAG_CHARS_MAX, TRIGGER_VARIABLES};
+use crate::workflow as workflow_names;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -53,13 +55,17 @@ pub fn validate(entity: &Entity) -> Vec<Problem> {
         Entity::Pin(record) => found.pin(&record.spec),
         Entity::Redeploy(record) => found.redeploy(&record.meta, &record.spec),
         Entity::RolloutControl(record) => found.rollout_control(&record.meta, &record.spec),
+        Entity::Workflow(record) => found.workflow(&record.spec),
+        // It is made of a workflow that was checked, and of inputs that were.
+        Entity::WorkflowRun(_) => {}
     }
     found.0
 }
 
 /// What an expression over these variables looks like.
 fn example(variables: &[&str]) -> String {
-    const EXAMPLES: [(&str, &str); 11] = [
+    const EXAMPLES: [(&str, &str); 12] = [
+        ("needs", "needs.build.status == 'successful'"),
         ("environment", "environment.name == 'production'"),
         ("version", "version.tag.startsWith('v2.')"),
         ("deployment", "deployment.name == 'web'"),
@@ -127,7 +133,8 @@ impl Found {
 
     fn job_agent(&mut self, spec: &JobAgent) {
         self.secrets("spec.config", &spec.config);
-        self.templates("spec.config", &spec.config, CONTEXT_NAMES);
+        let names: Vec<&str> = CONTEXT_NAMES.iter().chain(workflow_names::CONTEXT_NAMES).copied().collect();
+        self.templates("spec.config", &spec.config, &names);
         self.at_least_one_if_any("spec.maxConcurrent", spec.max_concurrent);
     }
 
@@ -182,6 +189,10 @@ impl Found {
                     self.template(&at(&format!("metadata.{key}")), text, TRIGGER_VARIABLES);
                 }
             }
+            TriggerAction::RunWorkflow(action) => {
+                self.templates("spec.then.runWorkflow.inputs", &action.inputs, TRIGGER_VARIABLES);
+                self.secrets("spec.then.runWorkflow.inputs", &action.inputs);
+            }
         }
     }
 
@@ -207,8 +218,13 @@ impl Found {
 
     /// A config that is laid over an agent's.
     fn layer(&mut self, field: &str, config: &Map<String, Value>) {
+        self.layer_over(field, config, CONTEXT_NAMES);
+    }
+
+    /// The same, with templates over these names.
+    fn layer_over(&mut self, field: &str, config: &Map<String, Value>, names: &[&str]) {
         self.secrets(field, config);
-        self.templates(field, config, CONTEXT_NAMES);
+        self.templates(field, config, names);
         for key in AGENT_ONLY_KEYS.iter().filter(|key| config.contains_key(**key)) {
             let hint = Some("it decides where the agent's credentials go");
             self.say(format!("{field}.{key}"), format!("only the job agent itself may set `{key}`"), hint);

@@ -103,6 +103,8 @@ fn spec_of(entity: &Entity) -> Map<String, Value> {
         Entity::Pin(record) => of(record),
         Entity::Redeploy(record) => of(record),
         Entity::RolloutControl(record) => of(record),
+        Entity::Workflow(record) => of(record),
+        Entity::WorkflowRun(record) => of(record),
     };
     match spec {
         Value::Object(map) => map,
@@ -138,6 +140,10 @@ impl Naming<'_> {
                 let action = spec.get_mut("then").and_then(|then| then.get_mut("createVersion"));
                 if let Some(Value::Object(action)) = action {
                     self.one(action, "deployment", Kind::Deployment);
+                }
+                let action = spec.get_mut("then").and_then(|then| then.get_mut("runWorkflow"));
+                if let Some(Value::Object(action)) = action {
+                    self.one(action, "workflow", Kind::Workflow);
                 }
             }
             Entity::Version(_) => {
@@ -176,6 +182,20 @@ impl Naming<'_> {
                 self.scope(spec);
                 self.version_of_deployment(spec, control.spec.version);
             }
+            Entity::Workflow(workflow) => {
+                if workflow.spec.slug == Slug::of_name(&workflow.meta.name) {
+                    spec.remove("slug");
+                }
+                let jobs = spec.get_mut("jobs").and_then(Value::as_array_mut);
+                for (job, written) in workflow.spec.jobs.iter().zip(jobs.into_iter().flatten()) {
+                    if let Value::Object(written) = written
+                        && job.deadlines == Default::default()
+                    {
+                        written.remove("deadlines");
+                    }
+                }
+            }
+            Entity::WorkflowRun(_) => self.one(spec, "workflow", Kind::Workflow),
             Entity::Workspace(_)
             | Entity::System(_)
             | Entity::JobAgent(_)

@@ -59,12 +59,14 @@ const IN: &str = "@in";
 const INDEX: &str = "_[_]";
 
 /// Variables that have fields, and a field that people mean.
-const MAPS: [(&str, &str); 11] = [
+const MAPS: [(&str, &str); 13] = [
+    ("inputs", "version"),
     ("deployment", "name"),
     ("environment", "name"),
     ("event", "ref"),
     ("from", "name"),
     ("jobAgent", "name"),
+    ("needs", "build.status"),
     ("resource", "name"),
     ("result", "value"),
     ("to", "name"),

@@ -32,7 +32,7 @@ impl<P: Platform> Agent<P> {
 
     /// Why the job goes back. Verifications start nothing.
     async fn overtaken(&self, command: &AgentCommand) -> Result<Option<&'static str>, BusError> {
-        if !command.job.purpose.is_deploy() {
+        if !command.job.purpose.may_be_frozen() {
             return Ok(None);
         }
         let changed_at = self.freezes.changed_at(&command.job.workspace).await?;

@@ -132,7 +132,7 @@ impl<'a> Scene<'a> {
     pub(crate) fn verifications(&self, of: &Job) -> Vec<&'a Job> {
         let Some(end) = of.end else { return Vec::new() };
         let verifies = |job: &&Job| match job.job.purpose {
-            Purpose::Deploy => false,
+            Purpose::Deploy | Purpose::Workflow { .. } => false,
             Purpose::Verify { of: id, .. } => id == of.job.id && job.requested_at >= end.at,
         };
         self.jobs.iter().filter(verifies).collect()
