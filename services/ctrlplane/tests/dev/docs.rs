@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::rig::{Rig, repository};
 
 /// Commands that may end otherwise than well, and why.
-const ENDS: [(&str, &[i32], &str); 5] = [
+const ENDS: [(&str, &[i32], &str); 6] = [
     ("ctrlplane diff", &[0, 6], "6: something would change"),
     ("ctrlplane doctor", &[0, 1], "1: the platforms of the examples are not there"),
     (
@@ -14,9 +14,22 @@ const ENDS: [(&str, &[i32], &str); 5] = [
         &[0, 1, 3, 4],
         "the platforms of the examples are not there; or the version is",
     ),
+    ("ctrlplane workflow run ship", &[3, 4], "the platforms of the examples are not there"),
     ("ctrlplane watch web", &[3, 4], "the platforms of the examples are not there"),
     ("ctrlplane logs", &[0, 1], "1: the job has no page yet"),
 ];
+/// The other platform of the example of a workflow, and a run that waits to be looked at and cancelled: nobody works for it.
+const WAITS: &str = "kind: Workspace
+metadata: { name: acme }
+---
+kind: JobAgent
+metadata: { name: gitlab }
+spec: { type: http-pull, config: { keySecret: runner-key } }
+---
+kind: Workflow
+metadata: { name: waits }
+spec: { jobs: [{ name: wait, agent: { ref: gitlab } }] }
+";
 /// What runs until it is ended gets so long.
 const A_WHILE: &str = "timeout --preserve-status -s INT 3 ";
 /// No documentation shows fewer; a test that finds none tests nothing.
@@ -148,6 +161,10 @@ async fn every_command_of_the_documentation_works_as_it_stands_there() {
     rig.run("ctrlplane version create pulled v1", 0).await;
     let waiting = rig.until("ctrlplane jobs --deployment pulled -o name | head -n 1 | grep job/", &[0]).await;
     let job = waiting.out.trim().trim_start_matches("job/").to_owned();
+    rig.write("waits.yaml", WAITS);
+    rig.run("ctrlplane apply -f waits.yaml && ctrlplane apply -f docs/examples/workflow.yaml", 0).await;
+    let begun = rig.until("ctrlplane workflow run waits -o name", &[0]).await;
+    let workflow_run = begun.out.trim().trim_start_matches("workflow-run/").to_owned();
     let made =
         rig.until("ctrlplane keys create tried --user ci --role viewer@acme --for 1h -o name", &[0]).await;
 
@@ -167,7 +184,7 @@ async fn every_command_of_the_documentation_works_as_it_stands_there() {
         }
         let is_endless = line.contains("jobs --watch");
         let mut run = line.replace("JOB", &job).replace("3f2a91c0", &job[..8]);
-        run = run.replace("0e4b…", made.out.trim());
+        run = run.replace("0e4b…", made.out.trim()).replace(" RUN", &format!(" {workflow_run}"));
         // Half an hour is for people.
         for timeout in ["--timeout 20m", "--timeout 30m"] {
             run = run.replace(timeout, "--timeout 20s");

@@ -13,8 +13,9 @@ async fn a_version_becomes_a_requested_job_and_a_decision_that_says_why() {
     let rig = Rig::start().await;
     rig.environment("staging", 1).await;
     let replica = rig.replica().await;
-    let revision = rig.version("v1").await;
     let staging = target("staging", 0);
+    rig.decided("the first look at all", &staging, |decision| decision.state == TargetState::NoVersion).await;
+    let revision = rig.version("v1").await;
     let job = rig.requested("v1", &staging).await;
     let facts = rig.facts().await;
     assert_eq!(facts.len(), 1);
