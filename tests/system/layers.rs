@@ -52,7 +52,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("cluster", BTreeSet::from(["domain", "telemetry", "platform"])),
         ("service", BTreeSet::from(["domain", "telemetry", "bus"])),
         ("ctrlplane", everything.into_iter().chain(SERVICES).collect()),
-        ("system-tests", everything.into_iter().chain(SERVICES).chain(["ctrlplane"]).collect()),
+        ("system-tests", everything.into_iter().chain(SERVICES).chain(["ctrlplane", "fake-oidc"]).collect()),
     ]);
     for service in SERVICES {
         allowed.insert(
