@@ -27,6 +27,7 @@ async fn a_person_follows_a_version_by_clicking() {
     story::is_put_right(&stage).await;
     story::is_frozen(&stage).await;
     story::comes_back_from_the_dead(&stage).await;
+    story::runs_a_workflow(&stage).await;
     story::is_followed_by_keyboard(&stage).await;
     let complaints = stage.complaints().await;
     assert!(complaints.is_empty(), "{complaints:#?}");

@@ -208,6 +208,34 @@ pub(crate) async fn comes_back_from_the_dead(stage: &Stage<'_>) {
     browser.read("main tbody", "v4").await;
 }
 
+/// Over both platforms, one job after the other.
+pub(crate) async fn runs_a_workflow(stage: &Stage<'_>) {
+    let browser = stage.browser;
+    // What was held before stays so.
+    assert!(stage.system.github.set_script("acme/shop", "deploy.yml", Script::success()));
+    assert!(stage.gitlab.set_script("acme/shop", fake_gitlab::Script::success()));
+    browser.click(".nav a", "Workflows").await;
+    browser.read("main", "Nothing has run yet").await;
+    browser.click("main button", "Run nightly").await;
+    browser.write("dialog input", "v9").await;
+    browser.click("dialog button", "Run the workflow").await;
+    browser.read("#said", "nightly runs").await;
+    eventually("the run is over", WITHIN, || async {
+        let runs = stage.system.client.get("/api/v1/workspaces/acme/workflow-runs").await?.1;
+        if runs["items"][0]["status"] == "successful" { Ok(()) } else { Err(runs.to_string()) }
+    })
+    .await;
+    browser.read("main .pill", "Successful").await;
+    for told in ["GitHub Actions", "GitLab CI/CD", "after build"] {
+        browser.read(".stages", told).await;
+    }
+    browser.read("main .facts", "v9").await;
+    browser.click(".stages a", "test").await;
+    browser.read(".pill", "Successful").await;
+    browser.read("main", "nightly").await;
+    browser.read("[aria-labelledby=history]", "Ended").await;
+}
+
 pub(crate) async fn is_followed_by_keyboard(stage: &Stage<'_>) {
     let browser = stage.browser;
     browser.press(&["g", "j"]).await;

@@ -38,6 +38,8 @@ async fn addresses(stage: &Stage<'_>) -> Vec<(&'static str, String)> {
     let target = waiting["items"][0]["target"]["key"].as_str().expect("a target waits").to_owned();
     let resources = stage.system.client.get("/api/v1/workspaces/acme/resources").await.unwrap().1;
     let resource = resources["items"][0]["id"].as_str().unwrap().to_owned();
+    let runs = stage.system.client.get("/api/v1/workspaces/acme/workflow-runs").await.unwrap().1;
+    let run = runs["items"][0].clone();
     let plain = [
         "overview",
         "deployments",
@@ -45,6 +47,7 @@ async fn addresses(stage: &Stage<'_>) -> Vec<(&'static str, String)> {
         "why",
         "approvals",
         "resources",
+        "workflows",
         "policies",
         "agents",
         "triggers",
@@ -58,6 +61,8 @@ async fn addresses(stage: &Stage<'_>) -> Vec<(&'static str, String)> {
     all.push(("job-running", format!("acme/jobs/{}", id(&running))));
     all.push(("why-target", format!("acme/why/{target}")));
     all.push(("resource", format!("acme/resources/{resource}")));
+    all.push(("workflow", format!("acme/workflows/{}", run["workflowId"].as_str().expect("a run"))));
+    all.push(("workflow-run", format!("acme/workflows/runs%2F{}", id(&run))));
     all.push(("not-found", "acme/nowhere".to_owned()));
     all.push(("no-such-job", format!("acme/jobs/{NO_JOB}")));
     all
