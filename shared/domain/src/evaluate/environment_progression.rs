@@ -104,7 +104,9 @@ fn one(
     }
     let soaked = soaked(rule, met);
     if now < soaked {
-        return Ruling::wait(format!("{so_far}; it soaks until {}", rfc(soaked)), Some(soaked));
+        let reason = format!("{so_far}; it soaks until {}", rfc(soaked));
+        // When the yes ends that it becomes.
+        return Ruling::wait(reason, Some(soaked)).ending(too_old_at);
     }
     Ruling::allow(format!("{so_far}; since {}", rfc(soaked)), Some(soaked)).ending(too_old_at)
 }
@@ -133,9 +135,9 @@ fn met(successes: &[Success], needed: usize, version_since: Timestamp) -> Option
 fn best(rulings: Vec<Ruling>) -> Ruling {
     let yes = rulings.iter().filter(|ruling| ruling.verdict.allows());
     if let Some(earliest) = yes.clone().min_by_key(|ruling| ruling.satisfied_at) {
-        // It stays a yes until the last of them ends.
         let ends = yes.map(|ruling| ruling.ends_at).collect::<Option<Vec<_>>>();
-        return earliest.clone().ending(ends.and_then(|ends| ends.into_iter().max()));
+        let last = ends.and_then(|ends| ends.into_iter().max());
+        return earliest.clone().ending(last.and_then(|last| carried_on(&rulings, last)));
     }
     let reason = rulings.iter().map(|ruling| ruling.reason.as_str()).collect::<Vec<_>>().join("; ");
     let mut waits = rulings.iter().filter_map(|ruling| match ruling.verdict {
@@ -145,6 +147,18 @@ fn best(rulings: Vec<Ruling>) -> Ruling {
     match waits.next() {
         None => Ruling::deny(reason),
         Some(first) => Ruling::wait(reason, waits.fold(first, earlier)),
+    }
+}
+
+/// Until when a yes lasts that ends at `last`, where others have soaked by then. `None`: for good.
+fn carried_on(rulings: &[Ruling], mut last: Timestamp) -> Option<Timestamp> {
+    loop {
+        let takes_over = |ruling: &&Ruling| {
+            let soaks = matches!(ruling.verdict, Verdict::Wait { until: Some(until) } if until <= last);
+            soaks && ruling.ends_at.is_none_or(|ends| ends > last)
+        };
+        let Some(next) = rulings.iter().find(takes_over) else { return Some(last) };
+        last = next.ends_at?;
     }
 }
 
@@ -258,6 +272,23 @@ mod tests {
         let reason = "qa: 1 of 1 targets have it, 1 needed; it soaks until 1970-01-01T01:05:00Z; \
                       staging: 0 of 1 targets have it, 1 needed";
         check(&all, &["qa:1 55", "staging:1"], 60, Verdict::Wait { until: Some(at(65)) }, reason);
+    }
+
+    #[test]
+    fn a_yes_lasts_while_one_environment_takes_over_from_another() {
+        let young = rule(1.0, 1, Some(1));
+        let reason = "dev: 1 of 1 targets have it, 1 needed; since 1970-01-01T00:06:00Z";
+        for (others, ends) in [
+            (&["staging:1"][..], 65),
+            (&["staging:1 60"][..], 120),
+            (&["staging:1 64"][..], 124),
+            (&["staging:1 60", "qa:1 60"][..], 120),
+        ] {
+            let all: Vec<_> = ["dev:1 5"].iter().chain(others).copied().collect();
+            let now = if others == ["staging:1 64"] { 64 } else { 60 };
+            let ruling = check(&young, &all, now, Verdict::Allow, reason);
+            assert_eq!(ruling.ends_at, Some(at(ends)), "{others:?}");
+        }
     }
 
     #[test]
