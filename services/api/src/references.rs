@@ -1,7 +1,7 @@
 //! Which entities an entity names: they must exist when it is written, and may not go while it is there.
 
 use domain::entity::{AgentChoice, CatalogKey, Entity, Kind, Policy, PolicyRule, Skip, TriggerAction};
-use domain::id::{EnvironmentId, JobAgentId, ResourceId};
+use domain::id::{EnvironmentId, ResourceId};
 use domain::manifest::Ids;
 use domain::token::Slug;
 use uuid::Uuid;
@@ -41,9 +41,10 @@ pub(crate) fn references(entity: &Entity, ids: &dyn Ids) -> Vec<Reference> {
         Entity::Workflow(record) => {
             let mut all = Vec::new();
             for (index, job) in record.spec.jobs.iter().enumerate() {
-                if let AgentChoice::Ref(name) = &job.agent {
-                    let id = JobAgentId::of(workspace, name).0;
-                    all.push(one(format!("spec.jobs[{index}].agent.ref"), Kind::JobAgent, id));
+                if let AgentChoice::Ref(text) = &job.agent {
+                    let field = format!("spec.jobs[{index}].agent.ref");
+                    let named = by_text(ids, workspace, Kind::JobAgent, text);
+                    all.extend(named.map(|id| one(field, Kind::JobAgent, id)));
                 }
             }
             all
@@ -118,6 +119,15 @@ pub(crate) fn references(entity: &Entity, ids: &dyn Ids) -> Vec<Reference> {
             one("spec.environment".to_owned(), Kind::Environment, record.spec.environment.0),
         ],
     }
+}
+
+/// Whether the entity names a job agent by this text.
+pub(crate) fn names_agent(entity: &Entity, text: &str) -> bool {
+    if let Entity::Workflow(workflow) = entity {
+        return workflow.spec.jobs.iter().any(|job| job.agent == AgentChoice::Ref(text.to_owned()));
+    }
+    let Entity::Deployment(deployment) = entity else { return false };
+    deployment.spec.job_agents.iter().any(|agent| agent.name == text)
 }
 
 /// The id that a text means which is an id or a name.

@@ -5,7 +5,7 @@ use crate::catalog::{
     WorkspaceCatalog, deployment_context, environment_context, job_agent_context, resource_context,
     version_context,
 };
-use crate::entity::{Deployment, Environment, JobAgent, Record, Resource, Version};
+use crate::entity::{Deadlines, Deployment, Environment, JobAgent, Record, Resource, Version};
 use crate::id::JobAgentId;
 use crate::job::{Dispatch, JobRef, Purpose, Reason, TerminalStatus};
 use crate::merge;
@@ -141,18 +141,28 @@ fn deploy(workspace: &WorkspaceCatalog, job: &JobRef) -> Result<Dispatch, Undisp
         .map_err(|why| Undispatchable::new(Reason::BadConfig, why.to_string()))?;
     let context = context(workspace, job, &parts, &variables, Some(agent));
     let rendered = template::render_config(&config(agent, ref_config, &parts), &context, &variables);
-    let Rendered { config, secrets } = rendered
+    let rendered = rendered
         .and_then(refuse_secrets_for_the_agent)
         .map_err(|why| Undispatchable::new(Reason::BadConfig, format!("config: {why}")))?;
-    Ok(Dispatch {
+    Ok(to_agent(agent, rendered, context, parts.deployment.spec.deadlines))
+}
+
+/// The dispatch to an agent of the catalog.
+pub(crate) fn to_agent(
+    agent: &Record<JobAgent>,
+    Rendered { config, secrets }: Rendered,
+    context: Map<String, Value>,
+    deadlines: Deadlines,
+) -> Dispatch {
+    Dispatch {
         agent: JobAgentId(agent.meta.id),
         agent_name: agent.meta.name.clone(),
         platform: agent.spec.platform.clone(),
         config,
         secrets,
         context: Value::Object(context),
-        deadlines: parts.deployment.spec.deadlines,
-    })
+        deadlines,
+    }
 }
 
 /// Refuses an agent of a type that only the system itself may use.
@@ -201,17 +211,11 @@ fn choose_agent<'a>(
     workspace: &'a WorkspaceCatalog,
     parts: &Parts<'a>,
 ) -> Result<Chosen<'a>, Undispatchable> {
-    let mut agents: Vec<&Record<JobAgent>> = workspace.job_agents().collect();
-    agents.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
+    let agents = by_name(workspace);
     let chooser = Chooser::new(parts).map_err(|why| Undispatchable::new(Reason::NoAgent, why.to_string()))?;
     let spec = &parts.deployment.spec;
     for entry in &spec.job_agents {
-        let Some(agent) = agents.iter().copied().find(|agent| is_named(agent, &entry.name)) else {
-            return Err(Undispatchable::new(
-                Reason::NoAgent,
-                format!("there is no job agent {:?}", entry.name),
-            ));
-        };
+        let agent = named(&agents, &entry.name)?;
         if chooser.selects(entry.selector.as_deref(), agent)? {
             return Ok((agent, Some(&entry.config)));
         }
@@ -232,9 +236,22 @@ fn choose_agent<'a>(
     ))
 }
 
-/// An entry names an agent by name or by id.
-fn is_named(agent: &Record<JobAgent>, text: &str) -> bool {
-    agent.meta.name == text || Uuid::parse_str(text).is_ok_and(|id| id == agent.meta.id)
+/// The agents in the order in which selectors choose.
+pub(crate) fn by_name(workspace: &WorkspaceCatalog) -> Vec<&Record<JobAgent>> {
+    let mut agents: Vec<&Record<JobAgent>> = workspace.job_agents().collect();
+    agents.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
+    agents
+}
+
+/// The agent that is meant by its name or its id.
+pub(crate) fn named<'a>(
+    agents: &[&'a Record<JobAgent>],
+    text: &str,
+) -> Result<&'a Record<JobAgent>, Undispatchable> {
+    let id = Uuid::parse_str(text).ok();
+    let is_it = |agent: &&Record<JobAgent>| agent.meta.name == text || id == Some(agent.meta.id);
+    let found = agents.iter().copied().find(is_it);
+    found.ok_or_else(|| Undispatchable::new(Reason::NoAgent, format!("there is no job agent {text:?}")))
 }
 
 struct Chooser {

@@ -20,6 +20,7 @@ use crate::context::App;
 use crate::documents::{self, File};
 use crate::names;
 use crate::problem::{Fault, Problem};
+use crate::references::names_agent;
 use crate::store::{Action, Mode, Written};
 use crate::wishes;
 use etag::Precondition;
@@ -159,14 +160,14 @@ fn renamed(app: &App, text: &str, mut entity: Entity) -> Result<Entity, Problem>
     }
     entity.meta_mut().id = known.meta().id;
     app.store.names.check(&entity)?;
-    let naming = app.catalog.entities(&workspace, Kind::Deployment).into_iter().find(|deployment| {
-        let Entity::Deployment(deployment) = deployment else { return false };
-        kind == Kind::JobAgent && deployment.spec.job_agents.iter().any(|agent| agent.name == name)
+    let users = [(Kind::Deployment, "deployment"), (Kind::Workflow, "workflow")];
+    let naming = users.into_iter().filter(|_| kind == Kind::JobAgent).find_map(|(kind, word)| {
+        let user = app.catalog.entities(&workspace, kind).into_iter().find(|it| names_agent(it, &name))?;
+        Some((word, user.meta().name.clone()))
     });
-    if let Some(deployment) = naming {
+    if let Some((word, user)) = naming {
         let message = format!(
-            "stays {name:?} as long as the deployment {:?} names the agent so; its `ref` may be the agent's id",
-            deployment.meta().name
+            "stays {name:?} as long as the {word} {user:?} names the agent so; its `ref` may be the agent's id"
         );
         return Err(
             Problem::conflict(format!("name: {message}")).with(vec![Fault::of_field("name", message)])

@@ -113,7 +113,7 @@ async fn two_that_get_one_name_at_once_do_not_both_get_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_deployments_name_keeps_its_name_until_they_name_its_id() {
+async fn an_agent_that_others_name_keeps_its_name_until_they_name_its_id() {
     let world = World::with_shop().await;
     let agent = world.named("job-agents", "github").await.expect("the shop's");
     let (one, sent) = (format!("{W}/job-agents/{agent}"), json!({ "name": "hub", "type": "github-actions" }));
@@ -127,8 +127,19 @@ async fn an_agent_that_deployments_name_keeps_its_name_until_they_name_its_id() 
     let by_id = json!({ "name": "web", "jobAgents": [{ "ref": agent }] });
     let written = world.put("adam", &format!("{W}/deployments/{web}"), by_id).await;
     assert_eq!(written.status, StatusCode::ACCEPTED, "{written:?}");
+    let flow =
+        |agent: &str| json!({ "name": "ship", "jobs": [{ "name": "build", "agent": { "ref": agent } }] });
+    let made = world.post("adam", &format!("{W}/workflows"), flow("github")).await;
+    assert_eq!(made.status, StatusCode::ACCEPTED, "{made:?}");
+    let named = world.put("adam", &one, sent.clone()).await;
+    assert_eq!(named.status, StatusCode::CONFLICT, "a workflow names it: {named:?}");
+    let workflow = format!("{W}/workflows/{}", id(&made));
+    let written = world.put("adam", &workflow, flow(&agent)).await;
+    assert_eq!(written.status, StatusCode::ACCEPTED, "{written:?}");
     let renamed = world.put("adam", &one, sent).await;
     assert_eq!((renamed.status, id(&renamed)), (StatusCode::ACCEPTED, &*agent), "{renamed:?}");
+    let written = world.put("adam", &workflow, flow("hub")).await;
+    assert_eq!(written.status, StatusCode::ACCEPTED, "its new name is known: {written:?}");
     let kept = world.ask("adam", reqwest::Method::DELETE, &one, None).await;
     assert_eq!(kept.status, StatusCode::CONFLICT, "it is named still: {kept:?}");
     world.end().await;

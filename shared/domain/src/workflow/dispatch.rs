@@ -2,14 +2,14 @@
 
 use super::{AGENT_VARIABLES, jobs};
 use crate::catalog::{WorkspaceCatalog, job_agent_context};
-use crate::dispatch::{Undispatchable, keep_agent_only, not_ours};
+use crate::dispatch::{Undispatchable, by_name, keep_agent_only, named, not_ours, to_agent};
 use crate::entity::{AgentChoice, JobAgent, Record};
-use crate::id::{JobAgentId, WorkflowRunId};
+use crate::id::WorkflowRunId;
 use crate::job::{Dispatch, JobRef, Reason};
 use crate::merge;
 use crate::selector::{Scope, Selector, value_of};
 use crate::target::Variables;
-use crate::template::{Rendered, render_config};
+use crate::template::render_config;
 use serde_json::{Map, Value, json};
 
 /// The agent and the rendered config of a job of a run.
@@ -52,31 +52,19 @@ pub(crate) fn dispatch(
     .collect();
     let mut config = merge::deep(&agent.spec.config, &one.job.config);
     keep_agent_only(&agent.spec.config, &mut config);
-    let Rendered { config, secrets } = render_config(&config, &context, &Variables::new())
+    let rendered = render_config(&config, &context, &Variables::new())
         .map_err(|why| Undispatchable::new(Reason::BadConfig, format!("config: {why}")))?;
-    Ok(Dispatch {
-        agent: JobAgentId(agent.meta.id),
-        agent_name: agent.meta.name.clone(),
-        platform: agent.spec.platform.clone(),
-        config,
-        secrets,
-        context: Value::Object(context),
-        deadlines: one.job.deadlines,
-    })
+    Ok(to_agent(agent, rendered, context, one.job.deadlines))
 }
 
 fn choose<'a>(
     workspace: &'a WorkspaceCatalog,
     choice: &AgentChoice,
 ) -> Result<&'a Record<JobAgent>, Undispatchable> {
-    let mut agents: Vec<&Record<JobAgent>> = workspace.job_agents().collect();
-    agents.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
+    let agents = by_name(workspace);
     let none = |why: String| Undispatchable::new(Reason::NoAgent, why);
     match choice {
-        AgentChoice::Ref(name) => {
-            let found = agents.into_iter().find(|agent| agent.meta.name == *name);
-            found.ok_or_else(|| none(format!("there is no job agent {name:?}")))
-        }
+        AgentChoice::Ref(text) => named(&agents, text),
         AgentChoice::Selector(source) => {
             let failed = |why| none(format!("the job agent's selector: {why}"));
             let selector = Selector::compile(source, AGENT_VARIABLES).map_err(failed)?;

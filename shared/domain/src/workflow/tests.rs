@@ -322,6 +322,7 @@ fn a_job_is_dispatched_with_what_its_run_was_given() {
         json!([
             job("go", &[], json!({ "config": config, "forEach": [{ "region": "eu" }, { "region": "us" }] })),
             job("other", &[], json!({ "agent": { "selector": "jobAgent.type == 'gitlab'" } })),
+            job("by-id", &[], json!({ "agent": { "ref": crate::id::derive(&["job-agent", "gl"]) } })),
             job("none", &[], json!({ "agent": { "selector": "jobAgent.type == 'argo'" } })),
             job("bad", &[], json!({ "config": { "a": "{{ inputs.nothing }}" } })),
         ]),
@@ -342,6 +343,7 @@ fn a_job_is_dispatched_with_what_its_run_was_given() {
     assert_eq!((go.agent_name.as_str(), go.platform.as_str()), ("gh", "github-app"));
     assert_eq!(go.context["inputs"], json!({ "tag": "v1" }));
     assert_eq!(of("other").unwrap().agent_name, "gl");
+    assert_eq!(of("by-id").unwrap().agent_name, "gl");
     assert!(of("none").unwrap_err().message.contains("no job agent matches"));
     assert!(of("bad").unwrap_err().message.contains("config: a: "));
 
