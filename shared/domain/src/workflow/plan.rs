@@ -10,6 +10,7 @@ use crate::token::Slug;
 use crate::{TimeDelta, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 /// How a job of a run was seen to stand.
@@ -187,9 +188,10 @@ pub fn plan<'a>(
                 .iter()
                 .map(|name| Need { name: name.clone(), status: ends.get(name).copied().flatten() })
                 .collect();
+            let condition = job.condition.as_deref().map(|text| Condition { text, ready: OnceCell::new() });
             let mine: Vec<JobStep<'a>> = of_job
                 .map(|one| {
-                    let step = step(run, one, &needs, seen(one.id), now);
+                    let step = step(run, one, (&needs, condition.as_ref()), seen(one.id), now);
                     JobStep { job: one.clone(), needs: needs.clone(), step }
                 })
                 .collect();
@@ -223,7 +225,7 @@ pub fn plan<'a>(
 fn step(
     run: &Record<WorkflowRun>,
     one: &RunJob<'_>,
-    needs: &[Need],
+    (needs, condition): (&[Need], Option<&Condition<'_>>),
     seen: Option<Seen>,
     now: Timestamp,
 ) -> Step {
@@ -242,16 +244,16 @@ fn step(
     if needs.iter().any(|need| need.status.is_none()) {
         return Step::Waits;
     }
-    let Some(condition) = &one.job.condition else {
+    let Some(condition) = condition else {
         let unmet = needs.iter().find(|need| need.status != Some(Ended::Successful));
         return match unmet {
             None => Step::Due,
             Some(need) => Step::Skipped { why: unmet_need(need) },
         };
     };
-    match holds(condition, run, one, needs) {
+    match condition.holds(run, needs, &one.item) {
         Ok(true) => Step::Due,
-        Ok(false) => Step::Skipped { why: format!("its condition `{condition}` does not hold") },
+        Ok(false) => Step::Skipped { why: format!("its condition `{}` does not hold", condition.text) },
         Err(why) => Step::Untold { why: format!("its condition cannot be told: {why}") },
     }
 }
@@ -261,23 +263,35 @@ fn unmet_need(need: &Need) -> String {
     format!("{} is {ended}", need.name)
 }
 
-fn holds(
-    condition: &str,
-    run: &Record<WorkflowRun>,
-    one: &RunJob<'_>,
-    needs: &[Need],
-) -> Result<bool, SelectorError> {
-    let told: Map<String, Value> = needs
-        .iter()
-        .map(|need| (need.name.to_string(), json!({ "status": need.status.map(Ended::as_str) })))
-        .collect();
-    let succeeded = needs.iter().all(|need| need.status == Some(Ended::Successful));
-    let scope = Scope::default()
-        .with("inputs", value_of(&run.spec.inputs)?)
-        .with("needs", value_of(&told)?)
-        .with("succeeded", value_of(&succeeded)?)
-        .with("item", value_of(&one.item)?);
-    Selector::compile(condition, CONDITION_VARIABLES)?.matches(&scope)
+/// The condition of a job, made ready once for all items it fans out over, when the first of them asks.
+struct Condition<'a> {
+    text: &'a str,
+    ready: OnceCell<Result<(Selector, Scope), SelectorError>>,
+}
+
+impl Condition<'_> {
+    fn holds(&self, run: &Record<WorkflowRun>, needs: &[Need], item: &Value) -> Result<bool, SelectorError> {
+        let ready = self.ready.get_or_init(|| self.make_ready(run, needs));
+        let (selector, scope) = ready.as_ref().map_err(Clone::clone)?;
+        selector.matches(&scope.clone().with("item", value_of(item)?))
+    }
+
+    fn make_ready(
+        &self,
+        run: &Record<WorkflowRun>,
+        needs: &[Need],
+    ) -> Result<(Selector, Scope), SelectorError> {
+        let told: Map<String, Value> = needs
+            .iter()
+            .map(|need| (need.name.to_string(), json!({ "status": need.status.map(Ended::as_str) })))
+            .collect();
+        let succeeded = needs.iter().all(|need| need.status == Some(Ended::Successful));
+        let scope = Scope::default()
+            .with("inputs", value_of(&run.spec.inputs)?)
+            .with("needs", value_of(&told)?)
+            .with("succeeded", value_of(&succeeded)?);
+        Ok((Selector::compile(self.text, CONDITION_VARIABLES)?, scope))
+    }
 }
 
 fn end_of(steps: &[JobStep<'_>]) -> Option<Ended> {
