@@ -11,7 +11,6 @@ use domain::entity::{BegunBy, Entity, Kind, Record, RunCancel, Workflow, Workflo
 use domain::id::{JobId, WorkflowRunId};
 use domain::job::{JobView, TerminalStatus};
 use domain::manifest;
-use domain::token::Slug;
 use domain::workflow::{self, JobStep, Plan, Seen, Step};
 use futures::{StreamExt as _, TryStreamExt as _};
 use projections::{JobFilter, LIMIT_MAX};
@@ -202,8 +201,7 @@ pub(super) async fn cancel(
     let known = entities::find(&app, &workspace, Kind::WorkflowRun, &run)?;
     let missing = || Problem::not_found(format_args!("run {run}"));
     let Entity::WorkflowRun(known) = known else { return Err(missing()) };
-    let views = views(&app, &workspace, WorkflowRunId(known.meta.id)).await?;
-    let status = workflow::plan(&known, |job| views.get(&job).map(seen), clock::now()).status;
+    let status = standing(&app, &known).await?.1.status;
     if status.is_over() && known.spec.cancel.is_none() {
         return Err(Problem::conflict(format!("cancel is not possible: the run is {}", status.as_str())));
     }
@@ -227,11 +225,16 @@ pub(super) async fn cancel(
     Ok(Tagged::new(StatusCode::ACCEPTED, written.revision, shown))
 }
 
-/// The jobs of a run that were asked for, as the views have them.
-async fn views(app: &App, workspace: &Slug, run: WorkflowRunId) -> Result<HashMap<JobId, JobView>, Problem> {
-    let filter = JobFilter { run: Some(run), ..JobFilter::default() };
-    let found = app.views.jobs(workspace, &filter, projections::Page::first(LIMIT_MAX)).await?;
-    Ok(found.items.into_iter().map(|view| (view.id, view)).collect())
+/// The jobs of a run that were asked for, as the views have them, and what is next by that.
+async fn standing<'r>(
+    app: &App,
+    run: &'r Record<WorkflowRun>,
+) -> Result<(HashMap<JobId, JobView>, Plan<'r>), Problem> {
+    let filter = JobFilter { run: Some(WorkflowRunId(run.meta.id)), ..JobFilter::default() };
+    let found = app.views.jobs(&run.meta.workspace, &filter, projections::Page::first(LIMIT_MAX)).await?;
+    let views: HashMap<JobId, JobView> = found.items.into_iter().map(|view| (view.id, view)).collect();
+    let plan = workflow::plan(run, |job| views.get(&job).map(seen), clock::now());
+    Ok((views, plan))
 }
 
 fn seen(view: &JobView) -> Seen {
@@ -243,8 +246,7 @@ fn seen(view: &JobView) -> Seen {
 
 /// A run with all its jobs.
 async fn shown(app: &App, run: &Record<WorkflowRun>) -> Result<Value, Problem> {
-    let views = views(app, &run.meta.workspace, WorkflowRunId(run.meta.id)).await?;
-    let plan = workflow::plan(run, |job| views.get(&job).map(seen), clock::now());
+    let (views, plan) = standing(app, run).await?;
     let mut shown = summary(run, &plan, &views);
     shown["jobs"] = plan.jobs.iter().map(|job| job_shown(job, views.get(&job.job.id))).collect();
     Ok(shown)
@@ -252,8 +254,7 @@ async fn shown(app: &App, run: &Record<WorkflowRun>) -> Result<Value, Problem> {
 
 /// A run as it stands in a list: how it is, and how much of it is over.
 async fn listed(app: &App, run: Record<WorkflowRun>) -> Result<Value, Problem> {
-    let views = views(app, &run.meta.workspace, WorkflowRunId(run.meta.id)).await?;
-    let plan = workflow::plan(&run, |job| views.get(&job).map(seen), clock::now());
+    let (views, plan) = standing(app, &run).await?;
     Ok(summary(&run, &plan, &views))
 }
 
