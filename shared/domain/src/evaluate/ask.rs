@@ -56,11 +56,6 @@ impl<'a> Asker<'a> {
         self.of_target(selector, PLACE, parts, None)
     }
 
-    /// Whether what a selector of targets says is the same for all targets of an environment.
-    pub(super) fn is_about_environment(&self, selector: &'a str) -> bool {
-        (*self.compiled(selector, PLACE)).as_ref().is_ok_and(|selector| !selector.uses(RESOURCE))
-    }
-
     /// Whether a `versionSelector` matches the version on the target.
     pub(super) fn of_version(
         &self,

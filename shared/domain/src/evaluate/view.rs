@@ -42,7 +42,6 @@ pub struct DeploymentView<'a> {
     /// What windows say, to targets on which something has run and to others.
     pub(super) windows: RefCell<FxHashMap<(PolicyId, usize, bool), Ruling>>,
     pub(super) rollouts: RefCell<FxHashMap<Asked, Rc<Rollout<'a>>>>,
-    selected: RefCell<FxHashMap<(PolicyId, EnvironmentId), Result<bool, String>>>,
     policies: Vec<&'a Record<Policy>>,
     /// Why it cannot be told what is selected.
     pub(super) selection_problems: Vec<SelectionProblem>,
@@ -95,7 +94,6 @@ impl<'a> DeploymentView<'a> {
             remembered: RefCell::default(),
             windows: RefCell::default(),
             rollouts: RefCell::default(),
-            selected: RefCell::default(),
             policies,
             selection_problems: ws.selection_problems(deployment),
             variables: Resolver::of(ws, deployment),
@@ -167,19 +165,9 @@ impl<'a> DeploymentView<'a> {
         Some(Place { key: *key, deployment, environment, resource, policies: policies.collect() })
     }
 
-    /// Whether the policy governs the target; asked once for an environment where that does not depend on the resource.
+    /// Whether the policy governs the target.
     pub(super) fn selects(&self, policy: &'a Record<Policy>, parts: Parts<'_>) -> Result<bool, String> {
-        let selector = &policy.spec.selector;
-        if !self.asker.is_about_environment(selector) {
-            return self.asker.of_place(selector, parts);
-        }
-        let key = (PolicyId(policy.meta.id), EnvironmentId(parts.environment.meta.id));
-        if let Some(known) = self.selected.borrow().get(&key) {
-            return known.clone();
-        }
-        let answer = self.asker.of_place(selector, parts);
-        self.selected.borrow_mut().insert(key, answer.clone());
-        answer
+        self.asker.of_place(&policy.spec.selector, parts)
     }
 
     /// The pin that concerns the target.
