@@ -2,10 +2,10 @@
 //! whoever looks next: a decided job that the facts do not know is asked for again, under the same id.
 
 use crate::memory::Memory;
-use bus::{Base, Bucket, Bus, BusError, CasError, Recorded, clock, crash_point};
+use bus::{Base, Bucket, Bus, BusError, CasError, Recorded, crash_point};
 use domain::decision::{Grounds, TargetDecision};
 use domain::evaluate::Outcome;
-use domain::job::{CancelReason, JobEvent, JobFact, JobRef};
+use domain::job::{CancelReason, JobFact, JobRef};
 use domain::subject;
 
 /// Who wishes a superseded job to end.
@@ -152,9 +152,7 @@ async fn ask_for(
                 attempt = job.attempt,
                 "job → requested"
             );
-            // Known at once, so that the next look does not ask again; the echo is no news then.
-            let event = JobEvent { job: job.clone(), at: clock::now(), cause, traceparent: None, fact };
-            memory.facts_mut().anticipate(&event, sequence);
+            memory.anticipate(job, fact, cause, sequence);
         }
         Recorded::AlreadySo(known) => {
             tracing::debug!(job = %job.id, sequence = known.sequence, "the job was requested already");

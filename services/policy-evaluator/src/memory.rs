@@ -4,9 +4,11 @@
 use crate::decisions::Decisions;
 use crate::dirty::{Dirty, Marked, What};
 use crate::runs::Runs;
+use bus::clock;
 use domain::catalog::Catalog;
 use domain::evaluate::Facts;
 use domain::id::DeploymentId;
+use domain::job::{JobEvent, JobFact, JobRef};
 use domain::token::Slug;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -104,6 +106,12 @@ impl Memory {
 
     pub(crate) fn facts_mut(&self) -> RwLockWriteGuard<'_, Facts> {
         write(&self.facts)
+    }
+
+    /// Takes in a fact that we appended before its echo comes, which is no news then: so the next look does not ask again.
+    pub(crate) fn anticipate(&self, job: &JobRef, fact: JobFact, cause: Option<String>, sequence: u64) {
+        let event = JobEvent { job: job.clone(), at: clock::now(), cause, traceparent: None, fact };
+        self.facts_mut().anticipate(&event, sequence);
     }
 
     pub(crate) fn decisions_mut(&self) -> RwLockWriteGuard<'_, Decisions> {

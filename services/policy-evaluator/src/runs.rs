@@ -5,12 +5,12 @@
 
 use crate::memory::Memory;
 use bus::clock::Clock;
-use bus::{Base, Bus, BusError, Recorded, clock, crash_point};
+use bus::{Base, Bus, BusError, Recorded, crash_point};
 use chrono::TimeDelta;
 use domain::entity::RunCancel;
 use domain::evaluate::{JobStanding, Standing};
 use domain::id::WorkflowRunId;
-use domain::job::{CancelReason, JobEvent, JobFact, JobRef};
+use domain::job::{CancelReason, JobFact, JobRef};
 use domain::token::Slug;
 use domain::workflow::{self, RUN_DAYS_MAX, Seen, Step};
 use futures::StreamExt as _;
@@ -155,9 +155,7 @@ async fn ask_for(
         Recorded::Appended { sequence } => {
             metrics::counter!("evaluator_workflow_jobs_requested_total").increment(1);
             tracing::info!(workspace = %job.workspace, job = %job.id, name = job.tag, cause, "job → requested");
-            let cause = Some(cause.to_owned());
-            let event = JobEvent { job: job.clone(), at: clock::now(), cause, traceparent: None, fact };
-            memory.facts_mut().anticipate(&event, sequence);
+            memory.anticipate(job, fact, Some(cause.to_owned()), sequence);
         }
         Recorded::AlreadySo(known) => {
             tracing::debug!(job = %job.id, sequence = known.sequence, "the job was requested already");
