@@ -24,15 +24,11 @@ pub(crate) struct Limits {
 
 impl Limits {
     pub(crate) fn of(settings: &Settings) -> Self {
-        let failures = Rate {
-            per_second: f64::from(settings.failures_per_minute) / 60.0,
-            burst: settings.failures_at_once,
-        };
-        let requests =
-            Rate { per_second: settings.requests_per_second.into(), burst: settings.requests_at_once };
+        let requests = Rate::per_second(settings.requests_per_second, settings.requests_at_once);
+        let failures = Rate::per_minute(settings.failures_per_minute, settings.failures_at_once);
         Self {
-            requests: (settings.requests_per_second > 0).then(|| Buckets::new(requests)),
-            failures: (settings.failures_per_minute > 0).then(|| Buckets::new(failures)),
+            requests: Buckets::limiting(requests),
+            failures: Buckets::limiting(failures),
             forwarded_hops: usize::try_from(settings.forwarded_hops).unwrap_or(usize::MAX),
         }
     }

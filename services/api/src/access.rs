@@ -136,14 +136,13 @@ pub(crate) struct Limits {
 
 impl Limits {
     fn of(settings: &LimitSettings) -> Self {
-        let rate = |each: f64, burst| Rate { per_second: each, burst };
-        let requests = rate(settings.requests_per_second.into(), settings.requests_at_once);
-        let logins = rate(f64::from(settings.logins_per_minute) / 60.0, settings.logins_per_minute);
-        let failures = rate(f64::from(settings.failures_per_minute) / 60.0, settings.failures_at_once);
+        let requests = Rate::per_second(settings.requests_per_second, settings.requests_at_once);
+        let logins = Rate::per_minute(settings.logins_per_minute, settings.logins_per_minute);
+        let failures = Rate::per_minute(settings.failures_per_minute, settings.failures_at_once);
         Self {
-            requests: (settings.requests_per_second > 0).then(|| Buckets::new(requests)),
-            logins: (settings.logins_per_minute > 0).then(|| Buckets::new(logins)),
-            failures: (settings.failures_per_minute > 0).then(|| Buckets::new(failures)),
+            requests: Buckets::limiting(requests),
+            logins: Buckets::limiting(logins),
+            failures: Buckets::limiting(failures),
             forwarded_hops: usize::try_from(settings.forwarded_hops).unwrap_or(usize::MAX),
             told_of_a_proxy: Once::new(),
         }

@@ -19,6 +19,18 @@ pub struct Rate {
     pub burst: u32,
 }
 
+impl Rate {
+    /// So often a second, and so often at once.
+    pub fn per_second(times: u32, burst: u32) -> Self {
+        Self { per_second: times.into(), burst }
+    }
+
+    /// So often a minute, and so often at once.
+    pub fn per_minute(times: u32, burst: u32) -> Self {
+        Self { per_second: f64::from(times) / 60.0, burst }
+    }
+}
+
 /// What somebody may still do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
@@ -51,6 +63,11 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     /// Full ones.
     pub fn new(rate: Rate) -> Self {
         Self { rate, known: Mutex::default() }
+    }
+
+    /// The same; `None` for a rate of zero, which is no limit.
+    pub fn limiting(rate: Rate) -> Option<Self> {
+        (rate.per_second > 0.0).then(|| Self::new(rate))
     }
 
     /// Takes a token, if there is one.
