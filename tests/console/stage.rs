@@ -3,17 +3,15 @@
 use std::time::Duration;
 
 use fake_github::{Ending, Plan, Script, When};
-use fake_gitlab::{FakeGitlab, Hook, Project, Token};
+use fake_gitlab::FakeGitlab;
 use fake_oidc::{Client, FakeIssuer};
 use serde_json::{Value, json};
-use system_tests::{Options, System, eventually};
+use system_tests::{Options, System, eventually, gitlab};
 
 use crate::NODE;
 use crate::browser::Browser;
 
 const CATALOG: &str = include_str!("../stories/console.yaml");
-const TOKEN: &str = "glpat-planted0access0token01";
-const SIGNING_TOKEN: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub(crate) const WITHIN: Duration = Duration::from_secs(30);
 /// A job that there is not.
 pub(crate) const NO_JOB: &str = "00000000-0000-0000-0000-000000000000";
@@ -30,31 +28,16 @@ pub(crate) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     pub(crate) async fn set(browser: &'a Browser) -> Self {
-        let project = Project {
-            inputs: ["tag", "resource", "job_id"].map(str::to_owned).to_vec(),
-            named_after: Some("job_id".to_owned()),
-            takes_variables: false,
-            ..Project::new("acme/shop")
-        };
-        let options = fake_gitlab::Options {
-            tokens: vec![Token::new(TOKEN)],
-            projects: vec![project],
-            ..fake_gitlab::Options::default()
-        };
-        let gitlab = FakeGitlab::start(options).await.unwrap();
+        let gitlab = gitlab::shop().await;
         let (issuer, login) = issuer().await;
         let system = System::start(Options {
             catalog: CATALOG.replace("GITLAB_URL", &gitlab.subpath_url()),
-            environment: vec![
-                ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_TOKEN", TOKEN.to_owned()),
-                ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
-            ],
+            environment: gitlab::secrets(),
             environment_of: login,
             ..Options::new(NODE)
         })
         .await;
-        let url = format!("{}/webhooks/acme/gitlab", system.url_of("trigger-ingester").await);
-        gitlab.set_hook(Some(Hook::signed(&url, SIGNING_TOKEN).and_jobs()));
+        gitlab::attach(&gitlab, &system).await;
         Self { browser, system, gitlab, _issuer: issuer }
     }
 

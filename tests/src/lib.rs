@@ -4,6 +4,7 @@
 
 mod catalog;
 mod client;
+pub mod gitlab;
 mod planted;
 mod process;
 mod recovery;

@@ -2,14 +2,11 @@
 //! webhooks; under the permissions of production.
 
 use crate::NODE;
-use fake_gitlab::{Ending, FakeGitlab, Hook, Plan, Project, Script, Token};
+use fake_gitlab::{Ending, FakeGitlab, Plan, Script};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
-use system_tests::{BASIC, Options, System, eventually, no_secret_left_a_trace, tell};
-
-const TOKEN: &str = "glpat-planted0access0token01";
-const SIGNING_TOKEN: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+use system_tests::{BASIC, Options, System, eventually, gitlab, no_secret_left_a_trace, tell};
 
 /// The basic catalog, with its jobs on GitLab.
 fn catalog(gitlab: &str) -> String {
@@ -30,34 +27,19 @@ async fn push(fake: &FakeGitlab, tag: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_push_goes_the_whole_way_to_finished_pipelines() {
-    let project = Project {
-        inputs: ["tag", "resource", "job_id"].map(str::to_owned).to_vec(),
-        named_after: Some("job_id".to_owned()),
-        takes_variables: false,
-        ..Project::new("acme/shop")
-    };
-    let options = fake_gitlab::Options {
-        tokens: vec![Token::new(TOKEN)],
-        projects: vec![project],
-        ..fake_gitlab::Options::default()
-    };
-    let fake = FakeGitlab::start(options).await.unwrap();
+    let fake = gitlab::shop().await;
     let users = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/nats/users.conf");
+    let sweeps = ["CTRLPLANE_SWEEP__FAST_SECONDS", "CTRLPLANE_SWEEP__SLOW_SECONDS"];
+    let sweeps = sweeps.map(|sweep| (sweep, "3600".to_owned())).to_vec();
     let mut system = System::start(Options {
         catalog: catalog(&fake.subpath_url()),
         nats_config: Some(std::fs::read_to_string(users).unwrap()),
-        environment: vec![
-            ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_TOKEN", TOKEN.to_owned()),
-            ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
-            // Only webhooks are quick enough for what follows.
-            ("CTRLPLANE_SWEEP__FAST_SECONDS", "3600".to_owned()),
-            ("CTRLPLANE_SWEEP__SLOW_SECONDS", "3600".to_owned()),
-        ],
+        // Only webhooks are quick enough for what follows.
+        environment: [gitlab::secrets(), sweeps].concat(),
         ..Options::new(NODE)
     })
     .await;
-    let url = format!("{}/webhooks/acme/gitlab", system.url_of("trigger-ingester").await);
-    fake.set_hook(Some(Hook::signed(&url, SIGNING_TOKEN).and_jobs()));
+    gitlab::attach(&fake, &system).await;
 
     push(&fake, "v1").await;
     tell(&mut system, "v1 is successful in staging on stage-1").await;
@@ -88,7 +70,7 @@ async fn a_push_goes_the_whole_way_to_finished_pipelines() {
     assert_eq!(carried.len(), 3, "one pipeline each");
     assert_eq!(carried.into_iter().collect::<BTreeSet<_>>(), jobs);
     assert!(system.github.runs().is_empty());
-    no_secret_left_a_trace(&system, &[TOKEN, SIGNING_TOKEN]).await;
+    no_secret_left_a_trace(&system, &[gitlab::TOKEN, gitlab::SIGNING_TOKEN]).await;
     let logs = system.logs();
     assert!(!logs.to_lowercase().contains("permissions violation"), "{logs}");
     assert!(system.crashes.is_empty(), "{:?}\n{logs}", system.crashes);

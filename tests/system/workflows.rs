@@ -2,47 +2,30 @@
 //! runs. Begun over the API and by a webhook, under the permissions of production, while the evaluator dies in between.
 
 use crate::NODE;
-use fake_gitlab::{FakeGitlab, Hook, Project, Script, Token};
+use fake_gitlab::{FakeGitlab, Script};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
-use system_tests::{BASIC, Options, System};
+use system_tests::{BASIC, Options, System, gitlab};
 
-const TOKEN: &str = "glpat-planted0access0token02";
-const SIGNING_TOKEN: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx";
 const WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
 async fn begun(crash_at: Option<&str>) -> (System, FakeGitlab) {
-    let project = Project {
-        inputs: ["tag", "resource", "job_id"].map(str::to_owned).to_vec(),
-        named_after: Some("job_id".to_owned()),
-        takes_variables: false,
-        ..Project::new("acme/shop")
-    };
-    let options = fake_gitlab::Options {
-        tokens: vec![Token::new(TOKEN)],
-        projects: vec![project],
-        ..fake_gitlab::Options::default()
-    };
-    let gitlab = FakeGitlab::start(options).await.unwrap();
+    let gitlab = gitlab::shop().await;
     let users = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/nats/users.conf");
     let catalog = include_str!("../stories/workflow.yaml").replace("GITLAB_URL", &gitlab.subpath_url());
     let crash = crash_at.map(|point| ("policy-evaluator", "CTRLPLANE_CRASH_AT", point.to_owned()));
     let system = System::start(Options {
         catalog: format!("{BASIC}{catalog}"),
         nats_config: Some(std::fs::read_to_string(users).unwrap()),
-        environment: vec![
-            ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_TOKEN", TOKEN.to_owned()),
-            ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
-        ],
+        environment: gitlab::secrets(),
         environment_of: crash.into_iter().collect(),
         ..Options::new(NODE)
     })
     .await;
-    let url = format!("{}/webhooks/acme/gitlab", system.url_of("trigger-ingester").await);
-    gitlab.set_hook(Some(Hook::signed(&url, SIGNING_TOKEN).and_jobs()));
+    gitlab::attach(&gitlab, &system).await;
     (system, gitlab)
 }
 

@@ -3,15 +3,10 @@
 use super::books::Run;
 use super::{LATE, QUEUED, RUNS, Stand, failing_resources};
 use domain::job::JobStatus;
-use fake_gitlab::{
-    Ending, FakeGitlab, Fault, FaultKind, Hook, HookChaos, Options, Pipeline, Plan, Project, Script, Token,
-};
+use fake_gitlab::{Ending, FakeGitlab, Fault, FaultKind, HookChaos, Options, Pipeline, Plan, Script, Token};
 use misbehaviour::Dice;
 use std::time::Duration;
-use system_tests::{System, eventually};
-
-const TOKEN: &str = "glpat-planted0access0token01";
-const SIGNING_TOKEN: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+use system_tests::{System, eventually, gitlab};
 
 pub(super) struct Gitlab(FakeGitlab);
 
@@ -23,12 +18,8 @@ impl Stand for Gitlab {
         let script = failing_resources().fold(Script::of(ending("success")), |script, resource| {
             script.when_input("resource", &resource, ending("failed"))
         });
-        let project = Project {
-            inputs: ["tag", "resource", "job_id"].map(str::to_owned).to_vec(),
-            named_after: Some("job_id".to_owned()),
-            ..Project::new("acme/shop").script(script)
-        };
-        let (tokens, projects) = (vec![Token::new(TOKEN)], vec![project]);
+        let project = gitlab::project().script(script);
+        let (tokens, projects) = (vec![Token::new(gitlab::TOKEN)], vec![project]);
         Self(FakeGitlab::start(Options { tokens, projects, seed, ..Options::default() }).await.unwrap())
     }
 
@@ -38,21 +29,18 @@ impl Stand for Gitlab {
     }
 
     fn secrets(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_TOKEN", TOKEN.to_owned()),
-            ("CTRLPLANE_SECRET_FOR_ACME_GITLAB_WEBHOOK", SIGNING_TOKEN.to_owned()),
-        ]
+        gitlab::secrets()
     }
 
     async fn attach(&self, system: &System) {
-        let url = format!("{}/webhooks/acme/gitlab", system.url_of("trigger-ingester").await);
+        let url = gitlab::webhooks_of(system).await;
         eventually("the trigger source is known to the ingester", Duration::from_secs(20), || async {
             let answer = reqwest::Client::new().post(&url).body("{}").send().await;
             let status = answer.map_err(|error| error.to_string())?.status();
             if status == 401 { Ok(()) } else { Err(status.to_string()) }
         })
         .await;
-        self.0.set_hook(Some(Hook::signed(&url, SIGNING_TOKEN).and_jobs()));
+        gitlab::attach(&self.0, system).await;
         self.0.set_hook_chaos(HookChaos {
             drop: 0.05,
             repeat: 0.1,
