@@ -174,6 +174,7 @@ mod tests {
             deployment: "web".parse().unwrap(),
             environment: "production".parse().unwrap(),
             purpose: Default::default(),
+            content: None,
         };
         let dispatch = Dispatch {
             agent: JobAgentId(id),

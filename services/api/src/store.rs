@@ -104,6 +104,7 @@ impl Store {
             precondition.check(revision)?;
             let now = clock::now();
             let mut after = desire(before.as_ref())?;
+            self.date(before.as_ref(), &mut after);
             let is_over = before.as_ref().is_some_and(|before| self.is_over(before, mode, now));
             let action = settle_times(before.as_ref(), &mut after, now, is_over);
             if action == Action::Unchanged || mode == Mode::DryRun {
@@ -137,6 +138,17 @@ impl Store {
             }
         }
         Err(CasError::Conflict.into())
+    }
+
+    fn date(&self, before: Option<&Entity>, after: &mut Entity) {
+        let Entity::Version(after) = after else { return };
+        let before = match before {
+            Some(Entity::Version(before)) => Some(before),
+            _ => None,
+        };
+        if let Some(workspace) = self.fold.read().workspace(&after.meta.workspace) {
+            workspace.date(before, after);
+        }
     }
 
     /// Whether it is a skip that holds no more, or a freeze that was thawed.

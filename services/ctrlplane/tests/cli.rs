@@ -114,6 +114,7 @@ impl World {
             deployment: "web".parse().expect("a slug"),
             environment: "staging".parse().expect("a slug"),
             purpose: Default::default(),
+            content: None,
         };
         let jobs = self.bus.jobs();
         jobs.record(&job, JobFact::Requested { catalog_revision: 1, grounds: None }, Base::Look, None)

@@ -229,6 +229,7 @@ mod tests {
             deployment: "web".parse().unwrap(),
             environment: "production".parse().unwrap(),
             purpose: Default::default(),
+            content: None,
         };
         let workspace = catalog.workspace(&acme()).unwrap();
         let nanosecond = TimeDelta::nanoseconds(1);

@@ -34,6 +34,7 @@ pub(crate) fn job(n: usize) -> JobRef {
         deployment: slug("web"),
         environment: slug("prod"),
         purpose: Default::default(),
+        content: None,
     }
 }
 

@@ -94,6 +94,31 @@ struct Parts<'a> {
     version: &'a Record<Version>,
 }
 
+/// For what a job was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AskedFor {
+    /// The content of the version that its gates let go, where the request tells.
+    pub content: Option<Uuid>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl AskedFor {
+    /// For what the job was asked then.
+    pub fn of(job: &JobRef, at: Timestamp) -> Self {
+        Self { content: job.content, at }
+    }
+
+    /// Whether it was asked for the version as it is now. By content, because the clocks of who changes a version and of
+    /// who decides may differ.
+    pub fn is_for(&self, version: &Record<Version>) -> bool {
+        match self.content {
+            Some(content) => version.content() == content,
+            None => version.spec.content_since.is_none_or(|changed| changed <= self.at),
+        }
+    }
+}
+
 /// Whether a job that was asked for then brings what its gates let go: a version that was changed since is another one to
 /// them.
 ///
@@ -102,21 +127,20 @@ struct Parts<'a> {
 pub fn as_asked_for(
     workspace: &WorkspaceCatalog,
     job: &JobRef,
-    asked_at: Timestamp,
+    asked: &AskedFor,
 ) -> Result<(), Undispatchable> {
     let version = workspace.version(job.version).filter(|_| job.purpose.is_deploy());
-    match version.and_then(|version| version.spec.content_since).filter(|changed| *changed > asked_at) {
-        None => Ok(()),
-        Some(changed) => Err(Undispatchable {
-            status: TerminalStatus::Cancelled,
-            reason: Some(Reason::Superseded),
-            message: format!(
-                "{} was changed at {} after this job was asked for: its rules are asked of what it is now",
-                job.tag,
-                changed.to_rfc3339()
-            ),
-        }),
+    if version.is_none_or(|version| asked.is_for(version)) {
+        return Ok(());
     }
+    Err(Undispatchable {
+        status: TerminalStatus::Cancelled,
+        reason: Some(Reason::Superseded),
+        message: format!(
+            "{} was changed after this job was asked for: its rules are asked of what it is now",
+            job.tag
+        ),
+    })
 }
 
 /// The agent and the rendered config of a job.

@@ -107,7 +107,9 @@ pub fn apply(
     }
     match &rule.trigger.spec.then {
         TriggerAction::CreateVersion(action) => {
-            version(&rule.trigger, action, event.attributes, event.payload, created_at).map(Some)
+            let mut version = version(&rule.trigger, action, event.attributes, event.payload, created_at)?;
+            workspace.date(None, &mut version);
+            Ok(Some(Entity::Version(version)))
         }
         TriggerAction::RunWorkflow(action) => {
             run(&rule.trigger, action, event, workspace, created_at).map(Some)
@@ -151,7 +153,7 @@ fn version(
     attributes: &TriggerAttributes,
     event: &Value,
     created_at: Timestamp,
-) -> Result<Entity, RuleError> {
+) -> Result<Record<Version>, RuleError> {
     let context = context(attributes, event);
     let failed = |field| move |why| RuleError::Template(trigger.meta.name.clone(), field, why);
     let tag = render_str(&action.tag, &context).map_err(failed("tag"))?.trim().to_owned();
@@ -191,5 +193,5 @@ fn version(
         content_since: None,
         edited_by: Default::default(),
     };
-    Ok(Entity::Version(Record { meta, spec }))
+    Ok(Record { meta, spec })
 }

@@ -206,6 +206,7 @@ async fn dispatched(bus: &Bus, platform: &Scripted) -> AgentCommand {
         deployment: Slug::of_name("web"),
         environment: Slug::of_name("production"),
         purpose: Default::default(),
+        content: None,
     };
     let agent = JobAgentId(Uuid::new_v4());
     let jobs = bus.jobs();

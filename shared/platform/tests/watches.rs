@@ -126,6 +126,7 @@ impl World {
             deployment: Slug::of_name("web"),
             environment: Slug::of_name("production"),
             purpose: Default::default(),
+            content: None,
         };
         let agent = JobAgentId(Uuid::new_v4());
         let jobs = bus.jobs();

@@ -27,6 +27,7 @@ fn job() -> JobRef {
         deployment: "web".parse().unwrap(),
         environment: "staging".parse().unwrap(),
         purpose: Default::default(),
+        content: None,
     }
 }
 

@@ -55,6 +55,7 @@ async fn dispatch(bus: &Bus, config: &Map<String, Value>, secrets: &[(&str, &str
         deployment: Slug::of_name("shop"),
         environment: Slug::of_name("production"),
         purpose: Default::default(),
+        content: None,
     };
     let dispatched = JobFact::Dispatched(Dispatch {
         agent,

@@ -47,6 +47,7 @@ async fn dispatch(bus: &Bus, config: &Map<String, Value>) -> JobRef {
         deployment: Slug::of_name("shop"),
         environment: Slug::of_name("production"),
         purpose: Default::default(),
+        content: None,
     };
     let dispatched = JobFact::Dispatched(Dispatch {
         agent,

@@ -31,6 +31,7 @@ fn command(after: u64) -> AgentCommand {
             deployment: "web".parse().expect("a slug"),
             environment: "prod".parse().expect("a slug"),
             purpose: Default::default(),
+            content: None,
         },
         agent: JobAgentId(id),
         platform: "http-pull".parse().expect("a slug"),

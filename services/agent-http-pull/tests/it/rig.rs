@@ -190,6 +190,7 @@ impl Rig {
             deployment: Slug::of_name("web"),
             environment: Slug::of_name("production"),
             purpose: Default::default(),
+            content: None,
         };
         self.record(&job, JobFact::Requested { catalog_revision: 1, grounds: None }).await;
         self.send(&job, config, secrets, deadlines).await;

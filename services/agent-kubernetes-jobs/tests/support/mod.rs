@@ -144,6 +144,7 @@ pub(crate) async fn dispatched(bus: &Bus, config: &Map<String, Value>) -> AgentC
         deployment: Slug::of_name("web"),
         environment: Slug::of_name("production"),
         purpose: Default::default(),
+        content: None,
     };
     let (agent, platform) = (JobAgentId(Uuid::new_v4()), Slug::of_name(KUBERNETES_JOBS));
     let jobs = bus.jobs();

@@ -137,6 +137,7 @@ impl Rig {
             deployment: Slug::of_name("shop"),
             environment: Slug::of_name("production"),
             purpose,
+            content: None,
         };
         self.record(&job, JobFact::Requested { catalog_revision: 1, grounds: None }).await;
         self.send(&job, &config).await;

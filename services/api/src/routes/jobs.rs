@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use bus::{Base, Known, Recorded, crash_point};
 use domain::audit::{Documents, Object};
 use domain::decision::{JobOnTarget, TargetDecision};
+use domain::dispatch::AskedFor;
 use domain::entity::{Entity, Kind};
 use domain::id::{DeploymentId, EnvironmentId, JobId, ResourceId, VersionId, WorkflowId, WorkflowRunId};
 use domain::job::{CancelReason, JobEvent, JobFact, JobState, JobStatus, JobView, Purpose, Refusal, evolve};
@@ -172,13 +173,12 @@ async fn wished(
     if let JobFact::RetryRequested { .. } = fact
         && let Some(Entity::Version(version)) = app.catalog.get(&workspace, Kind::Version, job.version.0)
         && job.purpose.is_deploy()
-        && let Some(changed) = version.spec.content_since.filter(|at| *at > known.state.created_at)
+        && !AskedFor::of(&job, known.state.created_at).is_for(&version)
     {
         return Err(Problem::conflict(format!(
-            "retry is not possible: {} was changed at {}, after job {id} was asked for; redeploy it, so that its rules \
-             are asked of what it is now",
+            "retry is not possible: {} was changed after job {id} was asked for; redeploy it, so that its rules are \
+             asked of what it is now",
             job.tag,
-            changed.to_rfc3339(),
         )));
     }
     if let JobFact::RetryRequested { .. } = fact

@@ -293,5 +293,6 @@ pub(crate) fn job(number: u32) -> JobRef {
         deployment: "web".parse().expect("a slug"),
         environment: "staging".parse().expect("a slug"),
         purpose: Default::default(),
+        content: None,
     }
 }

@@ -280,5 +280,6 @@ pub(crate) fn job(number: u32, environment: &str) -> JobRef {
         deployment: "web".parse().unwrap(),
         environment: environment.parse().unwrap(),
         purpose: Default::default(),
+        content: None,
     }
 }

@@ -30,6 +30,7 @@ fn job(n: u128) -> JobRef {
         deployment: "shop".parse().unwrap(),
         environment: "prod".parse().unwrap(),
         purpose: Default::default(),
+        content: None,
     }
 }
 

@@ -206,6 +206,7 @@ fn job(tag: &str, resource: &str) -> JobRef {
         deployment: "web".parse().unwrap(),
         environment: environment.parse().unwrap(),
         purpose: Default::default(),
+        content: None,
     }
 }
 

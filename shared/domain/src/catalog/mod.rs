@@ -2,6 +2,7 @@
 
 mod compiled;
 mod context;
+mod ruled;
 mod selection;
 mod workspace;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::dispatch::{as_asked_for, dispatch};
+use crate::dispatch::{AskedFor, as_asked_for, dispatch};
 use crate::id::{EnvironmentId, PolicyId, ReleaseId, ResourceId, VersionId};
 use crate::job::{JobRef, Purpose, Reason, TerminalStatus};
 use crate::target::TargetKey;
@@ -94,6 +94,7 @@ fn job(resource: &str, environment: &str) -> JobRef {
         deployment: "web".parse().unwrap(),
         environment: environment.parse().unwrap(),
         purpose: Default::default(),
+        content: None,
     }
 }
 
@@ -282,8 +283,15 @@ fn a_job_does_not_bring_what_a_version_became_after_it_was_asked_for() {
         let version = json!({ "deployment": deployment(), "tag": "v1", "contentSince": content_since });
         put(&mut catalog, VersionId::of(deployment(), "v1").0, "Version", "v1", json!({}), version);
         let job = JobRef { purpose, ..job("s-1", "staging") };
-        let answer = as_asked_for(catalog.workspace(&acme()).unwrap(), &job, asked.parse().unwrap());
+        let workspace = catalog.workspace(&acme()).unwrap();
+        let at = asked.parse().unwrap();
+        let answer = as_asked_for(workspace, &job, &AskedFor { content: None, at });
         assert_eq!(answer.is_err(), refused, "{answer:?}");
+        // Where its content is known, instants say nothing: they may be of another's clock.
+        let content = workspace.version(job.version).unwrap().content();
+        let of = |content| as_asked_for(workspace, &job, &AskedFor { content: Some(content), at });
+        assert_eq!(of(content), Ok(()));
+        assert_eq!(of(uuid::Uuid::nil()).is_err(), purpose.is_deploy());
         if let Err(why) = answer {
             assert_eq!((why.status, why.reason), (TerminalStatus::Cancelled, Some(Reason::Superseded)));
         }

@@ -12,6 +12,7 @@ use crate::token::Slug;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use uuid::Uuid;
 
 /// The decision on one release target: the value behind a key of the `targets` bucket.
 /// The policy evaluator alone writes it, by compare-and-set: here two replicas cannot both start a job.
@@ -119,6 +120,9 @@ pub struct VersionOnTarget {
     pub release: ReleaseId,
     /// Since when.
     pub since: Timestamp,
+    /// The content of the version that was brought here, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Uuid>,
 }
 
 /// A job on a target.
@@ -142,6 +146,9 @@ pub struct JobOnTarget {
     pub reason: Option<Reason>,
     /// When it was decided, or ended.
     pub at: Timestamp,
+    /// The content of the version that the rules let go, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Uuid>,
 }
 
 /// A version that a rollback holds back on a target.

@@ -22,6 +22,7 @@ use crate::id::{JobId, ReleaseId, VersionId};
 use crate::job::{JobRef, JobStatus, Purpose};
 use crate::target::TargetKey;
 use std::collections::BTreeSet;
+use uuid::Uuid;
 
 /// A decision and what it asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -274,7 +275,7 @@ impl<'a> DeploymentView<'a> {
         let next = review.chosen.map(|(version, release)| (version, release, history.next_attempt(release)));
         let active = match (&step, history.active, next) {
             (Step::Request, _, Some((version, release, attempt))) => {
-                let job = place.job(version, release, attempt);
+                let job = place.job(version, release, attempt, self.content_of(version));
                 let active = requested(&job, self.now);
                 request = Some(job);
                 Some(active)
@@ -351,6 +352,7 @@ impl<'a> DeploymentView<'a> {
             tag: version.spec.tag.clone(),
             release,
             since: self.now,
+            content: None,
         });
         let kept = || {
             let active = active.map(|job| VersionOnTarget {
@@ -358,6 +360,7 @@ impl<'a> DeploymentView<'a> {
                 tag: job.tag.clone(),
                 release: job.release,
                 since: job.at,
+                content: None,
             });
             active
                 .into_iter()
@@ -453,7 +456,7 @@ fn running_success<'a>(history: &History<'a>) -> Option<&'a JobStanding> {
 }
 
 impl Place<'_> {
-    fn job(&self, version: &Record<Version>, release: ReleaseId, attempt: u32) -> JobRef {
+    fn job(&self, version: &Record<Version>, release: ReleaseId, attempt: u32, content: Uuid) -> JobRef {
         JobRef {
             workspace: self.deployment.meta.workspace.clone(),
             id: JobId::of(release, attempt),
@@ -465,6 +468,7 @@ impl Place<'_> {
             deployment: self.deployment.spec.slug.clone(),
             environment: self.environment_slug(),
             purpose: Purpose::Deploy,
+            content: Some(content),
         }
     }
 
@@ -481,6 +485,7 @@ impl Place<'_> {
             deployment: self.deployment.spec.slug.clone(),
             environment: self.environment_slug(),
             purpose: Purpose::Deploy,
+            content: decided.content,
         }
     }
 }
@@ -495,6 +500,7 @@ fn requested(job: &JobRef, now: Timestamp) -> JobOnTarget {
         status: JobStatus::Pending,
         reason: None,
         at: now,
+        content: job.content,
     }
 }
 

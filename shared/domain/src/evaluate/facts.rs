@@ -280,6 +280,7 @@ mod tests {
             deployment: "web".parse().unwrap(),
             environment: "prod".parse().unwrap(),
             purpose: Default::default(),
+            content: None,
         };
         JobEvent { job, at: Timestamp::UNIX_EPOCH, cause: None, traceparent: None, fact }
     }

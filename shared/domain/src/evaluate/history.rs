@@ -271,6 +271,7 @@ fn version_of(job: &JobStanding) -> VersionOnTarget {
         tag: job.job.tag.clone(),
         release: job.job.release,
         since: job.at,
+        content: job.job.content,
     }
 }
 
@@ -305,6 +306,7 @@ pub(super) fn on_target(job: &JobStanding) -> JobOnTarget {
         status,
         reason,
         at: job.at,
+        content: job.job.content,
     }
 }
 

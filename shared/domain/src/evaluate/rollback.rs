@@ -89,7 +89,11 @@ impl<'a> DeploymentView<'a> {
             held.iter().all(|held| held.version != ran.version)
                 && self.version(ran.version).is_some_and(|version| {
                     // What was changed since is not what ran here.
-                    !super::decide::is_rejected(version) && version.content_since() <= ran.since
+                    let is_the_same = match ran.content {
+                        Some(content) => self.content_of(version) == content,
+                        None => version.content_since() <= ran.since,
+                    };
+                    !super::decide::is_rejected(version) && is_the_same
                 })
         });
         let good = good.next()?;

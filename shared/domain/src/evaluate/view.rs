@@ -48,6 +48,8 @@ pub struct DeploymentView<'a> {
     variables: Resolver<'a>,
     /// The last release that was asked for: several rules ask for it, one after the other.
     release: RefCell<Option<KnownRelease>>,
+    /// What versions are made of, by name: of those that a job was asked for or may come back.
+    contents: RefCell<FxHashMap<VersionId, Uuid>>,
     pub(super) freezes: Vec<&'a Record<Freeze>>,
     /// Most workspaces have none: then no target's key need be made.
     has_redeploys: bool,
@@ -98,6 +100,7 @@ impl<'a> DeploymentView<'a> {
             selection_problems: ws.selection_problems(deployment),
             variables: Resolver::of(ws, deployment),
             release: RefCell::default(),
+            contents: RefCell::default(),
             has_redeploys: ws.redeploys().next().is_some(),
             freezes: ws.freezes().filter(|freeze| !is_forgotten(freeze, now)).collect(),
         }
@@ -120,6 +123,12 @@ impl<'a> DeploymentView<'a> {
     pub(super) fn version(&self, id: VersionId) -> Option<&'a Record<Version>> {
         let deployment = self.deployment?.meta.id;
         self.ws.version(id).filter(|version| version.spec.deployment.0 == deployment)
+    }
+
+    /// Names the content of a version.
+    pub(super) fn content_of(&self, version: &Record<Version>) -> Uuid {
+        let id = VersionId(version.meta.id);
+        *self.contents.borrow_mut().entry(id).or_insert_with(|| version.content())
     }
 
     /// The release a version makes on the target.

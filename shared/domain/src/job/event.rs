@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// Names shown as links, by what they lead to: `run`, `logs`, ….
 pub type Links = BTreeMap<String, String>;
@@ -46,6 +47,10 @@ pub struct JobRef {
     /// What it is for.
     #[serde(default, skip_serializing_if = "Purpose::is_deploy")]
     pub purpose: Purpose,
+    /// Names the content of the version that its rules let go. Absent where no rules did, and with jobs of before it was
+    /// kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Uuid>,
 }
 
 /// What a job is for.

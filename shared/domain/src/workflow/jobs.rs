@@ -42,6 +42,7 @@ impl RunJob<'_> {
             deployment: Slug::workflow(),
             environment: Slug::workflow(),
             purpose: Purpose::Workflow { workflow: run.spec.workflow, run: WorkflowRunId(run.meta.id) },
+            content: None,
         }
     }
 }

@@ -31,6 +31,7 @@ pub(crate) fn job() -> JobRef {
         deployment: "web".parse().unwrap(),
         environment: "staging".parse().unwrap(),
         purpose: Default::default(),
+        content: None,
     }
 }
 

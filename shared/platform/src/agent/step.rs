@@ -114,6 +114,7 @@ mod tests {
             deployment: "web".parse().unwrap(),
             environment: "prod".parse().unwrap(),
             purpose: Default::default(),
+            content: None,
         };
         let requested = JobFact::Requested { catalog_revision: 1, grounds: None };
         let events: Vec<JobEvent> = (0..)

@@ -96,6 +96,7 @@ impl<R: Rig> Stage<R> {
             deployment: Slug::of_name("web"),
             environment: Slug::of_name("production"),
             purpose: Default::default(),
+            content: None,
         };
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(job.clone());
         self.record(&job, JobFact::Requested { catalog_revision: 1, grounds: None }).await;

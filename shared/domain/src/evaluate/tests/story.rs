@@ -477,6 +477,7 @@ impl World {
             deployment: "db".parse().unwrap(),
             environment: "staging".parse().unwrap(),
             purpose: Default::default(),
+            content: None,
         };
         self.record(job, JobFact::ended(status, None, "done"));
     }

@@ -73,6 +73,7 @@ fn job(rule_index: u32) -> JobRef {
         deployment: "web".parse().unwrap(),
         environment: "production".parse().unwrap(),
         purpose: Purpose::Verify { of: JobId(Uuid::from_u128(1)), policy: policy(), rule_index },
+        content: None,
     }
 }
 

@@ -78,13 +78,13 @@ fn newly(scene: &Scene<'_>, target: &TargetKey) -> Option<Held> {
     Some(Held { version: job.version, release: job.release, job: job.id, since })
 }
 
-/// "the last version that succeeded here before (and is not held, rejected or changed since, and is still in the catalog)"
+/// "the last version that succeeded here before (and is not held, rejected or changed since it was asked for, and is still in the catalog)"
 pub(crate) fn back_to(scene: &Scene<'_>, target: &TargetKey, held: &[Held]) -> Option<VersionId> {
     let good =
         scene.ended(target).into_iter().rev().filter(|(_, end)| end.status == TerminalStatus::Successful);
-    let found = good.map(|(job, end)| (job.job.version, end.at)).find(|(version, ran)| {
+    let found = good.map(|(job, _)| (job.job.version, job.requested_at)).find(|(version, asked)| {
         let known = scene.version(*version).is_some_and(|known| {
-            let changed = known.spec.content_since.is_some_and(|changed| changed > *ran);
+            let changed = known.spec.content_since.is_some_and(|changed| changed > *asked);
             known.spec.status != VersionStatus::Rejected && !changed
         });
         known && held.iter().all(|held| held.version != *version)

@@ -109,6 +109,7 @@ impl Table {
             deployment: "web".parse().unwrap(),
             environment: "any".parse().unwrap(),
             purpose: Purpose::Deploy,
+            content: None,
         };
         let second = |second: i64| self.begin + TimeDelta::seconds(second);
         let end = to.map(|to| End { at: second(to), status, reason });
