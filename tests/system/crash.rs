@@ -92,7 +92,8 @@ const BESIDE_THE_WAY: [&str; 5] =
     ["status-syncer.force-cancel", "status-syncer.over", "api.redrive", "api.key", "api.session"];
 
 /// Steps of runs of workflows: the evaluator dies at each in its own tests; that of their stories is in `workflows`.
-const RUNS: [&str; 2] = ["policy-evaluator.run-job", "policy-evaluator.run-cancelled"];
+const RUNS: [&str; 3] =
+    ["policy-evaluator.run-job", "policy-evaluator.run-cancelled", "policy-evaluator.run-ended"];
 
 /// Steps of measuring: the agent dies at each in its own tests, with a measured server and a clock that need no platform.
 const MEASURING: [&str; 3] = ["verification.claimed", "verification.measured", "verification.told"];

@@ -14,6 +14,7 @@ mod hints;
 mod memory;
 mod outbox;
 mod runs;
+mod runs_ended;
 mod settings;
 mod timers;
 mod trigger;
@@ -47,6 +48,8 @@ pub const CRASH_POINTS: &[&str] = &[
     "policy-evaluator.run-job.after",
     "policy-evaluator.run-cancelled.before",
     "policy-evaluator.run-cancelled.after",
+    "policy-evaluator.run-ended.before",
+    "policy-evaluator.run-ended.after",
     "policy-evaluator.version.before",
     "policy-evaluator.version.after",
 ];

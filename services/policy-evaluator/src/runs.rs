@@ -1,18 +1,19 @@
-//! Runs of workflows: asks for the jobs that are next, and wishes to end what a cancelled run has on its way.
+//! Runs of workflows: asks for the jobs that are next, wishes to end what a cancelled run has on its way, and keeps how a
+//! run ended.
 //!
 //! What is next is a function of the run and of the facts of its jobs, and a job's id is one of the run and the job's place
-//! in it. So nothing is stored: every replica looks when something changed, and the first to append has asked.
+//! in it. So nothing is stored on the way: every replica looks when something changed, and the first to append has asked.
 
 use crate::memory::Memory;
+use crate::runs_ended::{self, Ends};
 use bus::clock::Clock;
 use bus::{Base, Bus, BusError, Recorded, crash_point};
-use chrono::TimeDelta;
 use domain::entity::RunCancel;
 use domain::evaluate::{JobStanding, Standing};
 use domain::id::WorkflowRunId;
 use domain::job::{CancelReason, JobFact, JobRef};
 use domain::token::Slug;
-use domain::workflow::{self, RUN_DAYS_MAX, Seen, Step};
+use domain::workflow::{self, Seen, Step};
 use futures::StreamExt as _;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,12 +54,13 @@ struct Next {
     due: Vec<JobRef>,
     unwanted: Vec<JobRef>,
     cancel: Option<RunCancel>,
+    end: Option<Ends>,
     catalog_revision: u64,
 }
 
 /// Looks at runs of which something changed, until the drain. All that may have something left to do are looked at first.
 pub(crate) async fn follow(bus: Bus, memory: Arc<Memory>, clock: Clock, drain: CancellationToken) {
-    mark_all(&memory, &clock);
+    mark_all(&memory);
     loop {
         let looks = futures::stream::iter(memory.runs.take()).map(|(workspace, run)| {
             let (bus, memory, clock) = (&bus, &memory, &clock);
@@ -80,14 +82,11 @@ pub(crate) async fn follow(bus: Bus, memory: Arc<Memory>, clock: Clock, drain: C
     }
 }
 
-fn mark_all(memory: &Memory, clock: &Clock) {
+/// Marks every run: one may have something left to do, or to be forgotten.
+pub(crate) fn mark_all(memory: &Memory) {
     let catalog = memory.catalog();
-    let begun_since = clock.now() - TimeDelta::days(RUN_DAYS_MAX);
     for workspace in catalog.workspaces() {
-        // Of older ones nothing is started any more; those that were cancelled may have jobs on their way.
-        let open =
-            workspace.workflow_runs().filter(|run| run.spec.at >= begun_since || run.spec.cancel.is_some());
-        for run in open {
+        for run in workspace.workflow_runs() {
             memory.runs.mark(workspace.slug(), WorkflowRunId(run.meta.id));
         }
     }
@@ -105,11 +104,26 @@ async fn look(
     for job in &next.due {
         ask_for(bus, memory, job, next.catalog_revision, &cause).await?;
     }
-    let Some(cancel) = next.cancel else { return Ok(()) };
-    for job in &next.unwanted {
+    if let Some(cancel) = &next.cancel {
+        cancel_all(bus, &next.unwanted, run, cancel, &cause).await?;
+    }
+    match next.end {
+        Some(end) => runs_ended::keep(bus, workspace, run, end).await,
+        None => Ok(()),
+    }
+}
+
+async fn cancel_all(
+    bus: &Bus,
+    jobs: &[JobRef],
+    run: WorkflowRunId,
+    cancel: &RunCancel,
+    cause: &str,
+) -> Result<(), BusError> {
+    for job in jobs {
         let fact = JobFact::CancelRequested { by: cancel.by.clone(), reason: CancelReason::User };
         crash_point("policy-evaluator.run-cancelled.before");
-        let recorded = bus.jobs().record(job, fact, Base::Look, Some(cause.clone())).await?;
+        let recorded = bus.jobs().record(job, fact, Base::Look, Some(cause.to_owned())).await?;
         crash_point("policy-evaluator.run-cancelled.after");
         tracing::info!(workspace = %job.workspace, job = %job.id, %run, ?recorded, "job → cancelling");
     }
@@ -129,6 +143,7 @@ fn next(memory: &Memory, clock: &Clock, workspace: &Slug, run: WorkflowRunId) ->
         due: plan.due().map(|job| job.reference(run)).collect(),
         unwanted: active.map(|job| job.job.reference(run)).collect(),
         cancel: run.spec.cancel.clone(),
+        end: runs_ended::ends(run, &plan, &facts, clock.now()),
         catalog_revision: catalog.revision(),
     })
 }

@@ -2,11 +2,12 @@
 
 use crate::crash::evaluator;
 use crate::rig::{Rig, STEP, record, until, workspace};
+use bus::Base;
 use bus::topology::CATALOG;
-use domain::entity::{BegunBy, Entity, Kind, Record, RunCancel, Trigger, Workflow, WorkflowRun};
+use domain::entity::{BegunBy, Entity, Kind, Record, RunCancel, RunEnd, Trigger, Workflow, WorkflowRun};
 use domain::id::{TriggerId, WorkflowId, WorkflowRunId};
 use domain::job::{JobFact, JobRef, TerminalStatus};
-use domain::workflow::{begin, jobs};
+use domain::workflow::{RUN_KEPT_DAYS, RunStatus, begin, jobs};
 use futures::StreamExt as _;
 use serde_json::json;
 use std::os::unix::process::ExitStatusExt as _;
@@ -115,6 +116,73 @@ async fn a_cancelled_run_ends_what_is_on_its_way_and_starts_nothing() {
     replica.stop().await;
 }
 
+/// Lets the first job fail, so that only the clean-up comes after it.
+async fn fail(rig: &Rig, run: &Record<WorkflowRun>) {
+    rig.end(&asked(rig, run, "build").await, TerminalStatus::Failure).await;
+    rig.end(&asked(rig, run, "clean").await, TerminalStatus::Successful).await;
+}
+
+async fn kept(rig: &Rig, run: &Record<WorkflowRun>) -> Option<WorkflowRun> {
+    let key = Entity::WorkflowRun(run.clone()).key().to_string();
+    let known: Option<(Entity, u64)> = rig.bus.bucket(&CATALOG).get_json(&key).await.unwrap();
+    known.map(|(known, _)| if let Entity::WorkflowRun(known) = known { known.spec } else { panic!("a run") })
+}
+
+/// How the run ended, once that is kept.
+async fn ended(rig: &Rig, run: &Record<WorkflowRun>) -> RunEnd {
+    until("the end is kept", async || kept(rig, run).await.expect("the run").end).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_run_is_kept_and_taken_back_when_it_runs_again() {
+    let rig = Rig::start().await;
+    let replicas = [rig.replica().await, rig.replica().await];
+    let run = run(&rig, 1).await;
+    fail(&rig, &run).await;
+    let end = ended(&rig, &run).await;
+    let (build, clean) = (reference(&run, "build"), reference(&run, "clean"));
+    assert_eq!(end.status, RunStatus::Failure);
+    let jobs = [(build.id, TerminalStatus::Failure), (clean.id, TerminalStatus::Successful)];
+    assert_eq!(end.jobs, jobs.into_iter().collect());
+
+    let retried = JobFact::RetryRequested { by: "ann".into() };
+    let known = rig.bus.jobs().load(&workspace(), build.id).await.unwrap().expect("it has ended");
+    rig.bus.jobs().record(&build, retried, Base::Known(Box::new(known)), None).await.unwrap();
+    until("it runs again", async || kept(&rig, &run).await?.end.is_none().then_some(())).await;
+    rig.end(&build, TerminalStatus::Successful).await;
+    for deploy in ["deploy[0]", "deploy[1]"] {
+        rig.end(&asked(&rig, &run, deploy).await, TerminalStatus::Successful).await;
+    }
+    let end = ended(&rig, &run).await;
+    assert_eq!((end.status, end.jobs.len()), (RunStatus::Successful, 4));
+    for replica in replicas {
+        replica.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_forgotten_long_after_its_end_and_not_before() {
+    let rig = Rig::start().await;
+    let now = chrono::Utc::now();
+    let mut runs = Vec::new();
+    for (id, days) in [(1, RUN_KEPT_DAYS + 1), (2, RUN_KEPT_DAYS - 1)] {
+        let mut run = run(&rig, id).await;
+        run.spec.at = now - chrono::TimeDelta::days(days);
+        let end =
+            RunEnd { status: RunStatus::Successful, at: run.spec.at, jobs: Default::default(), sequence: 0 };
+        run.spec.end = Some(end);
+        rig.put(Entity::WorkflowRun(run.clone())).await;
+        runs.push(run);
+    }
+    let replica = rig.replica().await;
+    until("the old one is forgotten", async || kept(&rig, &runs[0]).await.is_none().then_some(())).await;
+    // Another goes a step meanwhile: by then the younger one was looked at.
+    let other = run(&rig, 3).await;
+    asked(&rig, &other, "build").await;
+    assert_eq!(kept(&rig, &runs[1]).await, Some(runs[1].spec.clone()));
+    replica.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_begins_one_run_however_often_it_is_delivered() {
     let rig = Rig::start().await;
@@ -147,7 +215,14 @@ async fn an_event_begins_one_run_however_often_it_is_delivered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_anywhere_leaves_one_job_of_each() {
-    let points = ["run-job.before", "run-job.after", "run-cancelled.before", "run-cancelled.after"];
+    let points = [
+        "run-job.before",
+        "run-job.after",
+        "run-cancelled.before",
+        "run-cancelled.after",
+        "run-ended.before",
+        "run-ended.after",
+    ];
     futures::stream::iter(points).for_each_concurrent(2, survives).await;
 }
 
@@ -159,6 +234,9 @@ async fn survives(point: &str) {
         asked(&rig, &run, "build").await;
         run.spec.cancel = Some(RunCancel { by: "bob".into(), at: chrono::Utc::now(), reason: None });
         rig.put(Entity::WorkflowRun(run.clone())).await;
+    }
+    if point.starts_with("run-ended") {
+        fail(&rig, &run).await;
     }
     let died = tokio::time::timeout(STEP, dying.wait()).await;
     let died = died.unwrap_or_else(|_| panic!("{point} is not reached")).unwrap();
@@ -177,10 +255,13 @@ async fn survives(point: &str) {
         rig.end(&build, TerminalStatus::Cancelled).await;
         &["build cancelRequested", "build finished", "build requested"]
     } else {
-        rig.end(&build, TerminalStatus::Failure).await;
-        rig.end(&asked(&rig, &run, "clean").await, TerminalStatus::Successful).await;
+        if !point.starts_with("run-ended") {
+            fail(&rig, &run).await;
+        }
         &["build finished", "build requested", "clean finished", "clean requested"]
     };
+    let status = if run.spec.cancel.is_some() { RunStatus::Cancelled } else { RunStatus::Failure };
+    assert_eq!(ended(&rig, &run).await.status, status, "{point}");
     assert_eq!(told(&rig, &run).await, expected, "{point}");
     living.kill().await.unwrap();
 }

@@ -33,7 +33,8 @@ pub use structure::{
 };
 pub use variable::{DeploymentVariable, DeploymentVariableValue, RelationshipRule, VariableSet};
 pub use workflow::{
-    AgentChoice, BegunBy, ForEach, InputType, RunCancel, Workflow, WorkflowInput, WorkflowJob, WorkflowRun,
+    AgentChoice, BegunBy, ForEach, InputType, RunCancel, RunEnd, Workflow, WorkflowInput, WorkflowJob,
+    WorkflowRun,
 };
 
 use crate::Timestamp;

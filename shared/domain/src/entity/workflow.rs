@@ -2,11 +2,14 @@
 
 use super::Deadlines;
 use crate::Timestamp;
-use crate::id::{TriggerId, WorkflowId};
+use crate::id::{JobId, TriggerId, WorkflowId};
+use crate::job::TerminalStatus;
 use crate::token::Slug;
+use crate::workflow::RunStatus;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// Jobs over agents, in the order of what they need. Its natural key is its name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -136,6 +139,25 @@ pub struct WorkflowRun {
     /// The wish that it end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<RunCancel>,
+    /// How it ended, kept by the policy evaluator: it is told when the facts of its jobs are forgotten. Absent: it is not
+    /// over, or runs again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<RunEnd>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RunEnd {
+    /// In one word.
+    pub status: RunStatus,
+    /// When the last of its jobs ended.
+    pub at: Timestamp,
+    /// How each job ended that was asked for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub jobs: BTreeMap<JobId, TerminalStatus>,
+    /// The sequence of `JOBS` up to which its facts were looked at: who knows less cannot tell better.
+    pub sequence: u64,
 }
 
 /// Who or what began a run. In JSON a map with one key.

@@ -35,6 +35,7 @@ pub fn begin(
         begun_by,
         at,
         cancel: None,
+        end: None,
     };
     let run = Record { meta, spec };
     let count = jobs(&run).len();

@@ -26,6 +26,9 @@ pub const JOBS_BYTES_MAX: usize = 256 * 1024;
 /// is started twice because its facts are forgotten.
 pub const RUN_DAYS_MAX: i64 = 7;
 
+/// A run is forgotten so long after it ended.
+pub const RUN_KEPT_DAYS: i64 = 90;
+
 /// Variables that the condition of a job sees.
 pub const CONDITION_VARIABLES: &[&str] = &["inputs", "needs", "succeeded", "item"];
 /// Variables that the selector of a job's agent sees.

@@ -8,7 +8,8 @@ use crate::job::TerminalStatus;
 use crate::selector::{Scope, Selector, SelectorError, value_of};
 use crate::token::Slug;
 use crate::{TimeDelta, Timestamp};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -112,7 +113,7 @@ pub struct JobStep<'a> {
 }
 
 /// How a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum RunStatus {
     /// Nothing of it was asked for yet.
@@ -167,7 +168,7 @@ impl Plan<'_> {
     }
 }
 
-/// What is next.
+/// What is next. A job of which nothing is seen any more is as the run's end tells.
 pub fn plan<'a>(
     run: &'a Record<WorkflowRun>,
     seen: impl Fn(JobId) -> Option<Seen>,
@@ -191,7 +192,8 @@ pub fn plan<'a>(
             let condition = job.condition.as_deref().map(|text| Condition { text, ready: OnceCell::new() });
             let mine: Vec<JobStep<'a>> = of_job
                 .map(|one| {
-                    let step = step(run, one, (&needs, condition.as_ref()), seen(one.id), now);
+                    let seen = seen(one.id).or_else(|| remembered(run, one.id));
+                    let step = step(run, one, (&needs, condition.as_ref()), seen, now);
                     JobStep { job: one.clone(), needs: needs.clone(), step }
                 })
                 .collect();
@@ -238,24 +240,32 @@ fn step(
     if run.spec.cancel.is_some() {
         return Step::Skipped { why: "the run was cancelled".to_owned() };
     }
-    if now > run.spec.at + TimeDelta::days(RUN_DAYS_MAX) {
-        return Step::Skipped { why: format!("the run began more than {RUN_DAYS_MAX} days ago") };
-    }
     if needs.iter().any(|need| need.status.is_none()) {
         return Step::Waits;
     }
     let Some(condition) = condition else {
         let unmet = needs.iter().find(|need| need.status != Some(Ended::Successful));
         return match unmet {
-            None => Step::Due,
+            None => due(run, now),
             Some(need) => Step::Skipped { why: unmet_need(need) },
         };
     };
     match condition.holds(run, needs, &one.item) {
-        Ok(true) => Step::Due,
+        Ok(true) => due(run, now),
         Ok(false) => Step::Skipped { why: format!("its condition `{}` does not hold", condition.text) },
         Err(why) => Step::Untold { why: format!("its condition cannot be told: {why}") },
     }
+}
+
+fn due(run: &Record<WorkflowRun>, now: Timestamp) -> Step {
+    if now > run.spec.at + TimeDelta::days(RUN_DAYS_MAX) {
+        return Step::Skipped { why: format!("the run began more than {RUN_DAYS_MAX} days ago") };
+    }
+    Step::Due
+}
+
+fn remembered(run: &Record<WorkflowRun>, job: JobId) -> Option<Seen> {
+    run.spec.end.as_ref()?.jobs.get(&job).copied().map(Seen::Over)
 }
 
 fn unmet_need(need: &Need) -> String {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::catalog::Catalog;
 use crate::dispatch::dispatch;
-use crate::entity::{BegunBy, Entity, Record, RunCancel, Workflow, WorkflowRun};
+use crate::entity::{BegunBy, Entity, Record, RunCancel, RunEnd, Workflow, WorkflowRun};
 use crate::freeze;
 use crate::id::{JobId, WorkflowId, WorkflowRunId};
 use crate::job::{JobEvent, TerminalStatus};
@@ -225,6 +225,32 @@ fn a_cancelled_run_starts_nothing_and_ends_when_its_jobs_do() {
     assert_eq!((steps[4].as_str(), status), ("clean skipped: the run was cancelled", "cancelling"));
     facts.insert(first, Seen::Over(TerminalStatus::Cancelled));
     assert_eq!(told(&run, &facts).1, "cancelled");
+}
+
+#[test]
+fn a_run_is_told_by_its_end_when_the_facts_of_its_jobs_are_forgotten() {
+    let jobs = json!([
+        job("a", &[], json!({})),
+        job("b", &["a"], json!({})),
+        job("c", &["a"], json!({ "if": "true" }))
+    ]);
+    let mut run = run_of(json!([]), jobs, json!({}));
+    let seen: BTreeMap<JobId, TerminalStatus> = super::jobs(&run)
+        .iter()
+        .zip([Some(TerminalStatus::Failure), None, Some(TerminalStatus::Successful)])
+        .filter_map(|(job, end)| Some((job.id, end?)))
+        .collect();
+    let late = at() + TimeDelta::days(RUN_DAYS_MAX + 30);
+    let fresh = plan(&run, |job| seen.get(&job).copied().map(Seen::Over), at());
+    assert_eq!(fresh.status, RunStatus::Failure);
+    let fresh: Vec<Step> = fresh.jobs.into_iter().map(|job| job.step).collect();
+    run.spec.end = Some(RunEnd { status: RunStatus::Failure, at: at(), jobs: seen, sequence: 9 });
+    let later = plan(&run, |_| None, late);
+    assert_eq!(later.status, RunStatus::Failure);
+    assert_eq!(later.jobs.into_iter().map(|job| job.step).collect::<Vec<_>>(), fresh);
+
+    let again = plan(&run, |_| Some(Seen::Active { cancelling: false }), late);
+    assert_eq!(again.status, RunStatus::InProgress, "what is seen counts more");
 }
 
 #[test]
