@@ -9,9 +9,9 @@ use axum::http::{HeaderMap, StatusCode};
 use bus::clock;
 use domain::entity::{BegunBy, Entity, Kind, Record, RunCancel, Workflow, WorkflowRun};
 use domain::id::{JobId, WorkflowRunId};
-use domain::job::{JobView, TerminalStatus};
+use domain::job::{JobStatus, JobView, TerminalStatus};
 use domain::manifest;
-use domain::workflow::{self, JobStep, Plan, Seen, Step};
+use domain::workflow::{self, JobStep, Plan, RunStatus, Seen, Step};
 use futures::{StreamExt as _, TryStreamExt as _};
 use projections::{JobFilter, LIMIT_MAX};
 use serde::Deserialize;
@@ -125,9 +125,12 @@ fn refuse_secrets(inputs: &Map<String, Value>) -> Result<(), Problem> {
 pub(super) struct Query {
     /// Of this workflow, by id, name or slug.
     workflow: Option<String>,
+    /// Those that stand so: `pending`, `inProgress`, `cancelling`, `successful`, `failure` or `cancelled`; several with commas
+    /// between them.
+    status: Option<String>,
 }
 
-/// `GET /workflow-runs?workflow=`, newest first
+/// `GET /workflow-runs?workflow=&status=`, newest first
 #[utoipa::path(get, path = "/workflow-runs", params(Page, Query), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -150,12 +153,35 @@ pub(super) async fn list(
         runs.retain(|run| Some(run.spec.workflow.0) == id);
     }
     runs.sort_by_key(|run| std::cmp::Reverse((run.spec.at, run.meta.id)));
+    let app = &app;
+    if let Some(text) = query.status.as_deref().filter(|text| !text.is_empty()) {
+        let wanted = statuses(text)?;
+        // Of runs that are over the catalog tells how; others are few.
+        let looks = runs.into_iter().map(|run| async move {
+            let status = match &run.spec.end {
+                Some(end) => end.status,
+                None => standing(app, &run).await?.1.status,
+            };
+            Ok::<_, Problem>((status, run))
+        });
+        let all: Vec<(RunStatus, _)> = futures::stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+        runs = all.into_iter().filter(|(status, _)| wanted.contains(status)).map(|(_, run)| run).collect();
+    }
     let total = runs.len();
     let part = runs.into_iter().skip(page.offset()).take(page.limit());
-    let app = &app;
     let looks = part.map(|run| listed(app, run));
     let items: Vec<Value> = futures::stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
     Ok(Json(json!({ "items": items, "total": total, "limit": page.limit(), "offset": page.offset() })))
+}
+
+fn statuses(text: &str) -> Result<Vec<RunStatus>, Problem> {
+    let read = |word: &str| {
+        RunStatus::ALL.into_iter().find(|status| status.as_str() == word).ok_or_else(|| {
+            let known = RunStatus::ALL.map(RunStatus::as_str).join(", ");
+            Problem::invalid_field("status", format!("{word:?} is no status of a run: {known}"))
+        })
+    };
+    text.split(',').map(str::trim).map(read).collect()
 }
 
 /// `GET /workflow-runs/{run}`: with every job, what it needs, its status, and why it does not start
@@ -263,13 +289,15 @@ fn summary(run: &Record<WorkflowRun>, plan: &Plan<'_>, views: &HashMap<JobId, Jo
     if let Value::Object(shown) = &mut shown {
         // What the workflow said of them when the run began: what became of them is told instead.
         shown.remove("jobs");
+        shown.remove("end");
     }
     let is_over = |step: &Step| matches!(step, Step::Over(_) | Step::Skipped { .. } | Step::Untold { .. });
     shown["status"] = json!(plan.status.as_str());
     shown["jobCount"] = json!(plan.jobs.len());
     shown["jobsOver"] = json!(plan.jobs.iter().filter(|job| is_over(&job.step)).count());
     if plan.status.is_over() {
-        let ended = views.values().filter_map(|view| view.completed_at).max();
+        let seen = views.values().filter_map(|view| view.completed_at).max();
+        let ended = seen.max(run.spec.end.as_ref().map(|end| end.at));
         let ended = ended.or(run.spec.cancel.as_ref().map(|cancel| cancel.at)).unwrap_or(run.spec.at);
         shown["completedAt"] = json!(ended);
     }
@@ -291,13 +319,15 @@ fn job_shown(job: &JobStep<'_>, view: Option<&JobView>) -> Value {
         shown["item"] = job.job.item.clone();
     }
     let (status, why) = match &job.step {
-        Step::Waits => ("waiting", None),
-        Step::Due => ("pending", None),
-        Step::Skipped { why } => ("skipped", Some(why)),
-        Step::Untold { why } => ("failure", Some(why)),
+        // Its view is gone; how it ended is known from the run.
+        Step::Over(status) if view.is_none() => (json!(JobStatus::from(*status)), None),
+        Step::Waits => (json!("waiting"), None),
+        Step::Due => (json!("pending"), None),
+        Step::Skipped { why } => (json!("skipped"), Some(why)),
+        Step::Untold { why } => (json!("failure"), Some(why)),
         Step::Active { .. } | Step::Over(_) => return shown,
     };
-    shown["status"] = json!(status);
+    shown["status"] = status;
     if let Some(why) = why {
         shown["why"] = json!(why);
     }

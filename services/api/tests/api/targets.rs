@@ -40,6 +40,7 @@ fn decision() -> TargetDecision {
             tag: job.tag.clone(),
             release: job.release,
             since: at,
+            content: None,
         }),
         current: None,
         active: Some(JobOnTarget {
@@ -51,6 +52,7 @@ fn decision() -> TargetDecision {
             status: JobStatus::Pending,
             reason: None,
             at,
+            content: None,
         }),
         last: None,
         attempts: Vec::new(),

@@ -92,11 +92,6 @@ async fn a_run_answers_with_the_ids_of_all_its_jobs_and_tells_how_each_stands() 
     let run = world.post("otto", &path, json!({ "inputs": { "tag": "v1" } })).await;
     assert_eq!(run.status, StatusCode::ACCEPTED, "{run:?}");
     assert_eq!((&run.json["status"], &run.json["begunBy"]), (&json!("pending"), &json!({ "user": "otto" })));
-    let told = |run: &Value| -> Vec<String> {
-        let jobs = run["jobs"].as_array().unwrap().iter();
-        jobs.map(|job| format!("{} {}", job["name"].as_str().unwrap(), job["status"].as_str().unwrap()))
-            .collect()
-    };
     assert_eq!(
         told(&run.json),
         ["build pending", "deploy[0] waiting", "deploy[1] waiting", "clean-up waiting"]
@@ -190,5 +185,45 @@ async fn a_cancelled_run_starts_nothing_and_its_jobs_are_not_tried_again() {
     })
     .await;
     assert!(revision > 0);
+    for (status, total) in [("cancelled", 1), ("pending,cancelled", 1), ("successful, failure", 0)] {
+        let list = world.get("vera", &format!("{RUNS}?status={status}")).await.json;
+        assert_eq!(list["total"], json!(total), "{status}: {list}");
+    }
+    let refused = world.get("vera", &format!("{RUNS}?status=done")).await;
+    assert_eq!(
+        (refused.status, &refused.json["errors"][0]["field"]),
+        (StatusCode::BAD_REQUEST, &json!("status"))
+    );
     world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_jobs_are_forgotten_is_shown_as_it_ended() {
+    let world = world().await;
+    let begun = world
+        .post("otto", &format!("{WORKFLOWS}/slug/Ship-It/runs"), json!({ "inputs": { "tag": "v1" } }))
+        .await;
+    let (id, first) = (begun.json["id"].as_str().unwrap(), begun.json["jobs"][0]["id"].as_str().unwrap());
+    let (bucket, key) = (world.bus.bucket(&CATALOG), format!("acme.workflow-run.{id}"));
+    let (mut run, revision): (Value, u64) = bucket.get_json(&key).await.unwrap().unwrap();
+    run["spec"]["end"] = json!({ "status": "failure", "at": "2026-01-02T03:04:05Z", "jobs": { first: "failure" }, "sequence": 1 });
+    bucket.update_json(&key, &run, revision).await.unwrap();
+    until("the end is seen", async || {
+        let list = world.get("vera", &format!("{RUNS}?status=failure")).await.json;
+        (list["items"][0]["id"] == id).then_some(())
+    })
+    .await;
+    let shown = world.get("vera", &format!("{RUNS}/{id}")).await.json;
+    assert_eq!(
+        told(&shown),
+        ["build failure", "deploy[0] skipped", "deploy[1] skipped", "clean-up pending"],
+        "what it still wants to do is not over: {shown}"
+    );
+    world.end().await;
+}
+
+/// The jobs of a run, as `name status`.
+fn told(run: &Value) -> Vec<String> {
+    let jobs = run["jobs"].as_array().unwrap().iter();
+    jobs.map(|job| format!("{} {}", job["name"].as_str().unwrap(), job["status"].as_str().unwrap())).collect()
 }

@@ -131,6 +131,16 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        RunStatus::Pending,
+        RunStatus::InProgress,
+        RunStatus::Cancelling,
+        RunStatus::Successful,
+        RunStatus::Failure,
+        RunStatus::Cancelled,
+    ];
+
     /// Whether it is over, until a job of it runs again.
     pub fn is_over(self) -> bool {
         match self {
