@@ -1,6 +1,8 @@
 //! Which entities an entity names: they must exist when it is written, and may not go while it is there.
 
-use domain::entity::{AgentChoice, CatalogKey, Entity, Kind, Policy, PolicyRule, Skip, TriggerAction};
+use domain::entity::{
+    AgentChoice, CatalogKey, Entity, Kind, Policy, PolicyRule, Skip, TriggerAction, WorkflowJob,
+};
 use domain::id::{EnvironmentId, ResourceId};
 use domain::manifest::Ids;
 use domain::token::Slug;
@@ -121,10 +123,14 @@ pub(crate) fn references(entity: &Entity, ids: &dyn Ids) -> Vec<Reference> {
     }
 }
 
-/// Whether the entity names a job agent by this text.
+/// Whether the entity names a job agent by this text, and will look for it: a run that is over does not.
 pub(crate) fn names_agent(entity: &Entity, text: &str) -> bool {
+    let any = |jobs: &[WorkflowJob]| jobs.iter().any(|job| job.agent == AgentChoice::Ref(text.to_owned()));
     if let Entity::Workflow(workflow) = entity {
-        return workflow.spec.jobs.iter().any(|job| job.agent == AgentChoice::Ref(text.to_owned()));
+        return any(&workflow.spec.jobs);
+    }
+    if let Entity::WorkflowRun(run) = entity {
+        return run.spec.end.is_none() && any(&run.spec.jobs);
     }
     let Entity::Deployment(deployment) = entity else { return false };
     deployment.spec.job_agents.iter().any(|agent| agent.name == text)

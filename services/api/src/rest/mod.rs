@@ -160,15 +160,18 @@ fn renamed(app: &App, text: &str, mut entity: Entity) -> Result<Entity, Problem>
     }
     entity.meta_mut().id = known.meta().id;
     app.store.names.check(&entity)?;
-    let users = [(Kind::Deployment, "deployment"), (Kind::Workflow, "workflow")];
-    let naming = users.into_iter().filter(|_| kind == Kind::JobAgent).find_map(|(kind, word)| {
+    let by_id = "names the agent so; its `ref` may be the agent's id";
+    let users = [
+        (Kind::Deployment, "deployment", by_id),
+        (Kind::Workflow, "workflow", by_id),
+        (Kind::WorkflowRun, "workflow's run", "is not over, and names the agent so"),
+    ];
+    let naming = users.into_iter().filter(|_| kind == Kind::JobAgent).find_map(|(kind, word, why)| {
         let user = app.catalog.entities(&workspace, kind).into_iter().find(|it| names_agent(it, &name))?;
-        Some((word, user.meta().name.clone()))
+        Some((word, user.meta().name.clone(), why))
     });
-    if let Some((word, user)) = naming {
-        let message = format!(
-            "stays {name:?} as long as the {word} {user:?} names the agent so; its `ref` may be the agent's id"
-        );
+    if let Some((word, user, why)) = naming {
+        let message = format!("stays {name:?} as long as the {word} {user:?} {why}");
         return Err(
             Problem::conflict(format!("name: {message}")).with(vec![Fault::of_field("name", message)])
         );

@@ -1,6 +1,7 @@
 //! Another name for what is there: it stays what it is, is found by its new name, and its old one is free.
 
-use crate::harness::{Answer, SHOP, World};
+use crate::harness::{Answer, SHOP, World, until};
+use bus::topology::CATALOG;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -134,9 +135,21 @@ async fn an_agent_that_others_name_keeps_its_name_until_they_name_its_id() {
     let named = world.put("adam", &one, sent.clone()).await;
     assert_eq!(named.status, StatusCode::CONFLICT, "a workflow names it: {named:?}");
     let workflow = format!("{W}/workflows/{}", id(&made));
+    let run = world.post("otto", &format!("{workflow}/runs"), json!({})).await;
+    assert_eq!(run.status, StatusCode::ACCEPTED, "{run:?}");
     let written = world.put("adam", &workflow, flow(&agent)).await;
     assert_eq!(written.status, StatusCode::ACCEPTED, "{written:?}");
-    let renamed = world.put("adam", &one, sent).await;
+    let open = world.put("adam", &one, sent.clone()).await;
+    assert_eq!(open.status, StatusCode::CONFLICT, "an open run names it: {open:?}");
+    let (bucket, key) = (world.bus.bucket(&CATALOG), format!("acme.workflow-run.{}", id(&run)));
+    let (mut ended, revision): (Value, u64) = bucket.get_json(&key).await.unwrap().unwrap();
+    ended["spec"]["end"] = json!({ "status": "failure", "at": "2026-01-02T03:04:05Z", "sequence": 1 });
+    bucket.update_json(&key, &ended, revision).await.unwrap();
+    let renamed = until("the run is seen to be over", async || {
+        let renamed = world.put("adam", &one, sent.clone()).await;
+        (renamed.status != StatusCode::CONFLICT).then_some(renamed)
+    })
+    .await;
     assert_eq!((renamed.status, id(&renamed)), (StatusCode::ACCEPTED, &*agent), "{renamed:?}");
     let written = world.put("adam", &workflow, flow("hub")).await;
     assert_eq!(written.status, StatusCode::ACCEPTED, "its new name is known: {written:?}");
