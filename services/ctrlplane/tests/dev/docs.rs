@@ -18,17 +18,17 @@ const ENDS: [(&str, &[i32], &str); 6] = [
     ("ctrlplane watch web", &[3, 4], "the platforms of the examples are not there"),
     ("ctrlplane logs", &[0, 1], "1: the job has no page yet"),
 ];
-/// The other platform of the example of a workflow, and a run that waits to be looked at and cancelled: nobody works for it.
+/// A workflow whose run waits to be looked at and cancelled: nobody works for it.
 const WAITS: &str = "kind: Workspace
 metadata: { name: acme }
 ---
 kind: JobAgent
-metadata: { name: gitlab }
+metadata: { name: idle }
 spec: { type: http-pull, config: { keySecret: runner-key } }
 ---
 kind: Workflow
 metadata: { name: waits }
-spec: { jobs: [{ name: wait, agent: { ref: gitlab } }] }
+spec: { jobs: [{ name: wait, agent: { ref: idle } }] }
 ";
 /// What runs until it is ended gets so long.
 const A_WHILE: &str = "timeout --preserve-status -s INT 3 ";
@@ -72,7 +72,7 @@ const ELSEWHERE: [(&str, &str); 9] = [
         "another project's program; the tests of shared/bus and of agent-http-pull use these subjects under these permissions",
     ),
     ("CTRLPLANE_NATS_URL=", "the tests of shared/bus run these programs"),
-    ("curl -fsS -H \"X-API-Key: $CTRLPLANE_API_KEY\"", "ci.rs runs it, where its rollout ends"),
+    ("curl --fail-with-body -sS -H \"X-API-Key: $CTRLPLANE_API_KEY\"", "ci.rs runs it, where its rollout ends"),
 ];
 
 /// The commands of a page: lines of code, without what is said beside them, continued ones in one.
@@ -146,6 +146,18 @@ fn is_destructive(line: &str) -> bool {
     line.contains(" delete") || line.contains(" freeze") || line.contains(" cancel ")
 }
 
+/// The platforms of the examples are not there, and their secrets are not; all else of them is as it must be.
+async fn nothing_is_configured_badly(rig: &Rig) {
+    let (all, _) = rig.run("ctrlplane jobs --limit 200 -o json", 0).await;
+    let all: serde_json::Value = serde_json::from_str(&all).expect("JSON");
+    let all = all["items"].as_array().expect("a list");
+    assert!(!all.is_empty(), "the examples made no job");
+    for job in all {
+        let message = job["message"].as_str().unwrap_or_default();
+        assert!(job["status"] != "invalidJobAgent" && !message.contains("config"), "{job}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_of_the_documentation_works_as_it_stands_there() {
     let rig = Rig::start().await;
@@ -200,5 +212,6 @@ async fn every_command_of_the_documentation_works_as_it_stands_there() {
         eprintln!("{page}: {run}");
         rig.until(&run, codes).await;
     }
+    nothing_is_configured_badly(&rig).await;
     rig.end().await;
 }
