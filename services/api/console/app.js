@@ -2,6 +2,7 @@
 import { all, get, of, place, statusOf } from "/console/static/core/api.js";
 import { tell } from "/console/static/core/dialog.js";
 import { h, say, show } from "/console/static/core/dom.js";
+import { isOn } from "/console/static/core/freezes.js";
 import { icon } from "/console/static/core/icons.js";
 import { approvals } from "/console/static/core/jobs.js";
 import { bind, list, start as startKeys } from "/console/static/core/keys.js";
@@ -164,14 +165,14 @@ function countSoon() {
 /** The numbers beside the views: what waits for people, what failed, what is frozen. */
 async function count() {
   try {
-    const [waiting, freezes, jobs] = await Promise.all([all(of("/waiting"), { rule: "anyApproval" }, undefined, 1000), all(of("/freezes"), {}, undefined, 200), get(of("/jobs/counts"))]);
-    const frozen = freezes.items.filter((freeze) => !freeze.until || Date.parse(freeze.until) > Date.now()).length;
+    const [waiting, freezes, jobs] = await Promise.all([all(of("/waiting/versions"), { rule: "anyApproval" }), all(of("/freezes")), get(of("/jobs/counts"))]);
+    const frozen = freezes.items.filter(isOn).length;
     const asked = approvals(waiting.items).filter((entry) => entry.newest).length;
     const running = Object.entries(jobs.counts).filter(([status]) => isActive(statusOf(status))).reduce((sum, [, number]) => sum + number, 0);
     counts = {
-      approvals: { count: asked, tone: "wait", said: `${asked} wait for an approval` },
-      freeze: { count: frozen, tone: "cold", said: `${frozen} freezes are on` },
-      jobs: { count: running, tone: "", said: `${running} jobs are on their way` },
+      approvals: { count: asked, tone: "wait", said: `${asked} ${asked === 1 ? "waits" : "wait"} for an approval` },
+      freeze: { count: frozen, tone: "cold", said: frozen === 1 ? "a freeze is on" : `${frozen} freezes are on` },
+      jobs: { count: running, tone: "", said: running === 1 ? "a job is on its way" : `${running} jobs are on their way` },
     };
     frame();
   } catch {

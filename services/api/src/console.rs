@@ -39,6 +39,7 @@ const FILES: &[(&str, &str)] = files![
     "core/dialog.js",
     "core/dom.js",
     "core/filters.js",
+    "core/freezes.js",
     "core/icons.js",
     "core/jobs.js",
     "core/keys.js",

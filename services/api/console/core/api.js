@@ -59,16 +59,19 @@ export async function jobsOf(query, signal) {
 /** A job that a workflow asks for has no target: here every job has one, if an empty one. */
 export const whole = (job) => ({ ...job, target: job.target ?? {} });
 
-/** Items of a list, page after page, at most `most` of them; `total` says how many there are. */
+/** Items of a list, page after page, at most `most` of them; `total` says how many there are, and what else a page tells is
+ * as its first page tells it. */
 export async function all(path, query, signal, most = 5000) {
   const limit = Math.min(most, 1000);
   const items = [];
   let total = 0;
+  let first;
   do {
     const page = await get(path, { ...query, limit, offset: items.length }, signal);
     total = page.total ?? page.items.length;
+    first ??= page;
     if (page.items.length === 0) break;
     items.push(...page.items);
   } while (items.length < Math.min(total, most));
-  return { items, total };
+  return { ...first, items, total };
 }

@@ -12,12 +12,15 @@ export const version = (tag) => h("span", { class: "tag" }, tag);
 /** Whether a workflow asks for the job: then it brings nothing anywhere. */
 export const ofWorkflow = (job) => job.purpose?.is === "workflow";
 
-/** What people call a job. */
-export const called = (job) => (ofWorkflow(job) ? `workflow job ${job.name}` : `${job.deployment} ${job.version} → ${job.environment}`);
+/** What people call a job; by the workflow's name where that is known. */
+export const called = (job, known) => (ofWorkflow(job) ? `${workflowOf(job, known)} ${job.name}` : `${job.deployment} ${job.version} → ${job.environment}`);
+
+const workflowOf = (job, known) => (known?.has(job.purpose.workflow) ? `workflow ${known.name(job.purpose.workflow)}` : "workflow job");
 
 /** What a job brings where, as a link to it. */
-export function title(job, resource) {
-  if (ofWorkflow(job)) return h("a", { href: to("jobs", job.id), class: "strong" }, "workflow job ", version(job.name));
+export function title(job, known) {
+  if (ofWorkflow(job)) return h("a", { href: to("jobs", job.id), class: "strong" }, workflowOf(job, known), " ", version(job.name));
+  const resource = known.name(job.target.resource);
   const verifies = job.purpose?.is === "verify";
   return h("a", { href: to("jobs", job.id), class: "strong" }, verifies ? "verify " : "", job.deployment, " ", version(job.version), h("span", { class: "soft" }, " → "), `${job.environment}${resource ? ` / ${resource}` : ""}`);
 }
@@ -67,22 +70,16 @@ export const speak = (word, { version: said, deployment, environment }, then) =>
   },
 });
 
-/** What waits for people to say yes, one entry per version and environment. */
-export function approvals(waiting) {
-  const found = new Map();
-  for (const held of waiting) {
-    const rule = held.rules.find((rule) => rule.rule === "anyApproval" && rule.verdict.is === "wait");
-    if (!rule) continue;
-    const { deployment, environment } = held.target;
-    const key = `${held.version.id}/${environment.id}`;
-    const entry = found.get(key) ?? { key, version: held.version, deployment, environment, rule, targets: [], others: new Set(), newest: false };
-    entry.targets.push(held.target);
-    entry.newest ||= held.newest;
-    for (const other of held.rules) if (other.rule !== "anyApproval") entry.others.add(other.rule);
-    found.set(key, entry);
-  }
-  return [...found.values()].sort((one, other) => (other.version.createdAt ?? "").localeCompare(one.version.createdAt ?? ""));
-}
+/** Of the versions that are held back, those that wait for people to say yes. */
+export const approvals = (held) => held.map((group) => ({
+  ...group,
+  key: `${group.version.id}/${group.environment.id}`,
+  rule: group.rules.find(waitsForPeople),
+  others: new Set(group.rules.map(({ rule }) => rule).filter((rule) => rule !== "anyApproval")),
+})).filter((group) => group.rule);
+
+/** Whether a rule waits for somebody's word. */
+export const waitsForPeople = ({ rule, verdict }) => rule === "anyApproval" && verdict.is === "wait";
 
 const RULES = {
   anyApproval: "Approval", environmentProgression: "Progression", gradualRollout: "Gradual rollout", deploymentWindow: "Window",

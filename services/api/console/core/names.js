@@ -4,13 +4,13 @@ import { all, of, place } from "/console/static/core/api.js";
 const KEPT_MS = 20_000;
 let known;
 
-/** Deployments, environments, resources and agents: lists, and a name by id. */
+/** Deployments, environments, resources, agents and workflows: lists, and a name by id. */
 export async function names(signal) {
   if (known?.workspace === place.workspace && Date.now() - known.at < KEPT_MS) return known;
-  const kinds = ["deployments", "environments", "resources", "job-agents"];
-  const [deployments, environments, resources, agents] = await Promise.all(kinds.map((kind) => all(of(`/${kind}`), {}, signal).then((list) => list.items)));
-  const by = new Map([deployments, environments, resources, agents].flat().map((entity) => [entity.id, entity.name]));
-  known = { workspace: place.workspace, at: Date.now(), deployments, environments, resources, agents, name: (id) => by.get(id) ?? id?.slice(0, 8) };
+  const kinds = ["deployments", "environments", "resources", "job-agents", "workflows"];
+  const [deployments, environments, resources, agents, workflows] = await Promise.all(kinds.map((kind) => all(of(`/${kind}`), {}, signal).then((list) => list.items)));
+  const by = new Map([deployments, environments, resources, agents, workflows].flat().map((entity) => [entity.id, entity.name]));
+  known = { workspace: place.workspace, at: Date.now(), deployments, environments, resources, agents, workflows, has: (id) => by.has(id), name: (id) => by.get(id) ?? id?.slice(0, 8) };
   return known;
 }
 

@@ -4,6 +4,7 @@ import { Problem } from "/console/static/core/api.js";
 import { h, show } from "/console/static/core/dom.js";
 import { icon } from "/console/static/core/icons.js";
 import { listen } from "/console/static/core/live.js";
+import { route, to } from "/console/static/core/router.js";
 
 const NEWS_FIRST_MS = 120;
 const NEWS_AGAIN_MS = 900;
@@ -96,9 +97,13 @@ const lost = (error) => h("div", { class: "note wait", role: "status", key: "los
 
 function failed(view, error, load) {
   const gone = error.status === 404;
+  // What is asked for in vain stays so however often it is tried.
+  const { view: name, what, query } = route();
+  const is_filtered = error.status >= 400 && error.status < 500 && Object.keys(query).length > 0;
+  const faults = (error.faults ?? []).filter((fault) => !error.message.includes(fault.message));
   return h("div", { class: "card", key: "failed" }, h("div", { class: "empty", role: "alert" }, icon(gone ? "none" : "warn"), h("h1", {}, gone ? "Not found" : `${view.title} cannot be shown`),
-    h("p", {}, error.message), error.faults?.map((fault) => h("p", { class: "small" }, [fault.field, fault.message, fault.hint].filter(Boolean).join(": "))),
-    h("button", { class: "button", type: "button", onclick: load }, icon("retry"), "Try again")));
+    h("p", {}, error.message), faults.map((fault) => h("p", { class: "small" }, [fault.field, fault.message, fault.hint].filter(Boolean).join(": "))),
+    is_filtered ? h("a", { class: "button", href: to(name, what) }, "Show it without filters") : h("button", { class: "button", type: "button", onclick: load }, icon("retry"), "Try again")));
 }
 
 /** The head of a view: what it is, in one sentence, and what can be done. */

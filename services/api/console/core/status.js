@@ -81,7 +81,7 @@ const PLATFORMS = {
 const ORDER = Object.keys(PLATFORMS);
 
 export const platformName = (platform) => (platform ? (PLATFORMS[platform]?.[0] ?? platform) : "Not yet given to a platform");
-export const platformFill = (platform) => `fill-p${ORDER.includes(platform) ? ORDER.indexOf(platform) % 4 : 4}`;
+export const platformFill = (platform) => `fill-p${ORDER.includes(platform) ? ORDER.indexOf(platform) : "none"}`;
 export function platformMark(platform) {
   const short = PLATFORMS[platform]?.[1] ?? "··";
   return h("span", { class: `platform-mark ${platformFill(platform)}`, "aria-hidden": "true" }, short);

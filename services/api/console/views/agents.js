@@ -2,6 +2,7 @@
 import { all, get, jobsOf, of, place } from "/console/static/core/api.js";
 import { h } from "/console/static/core/dom.js";
 import { icon } from "/console/static/core/icons.js";
+import { called } from "/console/static/core/jobs.js";
 import { empty, head } from "/console/static/core/page.js";
 import { to } from "/console/static/core/router.js";
 import { check, platformMark, platformName } from "/console/static/core/status.js";
@@ -53,7 +54,7 @@ function card(agent, doctor, active) {
 
 const waits = (active, id) => {
   const job = active.find((one) => one.id === id);
-  return job && h("span", { class: "soft" }, ` ${job.deployment} ${job.version} → ${job.environment}`);
+  return job && h("span", { class: "soft" }, ` ${called(job)}`);
 };
 
 function webhook(hook) {

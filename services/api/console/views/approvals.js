@@ -16,7 +16,7 @@ export default {
   follows: true,
   every: 5_000,
   async load(_, signal) {
-    const [known, waiting, said] = await Promise.all([names(signal), all(of("/waiting"), { rule: "anyApproval" }, signal, 2000), all(of("/catalog/Approval"), {}, signal, 2000)]);
+    const [known, waiting, said] = await Promise.all([names(signal), all(of("/waiting/versions"), { rule: "anyApproval" }, signal), all(of("/catalog/Approval"), {}, signal)]);
     return { known, waiting: approvals(waiting.items), said: said.items.sort((one, other) => other.spec.at.localeCompare(one.spec.at)).slice(0, SAID_MAX) };
   },
   draw({ known, waiting, said }, _, again) {
@@ -47,9 +47,9 @@ function card(entry, again) {
   return h("article", { class: "card", key: entry.key, "data-row": true, "aria-labelledby": id },
     h("header", {}, h("h2", { id }, entry.deployment.name, " ", version(entry.version.tag), h("span", { class: "soft" }, ` → ${entry.environment.name}`)), h("span", { class: "pill wait" }, icon("person"), inputs ? `${inputs.approved.length} of ${inputs.needed}` : "Waits")),
     h("div", { class: "in tight" }, message && h("p", {}, `“${message}”`),
-      h("dl", { class: "facts" }, [["Published", [since(entry.version.createdAt), entry.version.createdBy && ` by ${entry.version.createdBy}`]], ["Targets", [`${entry.targets.length}: `, entry.targets.slice(0, 6).map((target, index) => [index > 0 && ", ", h("a", { class: "link", href: to("why", keyOf(target)) }, target.resource.name)]), entry.targets.length > 6 && " and more"]],
+      h("dl", { class: "facts" }, [["Published", [since(entry.version.createdAt), entry.version.createdBy && ` by ${entry.version.createdBy}`]], ["Targets", [`${entry.targets}: `, entry.named.map((target, index) => [index > 0 && ", ", h("a", { class: "link", href: to("why", keyOf(target)) }, target.resource.name)]), entry.targets > entry.named.length && " and more"]],
         ["Policy", `${entry.rule.policyName}: ${entry.rule.reason}`], inputs?.approved.length > 0 && ["Yes of", inputs.approved.map((word) => word.user).join(", ")],
         ["Also held by", entry.others.size > 0 ? [...entry.others].map(ruleName).join(", ") : "nothing else"]].filter(Boolean).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
       h("div", { class: "row" }, h("button", { class: "button main-action", type: "button", onclick: () => speak("approved", entry, again), "aria-label": `Approve ${entry.version.tag} for ${entry.environment.name}` }, icon("approvals"), "Approve"),
-        h("button", { class: "button danger", type: "button", onclick: () => speak("rejected", entry, again), "aria-label": `Reject ${entry.version.tag} for ${entry.environment.name}` }, "Reject"), h("a", { class: "button bare", href: to("why", keyOf(entry.targets[0])) }, "What else holds it"))));
+        h("button", { class: "button danger", type: "button", onclick: () => speak("rejected", entry, again), "aria-label": `Reject ${entry.version.tag} for ${entry.environment.name}` }, "Reject"), h("a", { class: "button bare", href: to("why", keyOf(entry.named[0])) }, "What else holds it"))));
 }

@@ -75,7 +75,11 @@ function journey(job, said) {
     const ms = between(marks[index - 1][1], instant);
     if (ms >= 0) spans.push({ name: words[name][0], fill: words[name][1], ms });
   }
-  if (isActive(job.status) && job.startedAt) spans.push({ name: "running", fill: "fill-run", ms: Date.now() - Date.parse(job.startedAt) });
+  if (isActive(job.status)) {
+    const [last, instant] = marks.at(-1);
+    const [name, fill] = words[job.startedAt ? "ended" : { "given to its agent": "platform called", "platform called": "running" }[last] ?? "given to its agent"];
+    spans.push({ name: `${name}, until now`, fill, ms: Math.max(Date.now() - Date.parse(instant), 0) });
+  }
   const total = spans.reduce((sum, span) => sum + span.ms, 0);
   if (total <= 0) return undefined;
   const label = `Where the time went, ${length(total)} in all: ${spans.map((span) => `${span.name} ${length(span.ms)}`).join(", ")}`;

@@ -31,7 +31,7 @@ export default {
         { name: "environment", label: "Environment", options: options(known.environments) }, { name: "version", label: "Version", hint: query.deployment ? "tag" : "deployment:tag" }]),
       page.items.length === 0 ? h("div", { class: "card" }, is_filtered ? empty("jobs", "No job fits these filters", "Clear one of them to see more.") : empty("jobs", "No jobs yet", "A version that may go somewhere becomes a job. Publish one:", h("pre", { class: "code" }, "ctrlplane version create DEPLOYMENT TAG")))
         : table({ label: "Jobs", rows: page.items, key: (job) => job.id, columns: [
-          { name: "Job", cell: (job) => h("div", {}, title(job, known.name(job.target.resource)), job.attempt > 1 && h("span", { class: "soft small" }, ` · attempt ${job.attempt}`)) },
+          { name: "Job", cell: (job) => h("div", {}, title(job, known), job.attempt > 1 && h("span", { class: "soft small" }, ` · attempt ${job.attempt}`)) },
           { name: "Status", cell: (job) => h("div", {}, jobStatus(job), job.reason && h("div", { class: "soft small" }, reasonOf(job.reason))) },
           { name: "Platform", cell: (job) => h("span", { class: "row nowrap" }, platformMark(job.platform), job.platform ? platformName(job.platform) : "not yet") },
           { name: "Took", cell: (job) => (isActive(job.status) ? (job.startedAt ? ago(job.startedAt, running) : undefined) : h("span", { class: "nowrap" }, length(between(job.startedAt ?? job.createdAt, job.completedAt)))) },

@@ -1,5 +1,5 @@
 // The policies, each rule in a sentence, and what they hold back now.
-import { all, of } from "/console/static/core/api.js";
+import { all, get, of } from "/console/static/core/api.js";
 import { h } from "/console/static/core/dom.js";
 import { icon } from "/console/static/core/icons.js";
 import { ruleName } from "/console/static/core/jobs.js";
@@ -27,24 +27,23 @@ export default {
   title: "Policies",
   follows: false,
   async load(_, signal) {
-    const [policies, waiting, skips] = await Promise.all([all(of("/policies"), {}, signal, 1000), all(of("/waiting"), {}, signal, 2000), all(of("/skips"), {}, signal, 500)]);
-    return { policies: policies.items, waiting: waiting.items, skips: skips.items.filter((skip) => !skip.expiresAt || Date.parse(skip.expiresAt) > Date.now()) };
+    const [policies, waiting, skips] = await Promise.all([all(of("/policies"), {}, signal, 1000), get(of("/waiting/versions"), { limit: 1 }, signal), all(of("/skips"), {}, signal, 500)]);
+    return { policies: policies.items, held: waiting.summary.policies, skips: skips.items.filter((skip) => !skip.expiresAt || Date.parse(skip.expiresAt) > Date.now()) };
   },
-  draw({ policies, waiting, skips }) {
+  draw({ policies, held, skips }) {
     const sorted = [...policies].sort((one, other) => other.priority - one.priority || one.name.localeCompare(other.name));
     return [
       head("Policies", "When a version may go where. All rules of all policies that are about a target must allow it."),
       h("div", { class: "stack", key: "stack" },
         sorted.length === 0 ? h("div", { class: "card" }, empty("policies", "No policies", "Without one, every version goes everywhere at once. docs/examples/policies.yaml has one of each rule.", h("pre", { class: "code" }, "ctrlplane apply -f docs/examples/policies.yaml")))
-          : h("div", { class: "columns wide" }, sorted.map((policy) => card(policy, waiting.filter((held) => held.rules.some((rule) => rule.policy === policy.id)), skips.filter((skip) => skip.policyId === policy.id && Date.parse(skip.createdAt) >= Date.parse(policy.updatedAt))))),
+          : h("div", { class: "columns wide" }, sorted.map((policy) => card(policy, held[policy.id] ?? 0, skips.filter((skip) => skip.policyId === policy.id && Date.parse(skip.createdAt) >= Date.parse(policy.updatedAt))))),
         h("p", { class: "soft" }, "Try a change on the past before it is applied: ", h("code", {}, "ctrlplane policy backtest -f proposed.yaml"))),
     ];
   },
 };
 
-function card(policy, held, skips) {
+function card(policy, targets, skips) {
   const id = `policy-${policy.id}`;
-  const targets = new Set(held.map((one) => one.target.key)).size;
   return h("article", { class: "card", key: policy.id, "data-row": true, "aria-labelledby": id },
     h("header", {}, icon("policies", "soft"), h("h2", { id }, policy.name), policy.enabled === false && h("span", { class: "pill idle" }, icon("stopped"), "Off"), targets > 0 ? h("a", { class: "pill wait", href: to("why", undefined, { state: "waiting" }) }, icon("queued"), `Holds back ${targets} ${targets === 1 ? "target" : "targets"}`) : h("span", { class: "pill ok" }, icon("ok"), "Holds nothing back")),
     h("div", { class: "in tight" }, policy.description && h("p", { class: "soft" }, policy.description),

@@ -74,6 +74,6 @@ function one({ one: resource, targets, jobs, known }) {
         h("section", { class: "card", "aria-labelledby": "about" }, h("header", {}, h("h2", { id: "about" }, "Facts")), h("div", { class: "in tight" }, h("dl", { class: "facts" }, [...Object.entries(resource.metadata ?? {}), ["Declared", ago(resource.createdAt)], ["Changed", ago(resource.updatedAt)]].map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
           Object.keys(shown).length > 0 && h("pre", { class: "code", tabindex: "0", "aria-label": "Configuration" }, JSON.stringify(shown, undefined, 2)))),
         h("section", { class: "card", "aria-labelledby": "lately" }, h("header", {}, h("h2", { id: "lately" }, "Jobs lately"), h("a", { class: "link small", href: to("jobs", undefined, { resource: resource.id }) }, "All")),
-          jobs.length === 0 ? empty("jobs", "No jobs yet") : h("ul", { class: "lines" }, jobs.map((job) => h("li", { key: job.id, "data-row": true }, h("div", { class: "what" }, title(job, known.name(job.target.resource))), h("div", { class: "aside" }, jobStatus(job), ago(job.createdAt)))))))),
+          jobs.length === 0 ? empty("jobs", "No jobs yet") : h("ul", { class: "lines" }, jobs.map((job) => h("li", { key: job.id, "data-row": true }, h("div", { class: "what" }, title(job, known)), h("div", { class: "aside" }, jobStatus(job), ago(job.createdAt)))))))),
   ];
 }

@@ -40,6 +40,7 @@ export default {
 
 function effect(item, rules) {
   if (item.caused?.length > 0) return h("div", { class: "row" }, item.caused.map((made) => made.kind === "WorkflowRun" ? h("a", { class: "row nowrap link", href: to("workflows", `runs/${made.id}`) }, icon("workflows"), `run of ${made.workflow.name}`) : h("a", { class: "row nowrap link", href: to("jobs", undefined, { deployment: made.deployment.name, version: made.tag }) }, icon("push"), made.deployment.name, " ", version(made.tag))));
+  if (item.unreadable) return h("span", { class: "soft" }, "it cannot be read: see ", h("a", { class: "link", href: to("dead-letters") }, "dead letters"));
   if (["workflow_run", "workflow_job", "Pipeline Hook", "pipeline", "Job Hook"].includes(item.type)) return h("span", { class: "soft" }, "news of runs");
   return h("span", { class: "soft" }, rules.length === 0 ? "no rule is about it" : "its rules made nothing new");
 }

@@ -79,7 +79,7 @@ function considers(considered, index, decision, names_of, target, again) {
   const rank = (rule) => ["deny", "wait", "allow"].indexOf(rule.verdict.is);
   const rules = [...considered.rules].sort((one, other) => rank(one) - rank(other));
   return h("section", { class: "card", key: id, "aria-labelledby": id },
-    h("header", {}, h("h2", { id }, version(considered.tag), h("span", { class: "soft" }, index === 0 ? " newest" : ""), runs && h("span", { class: "soft" }, " runs here")), considered.allowed ? verdict("allow", "pill") : h("span", { class: "pill wait" }, icon("stopped"), "May not go yet")),
+    h("header", {}, h("h2", { id }, version(considered.tag), h("span", { class: "soft" }, index === 0 ? " newest" : ""), runs && h("span", { class: "soft" }, " runs here")), considered.allowed && considered.rules.every((rule) => rule.verdict.is === "allow") ? verdict("allow", "pill") : considered.allowed ? h("span", { class: "pill wait" }, icon("stopped"), "Allowed, not tried again yet") : h("span", { class: "pill wait" }, icon("stopped"), "May not go yet")),
     rules.length > 0 ? h("ul", { class: "verdicts" }, rules.map((rule) => says(rule, considered, names_of, target, again))) : h("div", { class: "in soft" }, "No rule is about it: it may go."));
 }
 
@@ -119,7 +119,7 @@ function causes(chain) {
     job: (step) => ["jobs", ["Job ", h("a", { class: "link mono", href: to("jobs", step.id) }, step.id.slice(0, 8)), " ", jobStatus({ status: step.status })], [step.agent && `agent ${step.agent}`, step.attempt > 1 && `attempt ${step.attempt}`].filter(Boolean).join(", ")],
     externalRun: (step) => ["link", ["Run ", h("span", { class: "mono" }, step.run.id), ` of ${step.run.scope}`], Object.entries({ ...step.links }).filter(([, url]) => /^https?:/.test(url)).map(([name, url]) => h("a", { class: "link", href: url, target: "_blank", rel: "noopener noreferrer" }, name)).flatMap((link) => [link, " "])],
   };
-  return h("section", { class: "card", key: "chain", "aria-labelledby": "chain" }, h("header", {}, h("h2", { id: "chain" }, "What led to the last job")), h("div", { class: "in" }, h("ol", { class: "steps" }, chain.map((step, index) => {
+  return h("section", { class: "card", key: "chain", "aria-labelledby": "chain" }, h("header", {}, h("h2", { id: "chain" }, chain.some((step) => step.step === "job") ? "What led to the last job" : "What led here")), h("div", { class: "in" }, h("ol", { class: "steps" }, chain.map((step, index) => {
     const [drawing, label, more] = link[step.step]?.(step) ?? ["none", step.step];
     const tone = step.step === "job" ? toneOf(step.status) : "";
     return h("li", { key: `${index}-${step.step}` }, h("span", { class: `mark ${tone}` }, icon(drawing)), h("div", { class: "strong" }, label), h("div", { class: "meta" }, step.at && at(step.at), more && h("span", { class: "break" }, more)));

@@ -38,6 +38,7 @@ mod variable_sets;
 mod variables;
 mod versions;
 mod waiting;
+mod waiting_versions;
 mod waves;
 mod workflow_runs;
 mod workflows;
@@ -209,6 +210,7 @@ fn delivery() -> Routes {
 fn said() -> Routes {
     Routes::new()
         .with(routes!(waiting::list))
+        .with(routes!(waiting_versions::list))
         .with(routes!(pending::pending))
         .with(routes!(approvals::record))
         .with(routes!(waves::list))

@@ -3,9 +3,10 @@
 use crate::openapi::shapes::{Listed, Thing};
 use axum::Json;
 use axum::extract::State;
-use domain::decision::TargetDecision;
+use domain::decision::{JobOnTarget, TargetDecision, TargetState};
 use domain::entity::Kind;
 use domain::id::{DeploymentId, EnvironmentId, ResourceId};
+use domain::job::TerminalStatus;
 use domain::target::TargetKey;
 use domain::token::Slug;
 use serde::Deserialize;
@@ -31,14 +32,23 @@ pub(super) struct Names {
     resource: Option<String>,
 }
 
-/// `GET /release-targets?deployment=&environment=&resource=`
-#[utoipa::path(get, path = "/release-targets", params(Page, Names, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Failed {
+    /// Only those whose last job ended badly, with nothing on its way since. A job that somebody cancelled did not.
+    #[serde(default)]
+    failed: bool,
+}
+
+/// `GET /release-targets?deployment=&environment=&resource=&failed=`
+#[utoipa::path(get, path = "/release-targets", params(Page, Names, Failed, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Segments(w): Segments<String>,
     Params(page): Params<Page>,
     Params(names): Params<Names>,
+    Params(Failed { failed }): Params<Failed>,
     Params(cel): Params<Cel>,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
@@ -51,12 +61,30 @@ pub(super) async fn list(
         deployment.is_none_or(|id| target.deployment.0 == id)
             && environment.is_none_or(|id| target.environment.0 == id)
             && resource.is_none_or(|id| target.resource.0 == id)
+            && (!failed || has_failed(decision))
     });
     let Some(cel) = cel.text() else {
         return Ok(Json(page.show(&decisions, |decision| line(&app, &workspace, decision))));
     };
     let lines = decisions.iter().map(|decision| line(&app, &workspace, decision)).collect();
     Ok(Json(page.of(filter::matching_values("releaseTarget", lines, cel)?)))
+}
+
+fn has_failed(decision: &TargetDecision) -> bool {
+    let is_bad = |job: &JobOnTarget| match TerminalStatus::try_from(job.status) {
+        Ok(TerminalStatus::Successful | TerminalStatus::Skipped | TerminalStatus::Cancelled) | Err(_) => {
+            false
+        }
+        Ok(
+            TerminalStatus::Failure
+            | TerminalStatus::InvalidJobAgent
+            | TerminalStatus::InvalidIntegration
+            | TerminalStatus::ExternalRunNotFound,
+        ) => true,
+    };
+    decision.active.is_none()
+        && decision.state != TargetState::Gone
+        && decision.last.as_ref().is_some_and(is_bad)
 }
 
 /// `GET /release-targets/{key}/explain`

@@ -25,6 +25,12 @@ pub(super) struct Query {
     rule: Option<String>,
 }
 
+impl Query {
+    pub(super) fn rule(&self) -> Option<&str> {
+        self.rule.as_deref().filter(|rule| !rule.is_empty())
+    }
+}
+
 /// `GET /waiting?rule=&limit=&offset=`: per target, its newest version first.
 #[utoipa::path(get, path = "/waiting", params(Page, Query), responses((status = 200, description = "A page of what is held back, and by which rules", body = Listed)))]
 pub(super) async fn list(
@@ -35,21 +41,21 @@ pub(super) async fn list(
     Params(query): Params<Query>,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
-    let rule = query.rule.filter(|rule| !rule.is_empty());
     let decisions = app.decisions.of(&workspace);
-    let held: Vec<_> = decisions.iter().flat_map(|decision| held_on(decision, rule.as_deref())).collect();
+    let held: Vec<_> = decisions.iter().flat_map(|decision| held_on(decision, query.rule())).collect();
     let shown = held.iter().map(|held| LazyLine { app: &app, workspace: &workspace, held });
     Ok(Json(page.of(shown)))
 }
 
-struct Held<'a> {
-    decision: &'a TargetDecision,
-    version: &'a ConsideredVersion,
+/// A version that is held back on a target.
+pub(super) struct Held<'a> {
+    pub(super) decision: &'a TargetDecision,
+    pub(super) version: &'a ConsideredVersion,
     /// Whether no newer one waits there.
-    newest: bool,
+    pub(super) newest: bool,
 }
 
-fn held_on<'a>(decision: &'a TargetDecision, rule: Option<&str>) -> Vec<Held<'a>> {
+pub(super) fn held_on<'a>(decision: &'a TargetDecision, rule: Option<&str>) -> Vec<Held<'a>> {
     if decision.state == TargetState::Gone {
         return Vec::new();
     }
@@ -62,8 +68,21 @@ fn held_on<'a>(decision: &'a TargetDecision, rule: Option<&str>) -> Vec<Held<'a>
     .collect()
 }
 
-fn holding(version: &ConsideredVersion) -> impl Iterator<Item = &RuleVerdict> {
+/// What holds it.
+pub(super) fn holding(version: &ConsideredVersion) -> impl Iterator<Item = &RuleVerdict> {
     version.rules.iter().filter(|verdict| !verdict.verdict.allows())
+}
+
+/// A version as lists of what waits show it.
+pub(super) fn version_shown(app: &App, workspace: &Slug, version: &ConsideredVersion) -> Value {
+    let known = app.catalog.get(workspace, Kind::Version, version.version.0);
+    let meta = known.as_ref().map(Entity::meta);
+    json!({
+        "id": version.version, "tag": version.tag,
+        "createdAt": meta.map(|meta| meta.created_at),
+        "createdBy": meta.and_then(|meta| meta.metadata.get(CREATED_BY)),
+        "metadata": meta.map(|meta| &meta.metadata),
+    })
 }
 
 /// A line that is made only where the page shows it.
@@ -76,16 +95,9 @@ struct LazyLine<'a> {
 impl serde::Serialize for LazyLine<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { app, workspace, held: Held { decision, version, newest } } = self;
-        let known = app.catalog.get(workspace, Kind::Version, version.version.0);
-        let meta = known.as_ref().map(Entity::meta);
         json!({
             "target": explain::target(&app.catalog, workspace, &decision.target),
-            "version": {
-                "id": version.version, "tag": version.tag,
-                "createdAt": meta.map(|meta| meta.created_at),
-                "createdBy": meta.and_then(|meta| meta.metadata.get(CREATED_BY)),
-                "metadata": meta.map(|meta| &meta.metadata),
-            },
+            "version": version_shown(app, workspace, version),
             "newest": newest,
             "current": decision.current,
             "rules": spelt(holding(version).collect::<Vec<_>>()),

@@ -151,6 +151,19 @@ async fn what_waits_is_told_with_what_it_waits_for() {
     );
     assert_eq!((held["rules"].as_array().unwrap().len(), &held["newest"]), (1, &json!(true)), "{held:#}");
     assert_eq!(world.get("vera", &format!("{WORKSPACE}/waiting?rule=retry")).await.json["total"], 0);
+    let versions = world.get("vera", &format!("{WORKSPACE}/waiting/versions")).await.json;
+    let group = &versions["items"][0];
+    assert_eq!(
+        (&group["version"]["tag"], &group["targets"], &group["newest"], &group["rules"][0]["targets"]),
+        (&json!("1.0.2"), &json!(1), &json!(true), &json!(1)),
+        "{versions:#}"
+    );
+    assert_eq!(group["named"][0], held["target"]);
+    assert_eq!(
+        versions["summary"],
+        json!({ "targets": 1, "forPeople": 1, "forRules": 0, "policies": {} }),
+        "{versions:#}"
+    );
 
     let rollouts = world.get("vera", &format!("{WORKSPACE}/rollouts?environment=staging")).await.json;
     assert_eq!(rollouts["total"], 1, "{rollouts:#}");

@@ -72,7 +72,10 @@ const ELSEWHERE: [(&str, &str); 9] = [
         "another project's program; the tests of shared/bus and of agent-http-pull use these subjects under these permissions",
     ),
     ("CTRLPLANE_NATS_URL=", "the tests of shared/bus run these programs"),
-    ("curl --fail-with-body -sS -H \"X-API-Key: $CTRLPLANE_API_KEY\"", "ci.rs runs it, where its rollout ends"),
+    (
+        "curl --fail-with-body -sS -H \"X-API-Key: $CTRLPLANE_API_KEY\"",
+        "ci.rs runs it, where its rollout ends",
+    ),
 ];
 
 /// The commands of a page: lines of code, without what is said beside them, continued ones in one.
