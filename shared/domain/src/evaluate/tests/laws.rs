@@ -162,6 +162,34 @@ proptest! {
     }
 
     #[test]
+    fn newer_versions_that_do_not_pass_change_nothing_for_older_ones_however_many_they_are(
+        (steps, more) in (steps(), 1..40_usize)
+    ) {
+        let mut world = world(&steps);
+        world.policy("no-more", "*", rule("versions !version.tag.startsWith('more')"));
+        let then = world.now + chrono::TimeDelta::minutes(1);
+        let decide = |world: &mut World| {
+            world.now = then;
+            TARGETS.map(|target| world.decide(target))
+        };
+        let before = decide(&mut world);
+        world.now = then - chrono::TimeDelta::seconds(50);
+        for n in 0..more {
+            world.step(&format!("version more{n}"));
+        }
+        for (before, after) in before.into_iter().zip(decide(&mut world)) {
+            prop_assert_eq!((&before.request, &before.supersede), (&after.request, &after.supersede));
+            prop_assert_eq!((&before.decision.desired, &before.decision.active), (&after.decision.desired, &after.decision.active));
+            let told = |decision: &TargetDecision| decision.considered.len() + decision.left_out as usize;
+            prop_assert_eq!(told(&after.decision), told(&before.decision) + more);
+            // Whatever makes an older one go is still waited for.
+            prop_assert!(after.decision.waits_for.is_superset(&before.decision.waits_for));
+            let look = before.decision.next_look;
+            prop_assert!(look.is_none_or(|look| after.decision.next_look.is_some_and(|after| after <= look)));
+        }
+    }
+
+    #[test]
     fn one_more_rule_never_allows_more(
         (steps, more) in (steps(), prop::sample::select(RULES.to_vec()))
     ) {
