@@ -244,8 +244,7 @@ async fn faults(app: &App, declared: &[Located]) -> Result<Vec<Fault>, Problem> 
             faults.push(located.fault("metadata.workspace", message));
             continue;
         }
-        if let Some(other) = same_slug(app, &located.entity) {
-            let message = format!("is the slug of the deployment {other} already");
+        if let Some(message) = same_slug(app, &located.entity) {
             faults.push(located.fault("spec.slug", message));
         }
         if let Some((field, message)) = no_rule(app, &first, &located.entity).await? {
@@ -279,15 +278,14 @@ async fn no_rule(
     Ok(names_no_rule(&skip.spec, &policy.spec))
 }
 
-/// Another deployment of the catalog with the slug of this one: their statuses could not be told apart.
+/// Why the entity's slug cannot be its own: another deployment's, whose statuses could not be told apart from this one's,
+/// or another workflow's, and a path could mean either.
 pub(crate) fn same_slug(app: &App, entity: &Entity) -> Option<String> {
-    let Entity::Deployment(deployment) = entity else { return None };
-    let others = app.catalog.entities(&deployment.meta.workspace, Kind::Deployment);
-    others.into_iter().find_map(|other| {
-        let Entity::Deployment(other) = other else { return None };
-        let collides = other.meta.id != deployment.meta.id && other.spec.slug == deployment.spec.slug;
-        collides.then_some(other.meta.name)
-    })
+    let slug = entity.own_slug()?;
+    let others = app.catalog.entities(&entity.meta().workspace, entity.kind());
+    let collides = |other: &Entity| other.meta().id != entity.meta().id && other.own_slug() == Some(slug);
+    let other = others.into_iter().find(collides)?;
+    Some(format!("is the slug of the {} {} already", entity.kind().token(), other.meta().name))
 }
 
 /// Whether it is in these files or in the catalog; what our fold does not have (yet) is asked of the bus.

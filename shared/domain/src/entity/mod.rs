@@ -184,6 +184,19 @@ entities! {
     WorkflowRun = "workflow-run",
 }
 
+impl Entity {
+    /// The slug that no other of its kind may have in its workspace, where the kind has one beside its name.
+    pub fn own_slug(&self) -> Option<&Slug> {
+        if let Self::Deployment(deployment) = self {
+            return Some(&deployment.spec.slug);
+        }
+        if let Self::Workflow(workflow) = self {
+            return Some(&workflow.spec.slug);
+        }
+        None
+    }
+}
+
 /// The key of an entity in the `catalog` bucket: `<workspace>.<kind>.<id>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CatalogKey {

@@ -20,7 +20,7 @@ pub use validate::{NAME_CHARS_MAX, validate};
 pub use write::{Names, to_manifest, to_yaml};
 
 use crate::Timestamp;
-use crate::entity::{CatalogKey, Entity};
+use crate::entity::{CatalogKey, Entity, Kind};
 use crate::token::Slug;
 use node::{Node, Unreadable};
 use path::Path;
@@ -122,6 +122,7 @@ pub fn parse(files: &[File<'_>], defaults: &Defaults<'_>) -> Result<Vec<Document
             }
         }
     }
+    let documents = each_workspace_once(documents);
     errors.extend(twice(&documents));
     if errors.is_empty() {
         return Ok(documents);
@@ -169,22 +170,38 @@ fn drafts(files: &[File<'_>], errors: &mut Vec<ManifestError>) -> Vec<(Place, No
     drafts
 }
 
-/// The same entity, or the same slug of deployments, declared twice.
+/// Without the workspaces that an earlier document declares alike: every file of a workspace may begin with it.
+fn each_workspace_once(documents: Vec<Document>) -> Vec<Document> {
+    let mut once: Vec<Document> = Vec::with_capacity(documents.len());
+    for document in documents {
+        let is_repeated = document.entity.kind() == Kind::Workspace
+            && once.iter().any(|earlier| earlier.entity == document.entity);
+        if !is_repeated {
+            once.push(document);
+        }
+    }
+    once
+}
+
+/// The same entity, or the same slug of deployments or of workflows, declared twice.
 fn twice(documents: &[Document]) -> Vec<ManifestError> {
     let mut entities: BTreeMap<CatalogKey, &Document> = BTreeMap::new();
-    let mut slugs: BTreeMap<(&Slug, &Slug), &Document> = BTreeMap::new();
+    let mut slugs: BTreeMap<(Kind, &Slug, &Slug), &Document> = BTreeMap::new();
     let mut errors = Vec::new();
     for document in documents {
         let meta = document.entity.meta();
-        let kind = document.entity.kind().name();
+        let kind = document.entity.kind();
         if let Some(first) = entities.insert(document.entity.key(), document) {
-            let message = format!("{kind} `{}` is already declared at {}", meta.name, first.place);
+            let differently = if kind == Kind::Workspace { ", and otherwise" } else { "" };
+            let kind = kind.name();
+            let message =
+                format!("{kind} `{}` is already declared at {}{differently}", meta.name, first.place);
             errors.push(document.error(Problem { field: "metadata.name".to_owned(), message, hint: None }));
-        } else if let Entity::Deployment(deployment) = &document.entity
-            && let Some(first) = slugs.insert((&meta.workspace, &deployment.spec.slug), document)
+        } else if let Some(slug) = document.entity.own_slug()
+            && let Some(first) = slugs.insert((kind, &meta.workspace, slug), document)
         {
-            let slug = &deployment.spec.slug;
-            let message = format!("the slug `{slug}` is already that of the deployment at {}", first.place);
+            let what = kind.token();
+            let message = format!("the slug `{slug}` is already that of the {what} at {}", first.place);
             let hint = Some("give one of them another `slug`".to_owned());
             errors.push(document.error(Problem { field: "spec.slug".to_owned(), message, hint }));
         }

@@ -609,6 +609,41 @@ fn nothing_is_declared_twice() {
 }
 
 #[test]
+fn workflows_have_slugs_of_their_own() {
+    let workflow = |name: &str| {
+        format!(
+            "kind: Workflow\nmetadata: {{ name: {name} }}\nspec: {{ jobs: [{{ name: a, agent: {{ ref: g }} }}] }}\n"
+        )
+    };
+    let text = format!(
+        "{}---\n{}---\nkind: Deployment\nmetadata: {{ name: a-b }}\nspec: {{ systems: [a] }}\n",
+        workflow("a b"),
+        workflow("a-b")
+    );
+    check(&text, &["7 spec.slug: the slug `a-b` is already that of the workflow at shop.yaml:1 (give"]);
+}
+
+#[test]
+fn a_workspace_may_be_declared_again_where_it_is_declared_alike() {
+    let read = |texts: [&str; 2]| {
+        let files = [File { name: "a.yaml", text: texts[0] }, File { name: "b.yaml", text: texts[1] }];
+        parse(&files, &Defaults { workspace: None, now: now(), by: "ann", ids: &OfNames })
+    };
+    let plain = "kind: Workspace\nmetadata: { name: acme }\n---\nkind: System\nmetadata: { name: a }\n";
+    let alike = "kind: Workspace\nmetadata:\n  name: acme\n";
+    let kinds: Vec<Kind> =
+        read([plain, alike]).unwrap().iter().map(|document| document.entity.kind()).collect();
+    assert_eq!(kinds, [Kind::Workspace, Kind::System]);
+    let otherwise = "kind: Workspace\nmetadata: { name: acme }\nspec: { displayName: Acme }\n";
+    let errors = read([plain, otherwise]).unwrap_err();
+    let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        ["b.yaml:2: metadata.name: Workspace `acme` is already declared at a.yaml:1, and otherwise"]
+    );
+}
+
+#[test]
 fn a_file_that_stops_being_yaml_is_told_beside_the_errors_before() {
     check(
         "kind: Sistem\nmetadata: { name: a }\n---\nkind: [\n",
