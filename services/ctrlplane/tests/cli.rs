@@ -147,6 +147,7 @@ fn write(dir: &Path, name: &str, text: &str) -> String {
 async fn a_catalog_is_applied_looked_at_and_deleted() {
     let world = World::start().await;
     let (dry, _) = world.run(&format!("apply -f {EXAMPLE} --dry-run"), 0).await;
+    world.run(&format!("diff -f {EXAMPLE}"), 6).await;
     assert!(dry.contains("deployment/web created (dry run)") && dry.contains("+kind: Deployment"), "{dry}");
     let (applied, _) = world.run(&format!("apply -f {EXAMPLE}"), 0).await;
     assert!(applied.lines().all(|line| line.ends_with(" created")), "{applied}");
@@ -169,6 +170,28 @@ async fn a_catalog_is_applied_looked_at_and_deleted() {
     let (deleted, _) = world.run(&format!("delete -f {EXAMPLE}"), 0).await;
     assert!(deleted.contains("policy/production-gate absent\n"), "{deleted}");
     assert!(deleted.ends_with("workspace/acme deleted\n"), "{deleted}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_share_a_workspace_and_no_two_workflows_a_slug() {
+    let world = World::start().await;
+    let dir = world.servers.dir.path();
+    let workspace = "kind: Workspace\nmetadata: { name: acme }\n---\n";
+    let system = write(dir, "a.yaml", &format!("{workspace}kind: System\nmetadata: {{ name: a }}\n"));
+    let other = write(dir, "b.yaml", &format!("{workspace}kind: System\nmetadata: {{ name: b }}\n"));
+    let (said, _) = world.run(&format!("apply -f {system} -f {other}"), 0).await;
+    assert_eq!(said, "workspace/acme created\nsystem/a created\nsystem/b created\n");
+    let workflow = |name: &str| {
+        let file = format!("{}.yaml", name.replace(' ', "_"));
+        let spec = "spec:\n  jobs: [{ name: build, agent: { ref: ci } }]\n";
+        write(dir, &file, &format!("kind: Workflow\nmetadata: {{ name: {name} }}\n{spec}"))
+    };
+    let agent =
+        write(dir, "agent.yaml", "kind: JobAgent\nmetadata: { name: ci }\nspec: { type: http-pull }\n");
+    world.run(&format!("apply -f {agent} -f {}", workflow("ship it")), 0).await;
+    let (_, said) = world.run(&format!("apply -f {}", workflow("ship-it")), 1).await;
+    assert!(said.contains("is the slug of the workflow ship it already"), "{said}");
     world.end().await;
 }
 

@@ -175,8 +175,10 @@ pub(super) async fn list(
 }
 
 fn statuses(text: &str) -> Result<Vec<RunStatus>, Problem> {
+    // As jobs' statuses are read: `in_progress` is `inProgress`.
+    let plain = |word: &str| word.to_ascii_lowercase().replace('_', "");
     let read = |word: &str| {
-        RunStatus::ALL.into_iter().find(|status| status.as_str() == word).ok_or_else(|| {
+        RunStatus::ALL.into_iter().find(|status| plain(status.as_str()) == plain(word)).ok_or_else(|| {
             let known = RunStatus::ALL.map(RunStatus::as_str).join(", ");
             Problem::invalid_field("status", format!("{word:?} is no status of a run: {known}"))
         })

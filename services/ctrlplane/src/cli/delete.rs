@@ -1,9 +1,13 @@
 //! `ctrlplane delete`: one thing by kind and name, or everything that files declare, the last first.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use domain::entity::{Entity, Kind};
-use domain::manifest::{self, Defaults, File, OfNames, has_own_name};
+use domain::manifest::{self, Defaults, File, Ids, OfNames, has_own_name};
 use domain::token::Slug;
-use serde_json::json;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::api::ApiError;
 use super::args::DeleteArgs;
@@ -26,6 +30,8 @@ struct Declared {
     /// By what people know it.
     name: String,
     workspace: Option<String>,
+    /// Of a version: the name of its deployment, and the id it has if that never got another name.
+    version_of: Option<(String, Uuid)>,
 }
 
 pub(super) async fn run(session: &Session, args: &DeleteArgs) -> Result<(), Failure> {
@@ -36,6 +42,7 @@ pub(super) async fn run(session: &Session, args: &DeleteArgs) -> Result<(), Fail
                 asked: name.clone(),
                 name: name.clone(),
                 workspace: None,
+                version_of: None,
             }]
         }
         _ => all(&files::collect(&args.files)?, session.given_workspace())?,
@@ -72,9 +79,22 @@ async fn delete(session: &Session, one: &Declared, args: &DeleteArgs) -> Result<
         (None, Kind::Workspace) => one.name.as_str(),
         (None, _) => session.workspace().await?.as_str(),
     };
-    let path = ["workspaces", workspace, "catalog", one.kind.token(), &one.asked];
-    let cascade = if args.cascade { "true" } else { "false" };
-    match session.api.delete(&path, &[("cascade", cascade)]).await {
+    let path = |asked| ["workspaces", workspace, "catalog", one.kind.token(), asked];
+    let cascade = [("cascade", if args.cascade { "true" } else { "false" })];
+    if there(session.api.delete(&path(&one.asked), &cascade).await, args)? {
+        return Ok(true);
+    }
+    let Some((deployment, id)) = &one.version_of else { return Ok(false) };
+    let named = ["workspaces", workspace, "catalog", Kind::Deployment.token(), deployment];
+    if there(session.api.get(&named, &[]).await, args)? {
+        return Ok(false);
+    }
+    // The deployment has another name than when the file was written; the version's id does not change with it.
+    there(session.api.delete(&path(&id.to_string()), &cascade).await, args)
+}
+
+fn there(answer: Result<Value, ApiError>, args: &DeleteArgs) -> Result<bool, Failure> {
+    match answer {
         Ok(_) => Ok(true),
         Err(ApiError::Refused(refusal)) if refusal.status == 404 && !args.files.is_empty() => Ok(false),
         Err(error) => Err(error.into()),
@@ -88,9 +108,11 @@ async fn delete(session: &Session, one: &Declared, args: &DeleteArgs) -> Result<
 fn all(sources: &[Source], workspace: Option<&Slug>) -> Result<Vec<Declared>, Failure> {
     let files: Vec<File<'_>> =
         sources.iter().map(|source| File { name: &source.name, text: &source.text }).collect();
-    match manifest::parse(&files, &Defaults { workspace, now: bus::clock::now(), by: NOBODY, ids: &OfNames })
-    {
-        Ok(documents) => Ok(documents.into_iter().map(|document| Declared::of(&document.entity)).collect()),
+    let said = Said::default();
+    match manifest::parse(&files, &Defaults { workspace, now: bus::clock::now(), by: NOBODY, ids: &said }) {
+        Ok(documents) => {
+            Ok(documents.into_iter().map(|document| Declared::of(&document.entity, &said)).collect())
+        }
         Err(errors) => {
             let lines: Vec<String> = errors.iter().map(|error| plain(&error.to_string())).collect();
             Err(Failure::Refused(format!("{}\nnothing was deleted", lines.join("\n"))))
@@ -98,9 +120,41 @@ fn all(sources: &[Source], workspace: Option<&Slug>) -> Result<Vec<Declared>, Fa
     }
 }
 
+/// Ids as if nothing had ever got another name, and the names of deployments they came from.
+#[derive(Debug, Default)]
+struct Said(Mutex<HashMap<Uuid, String>>);
+
+impl Ids for Said {
+    fn id(&self, workspace: &Slug, kind: Kind, name: &str) -> Option<Uuid> {
+        let id = OfNames.id(workspace, kind, name)?;
+        if kind == Kind::Deployment {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, name.to_owned());
+        }
+        Some(id)
+    }
+}
+
+impl Said {
+    fn deployment(&self, id: Uuid) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+}
+
 impl Declared {
-    fn of(entity: &Entity) -> Self {
+    fn of(entity: &Entity, said: &Said) -> Self {
         let meta = entity.meta();
+        if let Entity::Version(version) = entity
+            && let Some(deployment) = said.deployment(version.spec.deployment.0)
+        {
+            let name = format!("{deployment}:{}", version.spec.tag);
+            return Self {
+                kind: Kind::Version,
+                asked: name.clone(),
+                name,
+                workspace: Some(meta.workspace.to_string()),
+                version_of: Some((deployment, meta.id)),
+            };
+        }
         let name = match entity {
             Entity::Resource(resource) => resource.spec.identifier.clone(),
             Entity::Workspace(_)
@@ -130,6 +184,7 @@ impl Declared {
             asked: if has_own_name(entity.kind()) { name.clone() } else { meta.id.to_string() },
             name,
             workspace: Some(meta.workspace.to_string()),
+            version_of: None,
         }
     }
 }
@@ -151,7 +206,7 @@ mod tests {
         let text = "kind: Workspace\nmetadata: { name: acme }\n---\nkind: Version\n\
                     spec: { deployment: web, tag: v1 }\n---\nkind: Resource\nmetadata: { name: EU, workspace: b }\n\
                     spec: { identifier: eu-1 }\n";
-        assert_eq!(names(text).unwrap(), ["workspace/acme acme", "version/v1 acme", "resource/eu-1 b"]);
+        assert_eq!(names(text).unwrap(), ["workspace/acme acme", "version/web:v1 acme", "resource/eu-1 b"]);
     }
 
     #[test]

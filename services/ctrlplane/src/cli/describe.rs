@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::args::DescribeArgs;
 use super::failure::Failure;
-use super::get::{parse_kind, targets_table, when};
+use super::get::{Lookups, parse_kind, targets_table, when};
 use super::jobs;
 use super::names::Names;
 use super::output::{self, Format};
@@ -59,7 +59,7 @@ pub(super) async fn run(session: &Session, args: &DescribeArgs) -> Result<(), Fa
             output::json(&json!({ "entity": entity, "targets": targets, "jobs": jobs, "versions": versions }))
         }
         Format::Yaml => output::print(&session.manifest(kind, &id).await?),
-        Format::Name => output::line(&format!("{}/{}", kind.token(), text_at(&entity, "/meta/name"))),
+        Format::Name => output::line(&Lookups::load(session, kind).await?.full_name(kind, &entity)),
         Format::Table => {
             let mut text = plain(&session.manifest(kind, &id).await?);
             text.push_str(&facts(&entity));

@@ -36,7 +36,10 @@ struct More {
 
 pub(super) async fn run(session: &Session, args: &ExplainArgs) -> Result<(), Failure> {
     let answer = match args.target.as_slice() {
-        [key] => session.get(&["release-targets", key, "explain"], &[]).await?,
+        [key] => {
+            let key = key.strip_prefix("target/").unwrap_or(key);
+            session.get(&["release-targets", key, "explain"], &[]).await?
+        }
         [deployment, environment, resource] => {
             let query = [
                 ("deployment", deployment.as_str()),
@@ -52,7 +55,7 @@ pub(super) async fn run(session: &Session, args: &ExplainArgs) -> Result<(), Fai
     match session.format {
         Format::Json => output::json(&answer),
         Format::Yaml => output::yaml(&answer),
-        Format::Name => output::line(&text_at(&answer, "/target/key")),
+        Format::Name => output::line(&format!("target/{}", text_at(&answer, "/target/key"))),
         Format::Table => {
             let explanation = serde_json::from_value(answer).map_err(|error| {
                 Failure::Refused(format!("the API's explanation cannot be read: {error}"))

@@ -49,3 +49,34 @@ impl Failure {
         code
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::EXIT_CODES;
+    use super::*;
+
+    #[test]
+    fn the_table_of_exit_codes_has_them_all() {
+        let table = include_str!("../../../../docs/cli.md").split("## Exit codes").nth(1).expect("a table");
+        let told: Vec<u8> = table
+            .lines()
+            .skip_while(|line| !line.starts_with('|'))
+            .take_while(|line| line.starts_with('|'))
+            .filter_map(|line| line.split('|').nth(1)?.trim().parse().ok())
+            .collect();
+        let why = String::new;
+        let all = [
+            Failure::Closed,
+            Failure::Refused(why()),
+            Failure::Usage(why()),
+            Failure::RolloutFailed(why()),
+            Failure::NotYet(why()),
+            Failure::Unreachable(why()),
+            Failure::Differs(why()),
+        ];
+        assert_eq!(told, all.iter().map(Failure::code).collect::<Vec<_>>());
+        for code in told {
+            assert!(EXIT_CODES.contains(&format!("{code} ")), "--help does not tell of {code}");
+        }
+    }
+}

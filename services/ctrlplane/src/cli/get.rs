@@ -161,9 +161,9 @@ async fn targets(session: &Session, deployment: Option<&str>, cel: Option<&str>)
     match session.format {
         Format::Json => output::json(&json!({ "items": all, "total": all.len() })),
         Format::Yaml => output::yaml(&all),
-        Format::Name => {
-            output::print(&all.iter().map(|one| format!("{}\n", text_at(one, "/key"))).collect::<String>())
-        }
+        Format::Name => output::print(
+            &all.iter().map(|one| format!("target/{}\n", text_at(one, "/key"))).collect::<String>(),
+        ),
         Format::Table => shown(&targets_table(&all)),
     }
 }
@@ -241,7 +241,7 @@ impl Lookups {
     }
 
     /// `kind/name`, with a name by which the entity can be asked for.
-    fn full_name(&self, kind: Kind, entity: &Value) -> String {
+    pub(super) fn full_name(&self, kind: Kind, entity: &Value) -> String {
         let name = match kind {
             Kind::Version => {
                 format!(

@@ -144,6 +144,7 @@ pub(super) async fn runs(session: &Session, args: &RunsArgs) -> Result<(), Failu
     let limit = args.limit.to_string();
     let mut query = vec![("limit", limit.as_str())];
     query.extend(args.workflow.as_deref().map(|workflow| ("workflow", workflow)));
+    query.extend(args.status.as_deref().map(|status| ("status", status)));
     let answer = session.get(&["workflow-runs"], &query).await?;
     let items = || answer["items"].as_array().into_iter().flatten();
     match session.format {

@@ -41,6 +41,9 @@ pub(crate) struct RunArgs {
 pub(crate) struct RunsArgs {
     /// Only of this workflow: its name, slug or id
     pub(crate) workflow: Option<String>,
+    /// Only these statuses, separated by commas, as in in_progress,failure
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) status: Option<String>,
     /// How many at most
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: u32,
