@@ -185,10 +185,13 @@ async fn files_share_a_workspace_and_no_two_workflows_a_slug() {
     let workflow = |name: &str| {
         let file = format!("{}.yaml", name.replace(' ', "_"));
         let spec = "spec:\n  jobs: [{ name: build, agent: { ref: ci } }]\n";
-        write(dir, &file, &format!("kind: Workflow\nmetadata: {{ name: {name} }}\n{spec}"))
+        write(dir, &file, &format!("kind: Workflow\nmetadata: {{ name: {name}, workspace: acme }}\n{spec}"))
     };
-    let agent =
-        write(dir, "agent.yaml", "kind: JobAgent\nmetadata: { name: ci }\nspec: { type: http-pull }\n");
+    let agent = write(
+        dir,
+        "agent.yaml",
+        "kind: JobAgent\nmetadata: { name: ci, workspace: acme }\nspec: { type: http-pull }\n",
+    );
     world.run(&format!("apply -f {agent} -f {}", workflow("ship it")), 0).await;
     let (_, said) = world.run(&format!("apply -f {}", workflow("ship-it")), 1).await;
     assert!(said.contains("is the slug of the workflow ship it already"), "{said}");
