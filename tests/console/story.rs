@@ -188,6 +188,13 @@ pub(crate) async fn is_frozen(stage: &Stage<'_>) {
     browser.click("dialog button", "Thaw").await;
     browser.read("#switch-label", "Freeze everything").await;
     stage.job("v4", "staging-eu-1", "in_progress").await;
+    browser.click(".nav a", "Overview").await;
+    let thawed = "return Boolean(document.querySelector('main [data-key=tiles]') && !document.querySelector('main [data-key=frozen]') \
+                  && !document.querySelector(\".nav a[href$='/freeze'] .count\"))";
+    eventually("nothing says that a freeze is on", WITHIN, || async {
+        if browser.run(thawed, json!([])).await == true { Ok(()) } else { Err("something does") }
+    })
+    .await;
 }
 
 pub(crate) async fn comes_back_from_the_dead(stage: &Stage<'_>) {
