@@ -22,7 +22,7 @@ async fn a_finished_job_is_not_cancelled_and_an_active_one_not_retried() {
 
     let shown = world.get("vera", &path("")[..path("").len() - 1]).await;
     assert_eq!((&shown.json["cancelling"], &shown.json["id"]), (&json!(true), &json!(job.id)));
-    let noted = world.get("vera", "/api/v1/workspaces/acme/audit?kind=job").await.json;
+    let noted = world.get("vera", "/api/v1/workspaces/acme/audit?kind=Job").await.json;
     assert_eq!(noted["items"][0]["object"]["name"], "web 1.0.1 → staging / cluster-eu", "{noted:#}");
     let history = shown.json["history"].as_array().expect("a timeline");
     assert_eq!(
