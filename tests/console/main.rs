@@ -5,6 +5,7 @@
 
 mod accessible;
 mod browser;
+mod many;
 mod stage;
 mod story;
 mod views;
@@ -32,5 +33,7 @@ async fn a_person_follows_a_version_by_clicking() {
     let complaints = stage.complaints().await;
     assert!(complaints.is_empty(), "{complaints:#?}");
     views::are_fit_for_everybody(&stage).await;
+    many::are_told_in_words(&stage).await;
+    many::are_counted(&stage).await;
     browser.close().await;
 }

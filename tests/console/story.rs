@@ -160,7 +160,16 @@ pub(crate) async fn is_put_right(stage: &Stage<'_>) {
     browser.read("main", "runs v1 since").await;
     browser.click("main button", "Redeploy").await;
     browser.click("dialog button", "Redeploy").await;
-    browser.read("#said", "brought there once more").await;
+    browser.read("#said", "brought there once more as soon as every rule allows it").await;
+    browser.click(".nav a", "Audit").await;
+    for object in [
+        "web v3 → staging / staging-eu-1",
+        "web v3 for production by bootstrap",
+        "v1 on web → production / production-eu-1",
+        "web → production / production-eu-1",
+    ] {
+        browser.read("main tbody", object).await;
+    }
 }
 
 pub(crate) async fn is_frozen(stage: &Stage<'_>) {
@@ -179,6 +188,13 @@ pub(crate) async fn is_frozen(stage: &Stage<'_>) {
     browser.click("dialog button", "Thaw").await;
     browser.read("#switch-label", "Freeze everything").await;
     stage.job("v4", "staging-eu-1", "in_progress").await;
+    browser.click(".nav a", "Overview").await;
+    let thawed = "return Boolean(document.querySelector('main [data-key=tiles]') && !document.querySelector('main [data-key=frozen]') \
+                  && !document.querySelector(\".nav a[href$='/freeze'] .count\"))";
+    eventually("nothing says that a freeze is on", WITHIN, || async {
+        if browser.run(thawed, json!([])).await == true { Ok(()) } else { Err("something does") }
+    })
+    .await;
 }
 
 pub(crate) async fn comes_back_from_the_dead(stage: &Stage<'_>) {
@@ -190,6 +206,7 @@ pub(crate) async fn comes_back_from_the_dead(stage: &Stage<'_>) {
     assert_eq!(status, 202);
     browser.click(".nav a", "Dead letters").await;
     browser.read("main tbody", "ctrlplane.trigger.acme.github.push").await;
+    browser.read(".nav a[href$='/dead-letters'] .count", "1").await;
     let before = stage.system.client.get("/api/v1/dead-letters").await.unwrap().1;
     let first = before["items"][0]["sequence"].as_u64().expect("a dead letter");
     browser.click("main tbody button", &format!("Redrive {first}")).await;
@@ -234,6 +251,16 @@ pub(crate) async fn runs_a_workflow(stage: &Stage<'_>) {
     browser.read(".pill", "Successful").await;
     browser.read("main", "nightly").await;
     browser.read("[aria-labelledby=history]", "Ended").await;
+    browser.click(".nav a", "Workflows").await;
+    let choose = "const list = document.getElementById('filter-status'); list.value = arguments[0]; \
+                  list.dispatchEvent(new Event('change'))";
+    browser.see("#filter-status").await;
+    browser.run(choose, json!(["failure"])).await;
+    browser.read("main", "No run has that status").await;
+    assert_eq!(browser.run("return location.search", json!([])).await, "?status=failure");
+    browser.see("#filter-status").await;
+    browser.run(choose, json!(["successful"])).await;
+    browser.read("main [aria-labelledby=runs] tbody", "nightly").await;
 }
 
 pub(crate) async fn is_followed_by_keyboard(stage: &Stage<'_>) {

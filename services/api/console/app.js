@@ -51,6 +51,8 @@ const app = document.getElementById("app");
 let workspaces = [];
 let counts = {};
 let is_open = false;
+// Dead letters are of all workspaces: not every key may see them.
+let sees_dead = true;
 
 apply();
 setInterval(tick, 1000);
@@ -71,6 +73,7 @@ else login(app, begin);
 
 /** Somebody is signed in. */
 async function begin() {
+  sees_dead = true;
   let found;
   try {
     found = await get("/api/v1/workspaces");
@@ -124,7 +127,7 @@ function frame() {
   const side = h("div", { class: "side", id: "side", key: "side" },
     h("a", { class: "brand", href: to("overview") }, h("img", { src: "/console/static/icon.svg", alt: "" }), "Ctrlplane"),
     workspaces.length > 1 && h("div", { class: "field" }, h("label", { for: "workspace" }, "Workspace"),
-      h("select", { id: "workspace", onchange: (event) => { choose(event.target.value); go(to("overview")); } }, workspaces.map((workspace) => h("option", { value: workspace.slug, selected: workspace.slug === place.workspace }, workspace.name)))),
+      h("select", { id: "workspace", onchange: (event) => { choose(event.target.value); go(to("overview")); } }, workspaces.map((workspace) => h("option", { value: workspace.slug, selected: workspace.slug === place.workspace }, workspaceName(workspace))))),
     workspaces.length > 0 && h("nav", { class: "nav", "aria-label": "Views" }, [...new Set(VIEWS.map((entry) => entry.group))].map((group) => h("div", {}, h("h2", {}, group),
       h("ul", {}, VIEWS.filter((entry) => entry.group === group).map((entry) => h("li", {}, navLink(entry, view))))))),
     h("div", { class: "side-foot" },
@@ -146,6 +149,12 @@ function frame() {
       h("div", { id: "around-top" }, top), h("div", { id: "around-side" }, side), h("main", { class: "main", id: "main", tabindex: "-1" })));
 }
 
+/** Its name, and where another has the same, its slug as well. */
+function workspaceName({ name, slug }) {
+  const is_shared = workspaces.some((other) => other.name === name && other.slug !== slug);
+  return is_shared ? `${name} (${slug})` : name;
+}
+
 function navLink(entry, view) {
   const number = counts[entry.name];
   return h("a", { href: to(entry.name), "aria-current": entry.name === view ? "page" : undefined, title: `g ${entry.letter}` }, icon(entry.drawing ?? entry.name), entry.label,
@@ -165,7 +174,7 @@ function countSoon() {
 /** The numbers beside the views: what waits for people, what failed, what is frozen. */
 async function count() {
   try {
-    const [waiting, freezes, jobs] = await Promise.all([all(of("/waiting/versions"), { rule: "anyApproval" }), all(of("/freezes")), get(of("/jobs/counts"))]);
+    const [waiting, freezes, jobs, dead] = await Promise.all([all(of("/waiting/versions"), { rule: "anyApproval" }), all(of("/freezes")), get(of("/jobs/counts")), deadLetters()]);
     const frozen = freezes.items.filter(isOn).length;
     const asked = approvals(waiting.items).filter((entry) => entry.newest).length;
     const running = Object.entries(jobs.counts).filter(([status]) => isActive(statusOf(status))).reduce((sum, [, number]) => sum + number, 0);
@@ -173,10 +182,23 @@ async function count() {
       approvals: { count: asked, tone: "wait", said: `${asked} ${asked === 1 ? "waits" : "wait"} for an approval` },
       freeze: { count: frozen, tone: "cold", said: frozen === 1 ? "a freeze is on" : `${frozen} freezes are on` },
       jobs: { count: running, tone: "", said: running === 1 ? "a job is on its way" : `${running} jobs are on their way` },
+      "dead-letters": { count: dead, tone: "bad", said: `${dead} ${dead === 1 ? "message" : "messages"} nobody could handle` },
     };
     frame();
   } catch {
     // The view itself says that the API is away; the numbers come back with it.
+  }
+}
+
+/** How many messages nobody could handle, as far as that may be known. */
+async function deadLetters() {
+  if (!sees_dead) return 0;
+  try {
+    return (await get("/api/v1/dead-letters", { limit: 1 })).total;
+  } catch (error) {
+    if (error.status !== 403 && error.status !== 404) throw error;
+    sees_dead = false;
+    return 0;
   }
 }
 

@@ -46,6 +46,7 @@ const FILES: &[(&str, &str)] = files![
     "core/live.js",
     "core/names.js",
     "core/page.js",
+    "core/recurrence.js",
     "core/router.js",
     "core/session.js",
     "core/status.js",

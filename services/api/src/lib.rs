@@ -5,6 +5,7 @@ mod access;
 mod applicable;
 mod apply;
 mod audit;
+mod audited;
 mod auth;
 mod backtest;
 mod caller;

@@ -15,7 +15,9 @@ use domain::token::Slug;
 use serde::Serialize;
 
 use crate::audit::{self, Deed};
+use crate::audited;
 use crate::caller::Caller;
+use crate::lookup::Lookup;
 use crate::names::Names;
 use crate::problem::Problem;
 use crate::rest::etag::Precondition;
@@ -264,7 +266,7 @@ impl Store {
         let object = Object {
             kind: entity.kind().name().to_owned(),
             id: meta.id.to_string(),
-            name: meta.name.clone(),
+            name: audited::called(&Lookup::new(Arc::clone(&self.fold)), entity),
         };
         let deed = Deed { action, workspace: &meta.workspace, object, before, after, documents };
         audit::note(&self.bus, caller, deed).await

@@ -3,6 +3,7 @@ import { h } from "/console/static/core/dom.js";
 import { icon } from "/console/static/core/icons.js";
 import { of, post, put } from "/console/static/core/api.js";
 import { ask } from "/console/static/core/dialog.js";
+import { named } from "/console/static/core/names.js";
 import { to } from "/console/static/core/router.js";
 
 export const keyOf = (target) => [target.resource, target.environment, target.deployment].map((part) => part?.id ?? part).join("-");
@@ -13,13 +14,13 @@ export const version = (tag) => h("span", { class: "tag" }, tag);
 export const ofWorkflow = (job) => job.purpose?.is === "workflow";
 
 /** What people call a job; by the workflow's name where that is known. */
-export const called = (job, known) => (ofWorkflow(job) ? `${workflowOf(job, known)} ${job.name}` : `${job.deployment} ${job.version} → ${job.environment}`);
+export const called = (job) => (ofWorkflow(job) ? `${workflowOf(job)} ${job.name}` : `${job.deployment} ${job.version} → ${job.environment}`);
 
-const workflowOf = (job, known) => (known?.has(job.purpose.workflow) ? `workflow ${known.name(job.purpose.workflow)}` : "workflow job");
+const workflowOf = ({ purpose }) => (named(purpose.workflow) ? `workflow ${named(purpose.workflow)}` : "workflow job");
 
 /** What a job brings where, as a link to it. */
 export function title(job, known) {
-  if (ofWorkflow(job)) return h("a", { href: to("jobs", job.id), class: "strong" }, workflowOf(job, known), " ", version(job.name));
+  if (ofWorkflow(job)) return h("a", { href: to("jobs", job.id), class: "strong" }, workflowOf(job), " ", version(job.name));
   const resource = known.name(job.target.resource);
   const verifies = job.purpose?.is === "verify";
   return h("a", { href: to("jobs", job.id), class: "strong" }, verifies ? "verify " : "", job.deployment, " ", version(job.version), h("span", { class: "soft" }, " → "), `${job.environment}${resource ? ` / ${resource}` : ""}`);

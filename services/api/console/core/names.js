@@ -14,6 +14,9 @@ export async function names(signal) {
   return known;
 }
 
+/** The name of an id, where it is known without asking. */
+export const named = (id) => (known?.workspace === place.workspace && known.has(id) ? known.name(id) : undefined);
+
 /** What was declared since is to be seen at once. */
 export const forget = () => { known = undefined; };
 

@@ -111,6 +111,19 @@ export function head(title, text, actions, crumb) {
   return h("div", { class: "head", key: "head" }, h("div", {}, crumb && h("div", { class: "crumb" }, crumb), h("h1", {}, title), text && h("p", {}, text)), actions && h("div", { class: "row actions" }, actions));
 }
 
+/** Of a list that is cut: that it is, and how the rest is seen. */
+export const part = (shown, total, what, ...rest) => total > shown && h("p", { class: "soft small", key: `part-${what}` }, `The first ${shown} of ${total} ${what}. `, rest);
+
+/** The way through a list whose page is named by `offset` in the address. */
+export function pages({ size, shown, total, back = "Newer", on = "Older" }) {
+  const { view, what, query } = route();
+  const offset = Number(query.offset ?? 0);
+  if (offset === 0 && total <= shown) return undefined;
+  const link = (from, label, mark) => h("a", { class: "button", href: to(view, what, { ...query, offset: from || undefined }) }, label, mark);
+  return h("nav", { class: "row", "aria-label": "Pages", key: "pages" }, offset > 0 && link(Math.max(0, offset - size), back), offset + shown < total && link(offset + size, on, icon("more")),
+    shown > 0 && h("span", { class: "soft small" }, `${offset + 1} to ${offset + shown} of ${total}`));
+}
+
 /** Nothing is there, and what brings something. */
 export function empty(drawing, title, ...text) {
   return h("div", { class: "empty" }, icon(drawing), h("p", { class: "strong" }, title), text.map((part) => (typeof part === "string" ? h("p", {}, part) : part)));

@@ -54,7 +54,7 @@ export async function signIn(key) {
       return state;
     }
   }
-  if (answer.status === 401) throw new Error("No such key. Keys are in the file that auth.keys_file names; ctrlplane dev prints where its own is.");
+  if (answer.status === 401) throw new Error("No such key. Keys are made by ctrlplane keys create, or stand in the file that auth.keys_file names; ctrlplane dev prints where its own is.");
   const problem = await answer.json().catch(() => ({}));
   throw new Error(problem.detail ?? `The API answers ${answer.status}.`);
 }

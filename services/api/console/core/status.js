@@ -49,6 +49,8 @@ const REASON = {
 export const ACTIVE = ["pending", "queued", "in_progress", "action_required"];
 export const BAD = ["failure", "invalid_job_agent", "invalid_integration", "external_run_not_found"];
 export const STATUSES = Object.entries(JOB).map(([value, [label]]) => ({ value, label }));
+/** How runs of workflows stand, as the API spells it. */
+export const RUN_STATUSES = Object.entries(RUN).map(([value, [label]]) => ({ value: value.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()), label }));
 export const STATES = Object.entries(TARGET).map(([value, [label]]) => ({ value, label }));
 
 export const isActive = (status) => ACTIVE.includes(status);
@@ -58,6 +60,9 @@ export const toneOfStanding = (standing) => (STANDING[standing] ?? [standing, "n
 export const labelOf = (status) => (JOB[status] ?? [status])[0];
 export const labelOfState = (state) => (TARGET[state] ?? [state])[0];
 export const reasonOf = (reason) => REASON[reason] ?? reason?.replaceAll("_", " ");
+
+/** Why a job is as it is, in one line: what its message says better is not said twice. */
+export const because = ({ reason, message }) => (reason === "concurrency" && message ? message : [reasonOf(reason), message].filter(Boolean).join(" · "));
 
 export const jobStatus = (job, kind) => {
   if (job.cancelling && isActive(job.status)) return mark(["Cancelling", "stopped", "wait"], kind);

@@ -3,7 +3,7 @@ import { get, of } from "/console/static/core/api.js";
 import { h } from "/console/static/core/dom.js";
 import { filters } from "/console/static/core/filters.js";
 import { icon } from "/console/static/core/icons.js";
-import { empty, head } from "/console/static/core/page.js";
+import { empty, head, pages } from "/console/static/core/page.js";
 import { to } from "/console/static/core/router.js";
 import { table } from "/console/static/core/table.js";
 import { ago } from "/console/static/core/time.js";
@@ -23,7 +23,6 @@ export default {
   },
   draw({ items = [], total, missing }, { query }) {
     const actions = [...new Set(items.map((item) => item.action))].sort();
-    const offset = Number(query.offset ?? 0);
     return [
       head("Audit", "Every write through the API: who, what, when, and what it was before."),
       missing ? h("div", { class: "card" }, empty("audit", "This API does not list its audit yet", "Every write is recorded all the same, on the stream AUDIT of the bus.", h("pre", { class: "code" }, "nats stream view AUDIT"))) : [
@@ -36,7 +35,7 @@ export default {
             { name: "Before and after", cell: (item) => change(item) },
             { name: "When", cell: (item) => ago(item.at) },
           ] }),
-        h("nav", { class: "row", "aria-label": "Pages", key: "pages" }, offset > 0 && h("a", { class: "button", href: to("audit", undefined, { ...query, offset: Math.max(0, offset - PAGE) || undefined }) }, "Newer"), total > offset + items.length && h("a", { class: "button", href: to("audit", undefined, { ...query, offset: offset + PAGE }) }, "Older", icon("more"))),
+        pages({ size: PAGE, shown: items.length, total }),
       ],
     ];
   },

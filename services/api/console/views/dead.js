@@ -19,7 +19,7 @@ export default {
       throw error;
     }
   },
-  draw({ items, next, refused }, { query }, again) {
+  draw({ items, total, next, refused }, { query }, again) {
     return [
       head("Dead letters", "Messages that nobody could handle after every try. Nothing is lost: mend the cause, then send them back."),
       refused ? h("div", { class: "card" }, empty("dead", "Not with this key", `They belong to all workspaces, so only an administrator of all of them sees them (${refused}).`))
@@ -31,6 +31,7 @@ export default {
             { name: "Given up", cell: (letter) => ago(letter.at) },
             { name: "Redrive", unseen: true, end: true, cell: (letter) => h("button", { class: "button", type: "button", onclick: () => redrive(letter, again), "aria-label": `Redrive ${letter.sequence}` }, icon("retry"), "Redrive") },
           ] }),
+      total > items.length && h("p", { class: "soft small", key: "of" }, `${items.length} of ${total} messages, the oldest first.`),
       next && h("a", { class: "button", href: to("dead-letters", undefined, { ...query, after: next }) }, "Newer", icon("more")),
     ];
   },

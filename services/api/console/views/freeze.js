@@ -4,7 +4,8 @@ import { ask } from "/console/static/core/dialog.js";
 import { h, say } from "/console/static/core/dom.js";
 import { icon } from "/console/static/core/icons.js";
 import { names } from "/console/static/core/names.js";
-import { head } from "/console/static/core/page.js";
+import { head, part } from "/console/static/core/page.js";
+import { to } from "/console/static/core/router.js";
 import { ago, at, since } from "/console/static/core/time.js";
 
 const LENGTHS = [["1800", "30 minutes"], ["3600", "1 hour"], ["14400", "4 hours"], ["86400", "1 day"], ["", "until thawed"]];
@@ -19,7 +20,7 @@ export default {
   follows: false,
   every: 4_000,
   async load(_, signal) {
-    const [known, freezes] = await Promise.all([names(signal), all(of("/freezes"), {}, signal, 500)]);
+    const [known, freezes] = await Promise.all([names(signal), all(of("/freezes"), {}, signal)]);
     return { known, freezes: freezes.items };
   },
   draw({ known, freezes }, _, again) {
@@ -28,7 +29,8 @@ export default {
     const later = (freeze) => freeze.from && Date.parse(freeze.from) > now;
     const on = freezes.filter((freeze) => !over(freeze) && !later(freeze));
     const planned = freezes.filter((freeze) => later(freeze) && !over(freeze));
-    const past = freezes.filter(over).sort((one, other) => Date.parse(other.until) - Date.parse(one.until)).slice(0, SHOWN);
+    const gone = freezes.filter(over);
+    const past = [...gone].sort((one, other) => Date.parse(other.until) - Date.parse(one.until)).slice(0, SHOWN);
     const everywhere = on.filter((freeze) => freeze.selector === "true");
     const is_on = everywhere.length > 0;
     const where = on.length > 0 && !is_on ? `${on.length} ${on.length === 1 ? "freeze is" : "freezes are"} on for part of the system.` : "";
@@ -40,7 +42,8 @@ export default {
           h("div", { class: "grow" }, h("h2", { id: "switch-label" }, is_on ? "Everything is frozen" : "Freeze everything"), h("p", { class: "soft" }, is_on ? [`${everywhere[0].reason} (${everywhere[0].owner}). `, everywhere[0].until ? ["It thaws by itself ", h("time", { datetime: everywhere[0].until, "data-words": "since" }, since(everywhere[0].until)), "."] : "It lasts until somebody thaws it."] : [where, " One press, a reason, and no new job starts in this workspace."]))),
         on.length + planned.length > 0 && h("section", { class: "card", key: "on", "aria-labelledby": "on" }, h("header", {}, icon("freeze", "cold"), h("h2", { id: "on" }, planned.length > 0 ? "Freezes that are on or planned" : "Freezes that are on")), h("ul", { class: "lines" }, [...on, ...planned].map((freeze) => line(freeze, later(freeze), again)))),
         form(known, again),
-        past.length > 0 && h("section", { class: "card", key: "over", "aria-labelledby": "over" }, h("header", {}, h("h2", { id: "over" }, "Freezes that are over")), h("ul", { class: "lines" }, past.map(ended)))),
+        past.length > 0 && h("section", { class: "card", key: "over", "aria-labelledby": "over" }, h("header", {}, h("h2", { id: "over" }, "Freezes that are over")), h("ul", { class: "lines" }, past.map(ended)),
+          gone.length > past.length && h("div", { class: "in" }, part(past.length, gone.length, "freezes, the last first", h("a", { class: "link", href: to("audit", undefined, { text: "freeze" }) }, "All of them are in the audit"))))),
     ];
   },
 };

@@ -6,7 +6,7 @@ import { cancel, deepLinks, keyOf, ofWorkflow, retry, version } from "/console/s
 import { names } from "/console/static/core/names.js";
 import { head } from "/console/static/core/page.js";
 import { to } from "/console/static/core/router.js";
-import { isActive, jobStatus, labelOf, platformMark, platformName, reasonOf, toneOf } from "/console/static/core/status.js";
+import { because, isActive, jobStatus, labelOf, platformMark, platformName, reasonOf, toneOf } from "/console/static/core/status.js";
 import { ago, at, between, length, running } from "/console/static/core/time.js";
 
 const DELIVERY = "ctrlplane/delivery";
@@ -47,7 +47,7 @@ export default {
       h("div", { class: "stack", key: "stack" },
         h("div", { class: "row", key: "now" }, jobStatus(job, "pill"), h("span", { class: "row soft" }, platformMark(job.platform), platformName(job.platform)), is_active ? h("span", { class: "soft" }, job.startedAt ? "runs for " : "waits for ", ago(job.startedAt ?? job.createdAt, running)) : h("span", { class: "soft" }, "ended ", ago(job.completedAt)),
           job.attempt > 1 && h("span", { class: "soft" }, `attempt ${job.attempt}`)),
-        (job.message || job.reason) && h("div", { class: `note ${toneOf(job.status) === "bad" ? "bad" : "idle"}`, key: "message" }, icon(toneOf(job.status) === "bad" ? "bad" : "why", toneOf(job.status)), h("div", { class: "grow" }, job.reason && h("span", { class: "strong" }, `${capital(reasonOf(job.reason))}. `), job.message)),
+        (job.message || job.reason) && h("div", { class: `note ${toneOf(job.status) === "bad" ? "bad" : "idle"}`, key: "message" }, icon(toneOf(job.status) === "bad" ? "bad" : "why", toneOf(job.status)), h("div", { class: "grow" }, job.reason && !(job.reason === "concurrency" && job.message) && h("span", { class: "strong" }, `${capital(reasonOf(job.reason))}. `), capital(job.message))),
         journey(job, said),
         h("div", { class: "columns", key: "columns" },
           h("section", { class: "card", "aria-labelledby": "history" }, h("header", {}, h("h2", { id: "history" }, "What happened"), h("span", { class: "soft small" }, "newest last")), h("div", { class: "in" }, h("ol", { class: "steps" }, caused(said), job.history.map(step)))),
@@ -102,7 +102,7 @@ function step(entry) {
   const shown = entry.fact === "finished" ? { ok: "ok", bad: "bad", idle: "stopped" }[tone] ?? drawing : drawing;
   return h("li", { key: String(entry.sequence) }, h("span", { class: `mark ${tone}` }, icon(shown)),
     h("div", {}, h("span", { class: "strong" }, label), h("span", { class: tone }, ` · ${labelOf(entry.status)}`)),
-    (entry.message || entry.reason) && h("div", { class: "break" }, [reasonOf(entry.reason), entry.message].filter(Boolean).join(": ")),
+    (entry.message || entry.reason) && h("div", { class: "break" }, because(entry)),
     h("div", { class: "meta" }, at(entry.at), entry.source && h("span", {}, SOURCES[entry.source] ?? entry.source), entry.lagMs !== undefined && h("span", { title: "from the platform's stamp to ours" }, `${length(entry.lagMs)} after it happened`), entry.cause && h("span", { class: "break", title: entry.cause }, cause(entry.cause))));
 }
 
@@ -110,7 +110,7 @@ function step(entry) {
 function cause(text) {
   const delivery = text.match(/^https?:\/\/(\S+) ([0-9a-f]{8})[0-9a-f-]*$/);
   if (delivery) return `delivery ${delivery[2]} of ${delivery[1].split("/").slice(1).join("/")}`;
-  if (text.startsWith("ctrlplane.command.")) return "because of its command";
+  if (text.startsWith("ctrlplane.command.")) return "by its command";
   return text.replace(/([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, "$1");
 }
 

@@ -7,11 +7,13 @@ import { filters } from "/console/static/core/filters.js";
 import { icon } from "/console/static/core/icons.js";
 import { version } from "/console/static/core/jobs.js";
 import { names, options } from "/console/static/core/names.js";
-import { empty, head } from "/console/static/core/page.js";
+import { empty, head, part } from "/console/static/core/page.js";
 import { to } from "/console/static/core/router.js";
 import { labelOfState, targetState, toneOfStanding, toneOfState } from "/console/static/core/status.js";
 
 const SQUARES_MAX = 60;
+const ROLLOUTS_SHOWN = 12;
+const DRAWN = 24;
 const STATES = ["failed", "deploying", "blocked", "waiting", "upToDate", "noVersion"];
 
 export default {
@@ -21,15 +23,18 @@ export default {
   async load({ query }, signal) {
     const { deployment, environment } = query;
     const [known, policies, targets, rollouts] = await Promise.all([names(signal), all(of("/policies"), {}, signal, 500), all(of("/release-targets"), { deployment, environment }, signal, 5000), all(of("/rollouts"), { deployment, environment }, signal, 40)]);
-    return { known, policies: policies.items, targets: targets.items.filter((target) => target.state !== "gone"), total: targets.total, rollouts: rollouts.items };
+    return { known, policies: policies.items, targets: targets.items.filter((target) => target.state !== "gone"), counted: targets.items.length, total: targets.total, rollouts };
   },
-  draw({ known, policies, targets, total, rollouts }, { query }, again) {
+  draw({ known, policies, targets, counted, total, rollouts }, { query }, again) {
     const environments = known.environments.filter(({ name }) => (!query.environment || name === query.environment));
     const deployments = known.deployments.filter(({ name }) => !query.deployment || name === query.deployment);
     const ordered = inOrder(environments, policies);
+    const looked_at = worthy(rollouts.items);
+    const shown = query.rollouts === "all" ? looked_at : looked_at.slice(0, ROLLOUTS_SHOWN);
     return [
       head("Deployments", "Which version runs where. Every square is one resource; a cell leads to why."),
       filters(query, [{ name: "deployment", label: "Deployment", options: options(known.deployments) }, { name: "environment", label: "Environment", options: options(known.environments) }]),
+      part(counted, total, "targets are counted here", "Choose a deployment or an environment to have all of them counted."),
       deployments.length === 0 ? h("div", { class: "card" }, empty("matrix", "No deployments yet", "A deployment says what and how; ctrlplane apply brings it here.", h("pre", { class: "code" }, "ctrlplane apply -f docs/examples/github.yaml")))
         : h("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": "Deployments by environment", key: "matrix" }, h("table", { class: "matrix" }, h("caption", { class: "unseen" }, "Deployments by environment"),
           h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Deployment"), ordered.map((environment) => h("th", { scope: "col" }, environment.name)))),
@@ -37,9 +42,10 @@ export default {
             const here = targets.filter((target) => target.deployment.id === deployment.id && target.environment.id === environment.id).sort((one, other) => one.resource.name.localeCompare(other.resource.name));
             return h("td", { "data-label": environment.name, class: here.length === 0 && "none" }, here.length > 0 ? cell(deployment, environment, here) : h("span", { class: "soft" }, "–"));
           })))))),
-      total > targets.length + 100 && h("p", { class: "soft small" }, `The first ${targets.length} of ${total} targets are shown; filter to see others.`),
       legend(),
-      rollouts.length > 0 && h("section", { class: "section later", key: "rollouts", "aria-labelledby": "rollouts" }, h("header", {}, h("h2", { id: "rollouts" }, "Rollouts in waves")), h("div", { class: "columns wide" }, worthy(rollouts).map((rollout) => wave(rollout, again)))),
+      shown.length > 0 && h("section", { class: "section later", key: "rollouts", "aria-labelledby": "rollouts" }, h("header", {}, h("h2", { id: "rollouts" }, "Rollouts in waves")), h("div", { class: "columns wide" }, shown.map((rollout) => wave(rollout, again))),
+        part(shown.length, looked_at.length, "rollouts", h("a", { class: "link", href: to("deployments", undefined, { ...query, rollouts: "all" }) }, "Show all")),
+        part(rollouts.items.length, rollouts.total, "rollouts are looked at", "Choose a deployment or an environment to see those of others.")),
     ];
   },
 };
@@ -86,7 +92,7 @@ function worthy(rollouts) {
     if (rank(rollout) !== "goes" && seen.has(place)) return false;
     seen.add(place);
     return true;
-  }).sort((one, other) => ["goes", "waits", "over"].indexOf(rank(one)) - ["goes", "waits", "over"].indexOf(rank(other))).slice(0, 12);
+  }).sort((one, other) => ["goes", "waits", "over"].indexOf(rank(one)) - ["goes", "waits", "over"].indexOf(rank(other)));
 }
 
 function wave(rollout, again) {
@@ -95,14 +101,14 @@ function wave(rollout, again) {
   const label = `${rollout.deployment.name} ${rollout.version.tag} in ${rollout.environment.name}: ${done} of ${rollout.targets.length} done`;
   const id = `wave-${rollout.version.id}-${rollout.environment.id}`;
   const marks = [["ok", "done"], ["run", "running"], ["bad", "failed"], ["wait", "due"], ["idle", "to come"]].map(([tone, name]) => ({ fill: `fill-${tone}`, name }));
-  const drawn = rollout.targets.slice(0, 24).map((target) => ({ name: target.resource.name, at: target.dueAt ?? rollout.startedAt, fill: `fill-${toneOfStanding(target.standing)}`, said: `${target.standing}; ${target.reason}` }));
+  const drawn = rollout.targets.slice(0, DRAWN).map((target) => ({ name: target.resource.name, at: target.dueAt ?? rollout.startedAt, fill: `fill-${toneOfStanding(target.standing)}`, said: `${target.standing}; ${target.reason}` }));
   const is_over = done === rollout.targets.length;
   return h("article", { class: "card", key: `${id}-${rollout.policy}`, "aria-labelledby": id },
     h("header", {}, h("h3", { id }, rollout.deployment.name, " ", version(rollout.version.tag), h("span", { class: "soft" }, ` → ${rollout.environment.name}`)), rollout.paused && h("span", { class: "pill wait" }, icon("stopped"), "Paused"),
       !is_over && h("button", { class: "button", type: "button", onclick: () => control(rollout, again), "aria-label": `${rollout.paused ? "Resume" : "Pause"} the rollout of ${rollout.version.tag} in ${rollout.environment.name}` }, rollout.paused ? "Resume" : "Pause")),
     h("div", { class: "in tight" }, h("div", { class: "row" }, h("span", { class: "strong" }, `${done} of ${rollout.targets.length} done`), failed > 0 && h("span", { class: "bad" }, `${failed} failed`), h("span", { class: "soft small" }, rollout.policy)),
       parts(label, ["done", "running", "failed", "due", "waiting"].map((word) => ({ name: word, fill: `fill-${toneOfStanding(word)}`, count: rollout.targets.filter((target) => target.standing === word).length }))),
-      rollout.startedAt ? waves(`When each target is due. ${label}`, drawn, marks, is_over) : h("p", { class: "soft" }, "It begins when every other rule allows it.")));
+      rollout.startedAt ? [waves(`When each target is due. ${label}`, drawn, marks, is_over), part(drawn.length, rollout.targets.length, "targets are drawn", h("a", { class: "link", href: to("why", undefined, { deployment: rollout.deployment.name, environment: rollout.environment.name }) }, "All of them"))] : h("p", { class: "soft" }, "It begins when every other rule allows it.")));
 }
 
 const control = (rollout, again) => ask({

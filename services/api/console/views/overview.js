@@ -8,7 +8,7 @@ import { approvals, called, cancel, deepLinks, keyOf, ruleName, speak, title, ve
 import { names } from "/console/static/core/names.js";
 import { empty, head } from "/console/static/core/page.js";
 import { to } from "/console/static/core/router.js";
-import { ACTIVE, jobStatus, platformFill, platformMark, platformName, reasonOf, toneOf } from "/console/static/core/status.js";
+import { ACTIVE, because, jobStatus, platformFill, platformMark, platformName, toneOf } from "/console/static/core/status.js";
 import { ago, between, localised, running, since } from "/console/static/core/time.js";
 
 const DAY_MS = 86_400_000;
@@ -47,8 +47,8 @@ export default {
         h("div", { class: "tiles", key: "tiles" },
           tile("run", "Running now", runs, queued > 0 ? `${queued} more on their way` : "on all platforms", to("jobs", undefined, { status: ACTIVE.join(",") })),
           tile("bad", "Failed", failed.total, failed.total > 0 ? "last job ended badly" : "nothing is broken", to("why", undefined, { state: "failed" })),
-          tile("person", "Waiting for a person", asked.length, asked.length > 0 ? "versions to approve" : "nobody is asked", to("approvals")),
-          tile("queued", "Waiting for a rule", summary.forRules, summary.forRules > 0 ? "targets with a newer version" : "nothing is held back", to("why", undefined, { state: "waiting" }))),
+          tile("person", "Waiting for a person", asked.length, asked.length > 0 ? `${asked.length === 1 ? "version" : "versions"} to approve` : "nobody is asked", to("approvals")),
+          tile("queued", "Waiting for a rule", summary.forRules, summary.forRules > 0 ? `${summary.forRules === 1 ? "target" : "targets"} with a newer version` : "nothing is held back", to("why", undefined, { state: "waiting" }))),
         failed.total > 0 && failures(failed),
         asked.length > 0 && forPeople(asked, again),
         now(active, on, runs, known, again),
@@ -64,7 +64,7 @@ function sentence(runs, queued, failed, asked, frozen) {
   if (failed > 0) parts.push(`${failed} ${failed === 1 ? "target has" : "targets have"} failed`);
   if (runs + queued > 0) parts.push(`${runs + queued} ${runs + queued === 1 ? "job is" : "jobs are"} on the way`);
   if (asked > 0) parts.push(`${asked} ${asked === 1 ? "version waits" : "versions wait"} for a yes`);
-  if (frozen > 0) parts.push("a freeze is on");
+  if (frozen > 0) parts.push(frozen === 1 ? "a freeze is on" : `${frozen} freezes are on`);
   return parts.length > 0 ? `${parts.join(", ")}.` : "Everything runs what it should. Nothing waits.";
 }
 
@@ -100,7 +100,7 @@ function now(active, on, runs, known, again) {
   // A job has no platform before it has an agent; a measurement is on one of ours.
   const shown = new Set(busy.flatMap(({ items }) => items.map(({ id }) => id)));
   const elsewhere = { items: active.items.filter((job) => !shown.has(job.id) && !busy.some(({ platform }) => platform === job.platform)), total: active.total - busy.reduce((sum, { total }) => sum + total, 0) };
-  const line = (job) => h("li", { key: job.id, "data-row": true }, h("div", { class: "what" }, title(job, known), (job.reason || job.message) && h("div", { class: "sub" }, [reasonOf(job.reason), job.message].filter(Boolean).join(" · "))),
+  const line = (job) => h("li", { key: job.id, "data-row": true }, h("div", { class: "what" }, title(job, known), (job.reason || job.message) && h("div", { class: "sub" }, because(job))),
     h("div", { class: "aside" }, jobStatus(job), ago(job.startedAt ?? job.createdAt, running), deepLinks(job, "button bare").slice(0, 1),
       h("button", { class: "button bare", type: "button", onclick: () => cancel(job, again), "aria-label": `Cancel ${called(job)}${job.target.resource ? ` / ${known.name(job.target.resource)}` : ""}` }, "Cancel")));
   const content = busy.map(({ platform, items, total }) => h("div", { key: `on-${platform}` }, h("h3", { class: "platform-name" }, platformMark(platform), platformName(platform), h("span", {}, `· ${total}`)), h("ul", { class: "lines" }, items.map(line), more(total, to("jobs", undefined, { status: ACTIVE.join(","), platform })))));
@@ -131,7 +131,7 @@ function charts({ jobs, is_part }) {
   return h("div", { class: "columns", key: "charts" },
     card("by-status", "Jobs by status", span, bars("Jobs per hour by status", slots, by_status)),
     card("by-platform", "Jobs by platform", span, bars("Jobs per hour by platform", slots, by_platform)),
-    card("queue", "Time to run", span, lengths("Time from request to run, per hour", slots, waited)));
+    card("queue", "Time until a job runs", span, lengths("Time from request to run, per hour", slots, waited)));
 }
 
 function latest(recent, known) {

@@ -4,8 +4,9 @@ import { h } from "/console/static/core/dom.js";
 import { icon } from "/console/static/core/icons.js";
 import { ruleName } from "/console/static/core/jobs.js";
 import { empty, head } from "/console/static/core/page.js";
+import { recurrence } from "/console/static/core/recurrence.js";
 import { to } from "/console/static/core/router.js";
-import { ago, at, coarse } from "/console/static/core/time.js";
+import { ago, at, coarse, length } from "/console/static/core/time.js";
 
 const DRAWINGS = { anyApproval: "person", environmentProgression: "arrow", gradualRollout: "matrix", deploymentWindow: "queued", versionCooldown: "queued", versionSelector: "push", deploymentDependency: "link", retry: "retry", rollback: "retry", verification: "ok" };
 /** What the API tells of every rule beside the rule itself. */
@@ -14,7 +15,7 @@ const WORDS = {
   anyApproval: (rule) => `${rule.minApprovals} ${rule.minApprovals === 1 ? "person says" : "people say"} yes${rule.approvers ? ` (those with ${rule.approvers})` : ""}${rule.allowSelfApproval === false ? ", not who published or changed it" : ""}${rule.expiresAfterSeconds ? `; a yes counts for ${coarse(rule.expiresAfterSeconds * 1000)}` : ""}.`,
   environmentProgression: (rule) => `${rule.minimumSuccessPercentage ?? 100} % of the targets where ${rule.dependsOnEnvironmentSelector} run it well${rule.minimumSoakTimeMinutes ? `, for ${rule.minimumSoakTimeMinutes} min` : ""}${rule.maximumAgeHours ? `, at most ${rule.maximumAgeHours} h ago` : ""}${rule.requireVerificationPassed ? ", and it passed their verification" : ""}.`,
   gradualRollout: (rule) => `One target after the other, ${rule.rolloutType?.startsWith("linear") ? "in equal steps" : "in steps"} of ${coarse((rule.timeScaleInterval ?? 0) * 1000)}${rule.pauseOnFailure === false ? "" : `; it pauses after ${(rule.maxFailures ?? 0) + 1} failed`}.`,
-  deploymentWindow: (rule) => `${rule.allowWindow === false ? "Never" : "Only"} within the ${rule.durationMinutes} min of each ${rule.rrule} (${rule.timezone ?? "UTC"}).`,
+  deploymentWindow: (rule) => `${rule.allowWindow === false ? "Never" : "Only"} for ${length(rule.durationMinutes * 60_000)}, ${recurrence(rule.rrule)} (${rule.timezone ?? "UTC"}).`,
   versionCooldown: (rule) => `At least ${coarse((rule.intervalSeconds ?? 0) * 1000)} between two versions.`,
   versionSelector: (rule) => rule.description ?? `Only versions where ${rule.selector}.`,
   deploymentDependency: (rule) => `Where ${rule.dependsOn} runs on the same resource.`,
@@ -27,7 +28,7 @@ export default {
   title: "Policies",
   follows: false,
   async load(_, signal) {
-    const [policies, waiting, skips] = await Promise.all([all(of("/policies"), {}, signal, 1000), get(of("/waiting/versions"), { limit: 1 }, signal), all(of("/skips"), {}, signal, 500)]);
+    const [policies, waiting, skips] = await Promise.all([all(of("/policies"), {}, signal), get(of("/waiting/versions"), { limit: 1 }, signal), all(of("/skips"), {}, signal)]);
     return { policies: policies.items, held: waiting.summary.policies, skips: skips.items.filter((skip) => !skip.expiresAt || Date.parse(skip.expiresAt) > Date.now()) };
   },
   draw({ policies, held, skips }) {

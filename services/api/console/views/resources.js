@@ -1,17 +1,19 @@
 // What is deployed to: resources, and how everything on one of them stands.
-import { all, get, jobsOf, of } from "/console/static/core/api.js";
+import { all, get, jobsOf, of, post } from "/console/static/core/api.js";
 import { parts } from "/console/static/core/chart.js";
 import { h } from "/console/static/core/dom.js";
 import { filters } from "/console/static/core/filters.js";
 import { keyOf, title, version } from "/console/static/core/jobs.js";
 import { names } from "/console/static/core/names.js";
-import { empty, head } from "/console/static/core/page.js";
+import { empty, head, pages, part } from "/console/static/core/page.js";
 import { to } from "/console/static/core/router.js";
 import { STATES, jobStatus, targetState, toneOfState } from "/console/static/core/status.js";
 import { table } from "/console/static/core/table.js";
 import { ago, localised } from "/console/static/core/time.js";
 
-const SHOWN = 300;
+const PAGE = 100;
+// So many targets of the resources of a page are counted.
+const TARGETS_MAX = 20_000;
 
 export default {
   title: "Resources",
@@ -21,32 +23,43 @@ export default {
       const [one, targets, jobs, known] = await Promise.all([get(of(`/resources/${encodeURIComponent(what)}`), {}, signal), all(of("/release-targets"), { resource: what }, signal, 500), jobsOf({ resource: what, limit: 12 }, signal), names(signal)]);
       return { one, targets: targets.items, jobs: jobs.items, known };
     }
-    const [resources, targets] = await Promise.all([all(of("/resources"), { cel: query.cel }, signal, 2000), all(of("/release-targets"), {}, signal, 5000)]);
-    return { resources, targets: targets.items };
+    const known = await names(signal);
+    const resources = await page(query, signal);
+    const ids = resources.items.map(({ id }) => id);
+    const targets = ids.length > 0 ? await all(of("/release-targets"), { resources: ids.join(",") }, signal, TARGETS_MAX) : { items: [], total: 0 };
+    return { resources, targets, known };
   },
   draw(data, { query }) {
     return data.one ? one(data) : list(data, query);
   },
 };
 
-function list({ resources, targets }, query) {
-  const types = [...new Set(resources.items.map((resource) => resource.kind).filter(Boolean))].sort();
-  const text = (query.name ?? "").toLowerCase();
-  const shown = resources.items.filter((resource) => (!query.type || resource.kind === query.type) && (!text || `${resource.name} ${resource.identifier}`.toLowerCase().includes(text)));
+/** A page of those that fit. */
+function page({ name, type, cel, offset }, signal) {
+  if (!cel) return post(of("/resources/search"), { query: name || undefined, kinds: type ? [type] : undefined, limit: PAGE, offset: Number(offset ?? 0) });
+  const text = JSON.stringify(name ?? "");
+  const parts = [`(${cel})`, type && `resource.kind == ${JSON.stringify(type)}`, name && `(resource.name.contains(${text}) || resource.identifier.contains(${text}))`];
+  return get(of("/resources"), { cel: parts.filter(Boolean).join(" && "), limit: PAGE, offset }, signal);
+}
+
+function list({ resources, targets, known }, query) {
+  const types = [...new Set(known.resources.map((resource) => resource.kind).filter(Boolean))].sort();
+  const is_filtered = query.name || query.type || query.cel;
   const by = new Map();
-  for (const target of targets) by.set(target.resource.id, [...(by.get(target.resource.id) ?? []), target]);
+  for (const target of targets.items) by.set(target.resource.id, [...(by.get(target.resource.id) ?? []), target]);
   return [
-    head("Resources", `${resources.total} ${resources.total === 1 ? "resource" : "resources"}: clusters, accounts, machines, whatever versions are brought to.`),
+    head("Resources", `${resources.total} ${resources.total === 1 ? "resource" : "resources"}${is_filtered ? " fit the filters" : ""}: clusters, accounts, machines, whatever versions are brought to.`),
     filters(query, [{ name: "name", label: "Name", hint: "part of a name" }, { name: "type", label: "Type", options: types.map((value) => ({ value, label: value })) }, { name: "cel", label: "Expression (CEL)", hint: "resource.metadata.region == \"eu\"" }]),
-    shown.length === 0 ? h("div", { class: "card" }, empty("resources", resources.total === 0 && !query.cel ? "No resources yet" : "No resource fits", resources.total === 0 && !query.cel ? "Declare one (kind: Resource) or let a provider set them over the API." : "Change the filters to see others."))
-      : table({ label: "Resources", rows: shown.slice(0, SHOWN), key: (resource) => resource.id, columns: [
+    resources.items.length === 0 ? h("div", { class: "card" }, empty("resources", is_filtered ? "No resource fits" : "No resources yet", !is_filtered ? "Declare one (kind: Resource) or let a provider set them over the API." : query.cel ? "Change the filters to see others. A resource without a field that the expression asks for does not fit." : "Change the filters to see others."))
+      : table({ label: "Resources", rows: resources.items, key: (resource) => resource.id, columns: [
         { name: "Resource", cell: (resource) => h("div", {}, h("a", { class: "strong", href: to("resources", resource.id) }, resource.name), resource.identifier !== resource.name && h("div", { class: "soft small mono" }, resource.identifier)) },
         { name: "Type", cell: (resource) => resource.kind },
         { name: "Labels", cell: (resource) => labels(resource.metadata) },
         { name: "Environments", cell: (resource) => [...new Set((by.get(resource.id) ?? []).map((target) => target.environment.name))].join(", ") || undefined },
         { name: "Targets", cell: (resource) => standing(resource.name, by.get(resource.id) ?? []) },
       ] }),
-    shown.length > SHOWN && h("p", { class: "soft small" }, `The first ${SHOWN} of ${shown.length}; filter to see others.`),
+    part(targets.items.length, targets.total, "targets of these resources are counted"),
+    pages({ size: PAGE, shown: resources.items.length, total: resources.total, back: "Those before", on: "Those after" }),
   ];
 }
 

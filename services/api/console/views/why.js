@@ -1,19 +1,23 @@
 // Why: what every rule says of every version on a target, when to look again, and the chain of causes. Without a target, all
 // of them, those first that do not run what they should.
-import { all, get, of, post } from "/console/static/core/api.js";
+import { get, of, post } from "/console/static/core/api.js";
 import { ask } from "/console/static/core/dialog.js";
 import { h } from "/console/static/core/dom.js";
 import { filters } from "/console/static/core/filters.js";
 import { icon } from "/console/static/core/icons.js";
 import { keyOf, ruleName, speak, version } from "/console/static/core/jobs.js";
 import { names, options } from "/console/static/core/names.js";
-import { empty, head } from "/console/static/core/page.js";
+import { empty, head, pages } from "/console/static/core/page.js";
 import { to } from "/console/static/core/router.js";
 import { STATES, jobStatus, labelOf, targetState, toneOf, verdict } from "/console/static/core/status.js";
 import { table } from "/console/static/core/table.js";
 import { ago, at, localised, since } from "/console/static/core/time.js";
 
-const ORDER = ["failed", "deploying", "blocked", "waiting", "noVersion", "upToDate", "gone"];
+const PAGE = 200;
+// So many resources are chosen from a list; of more, a part of the name is written.
+const CHOICES_MAX = 500;
+// What waits, waits for time, for people, or for what denies it.
+const TOGETHER = { waiting: "waiting,blocked" };
 const SKIPPABLE = ["anyApproval", "environmentProgression", "gradualRollout", "deploymentWindow", "versionCooldown", "versionSelector", "deploymentDependency"];
 
 export default {
@@ -22,32 +26,33 @@ export default {
   every: 5_000,
   async load({ what, query }, signal) {
     if (what) return { explained: await get(of(`/release-targets/${what}/explain`), {}, signal) };
-    const { deployment, environment, resource } = query;
-    const [known, targets] = await Promise.all([names(signal), all(of("/release-targets"), { deployment, environment, resource }, signal, 3000)]);
-    return { known, ...targets };
+    const { state, deployment, environment, resource, offset } = query;
+    const known = await names(signal);
+    const where = state === "failed" ? { failed: true } : { state: TOGETHER[state] ?? state };
+    const on = resource && known.resources.length > CHOICES_MAX ? { cel: `releaseTarget.resource.name.contains(${JSON.stringify(resource)})` } : { resource };
+    const page = await get(of("/release-targets"), { deployment, environment, ...where, ...on, order: "state", limit: PAGE, offset }, signal);
+    return { known, page };
   },
   draw(data, route, again) {
     return data.explained ? one(data.explained, again) : list(data, route);
   },
 };
 
-function list({ known, items, total }, { query }) {
-  const states = { waiting: ["waiting", "blocked"], failed: ["failed"] };
-  const wanted = query.state && (states[query.state] ?? [query.state]);
-  const is_bad = (target) => target.state === "failed" || (toneOf(target.last?.status) === "bad" && !target.active);
-  const shown = items.filter((target) => !wanted || wanted.includes(target.state) || (query.state === "failed" && is_bad(target))).sort((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state));
+function list({ known, page: { items, total } }, { query }) {
+  const is_filtered = ["state", "deployment", "environment", "resource"].some((name) => query[name]);
+  const resources = known.resources.length > CHOICES_MAX ? { hint: "part of a name" } : { options: options(known.resources) };
   return [
     head("Why", "Every release target, and in one sentence why it is as it is. Open one to see what each rule says."),
-    filters(query, [{ name: "state", label: "State", options: STATES }, { name: "deployment", label: "Deployment", options: options(known.deployments) }, { name: "environment", label: "Environment", options: options(known.environments) }, { name: "resource", label: "Resource", options: options(known.resources).slice(0, 500) }]),
-    shown.length === 0 ? h("div", { class: "card" }, total === 0 ? empty("why", "No release targets", "A release target is a deployment on a resource in an environment: it appears when an environment selects a resource.") : empty("ok", "No target is like that", "Clear a filter to see the others."))
-      : table({ label: "Release targets", rows: shown.slice(0, 500), key: (target) => target.key, columns: [
+    filters(query, [{ name: "state", label: "State", options: STATES }, { name: "deployment", label: "Deployment", options: options(known.deployments) }, { name: "environment", label: "Environment", options: options(known.environments) }, { name: "resource", label: "Resource", ...resources }]),
+    items.length === 0 ? h("div", { class: "card" }, !is_filtered ? empty("why", "No release targets", "A release target is a deployment on a resource in an environment: it appears when an environment selects a resource.") : empty("ok", "No target is like that", "Clear a filter to see the others."))
+      : table({ label: "Release targets", rows: items, key: (target) => target.key, columns: [
         { name: "Target", cell: (target) => h("a", { class: "strong", href: to("why", target.key) }, target.deployment.name, h("span", { class: "soft" }, " → "), `${target.environment.name} / ${target.resource.name}`) },
         { name: "State", cell: (target) => targetState(target.state) },
         { name: "Runs", cell: (target) => target.current && version(target.current.tag) },
         { name: "Why", cell: (target) => h("span", { class: "soft" }, localised(target.summary)) },
         { name: "Next instant", cell: (target) => target.nextLook && h("time", { class: "nowrap", datetime: target.nextLook, "data-words": "since", title: new Date(target.nextLook).toString() }, since(target.nextLook)) },
       ] }),
-    total > items.length && h("p", { class: "soft small" }, `${items.length} of ${total} are looked at; filter to see others.`),
+    pages({ size: PAGE, shown: items.length, total, back: "Those before", on: "Those after" }),
   ];
 }
 
@@ -117,7 +122,7 @@ function causes(chain) {
     version: (step) => ["push", step.gone ? "Its version is gone" : ["It became version ", version(step.name)], step.by && `by ${step.by}`],
     decision: (step) => ["policies", "It was decided", step.summary ?? step.cause],
     job: (step) => ["jobs", ["Job ", h("a", { class: "link mono", href: to("jobs", step.id) }, step.id.slice(0, 8)), " ", jobStatus({ status: step.status })], [step.agent && `agent ${step.agent}`, step.attempt > 1 && `attempt ${step.attempt}`].filter(Boolean).join(", ")],
-    externalRun: (step) => ["link", ["Run ", h("span", { class: "mono" }, step.run.id), ` of ${step.run.scope}`], Object.entries({ ...step.links }).filter(([, url]) => /^https?:/.test(url)).map(([name, url]) => h("a", { class: "link", href: url, target: "_blank", rel: "noopener noreferrer" }, name)).flatMap((link) => [link, " "])],
+    externalRun: (step) => ["link", ["Run ", h("span", { class: "mono" }, step.run.id), ` of ${step.run.scope}`], Object.entries({ ...step.links }).filter(([, url]) => /^https?:/.test(url)).map(([name, url]) => h("a", { class: "link", href: url, target: "_blank", rel: "noopener noreferrer" }, name)).flatMap((link, index) => [index > 0 && " · ", link])],
   };
   return h("section", { class: "card", key: "chain", "aria-labelledby": "chain" }, h("header", {}, h("h2", { id: "chain" }, chain.some((step) => step.step === "job") ? "What led to the last job" : "What led here")), h("div", { class: "in" }, h("ol", { class: "steps" }, chain.map((step, index) => {
     const [drawing, label, more] = link[step.step]?.(step) ?? ["none", step.step];
@@ -139,11 +144,11 @@ const skip = (rule, considered, target, again) => ask({
 });
 
 const redeploy = (target, again) => ask({
-  title: `Redeploy ${target.deployment.name} on ${target.resource.name}?`, text: "What should run there is brought there once more.",
+  title: `Redeploy ${target.deployment.name} on ${target.resource.name}?`, text: "What should run there is brought there once more, as soon as every rule allows it.",
   fields: [{ name: "reason", label: "Reason" }], action: "Redeploy", then: again,
   act: async ({ reason }) => {
     await post(of(`/release-targets/${target.key}/redeploy`), { reason: reason || undefined });
-    return "It is brought there once more.";
+    return "Asked for. It is brought there once more as soon as every rule allows it.";
   },
 });
 

@@ -3,11 +3,12 @@
 import { all, get, of, post } from "/console/static/core/api.js";
 import { ask } from "/console/static/core/dialog.js";
 import { h } from "/console/static/core/dom.js";
+import { filters } from "/console/static/core/filters.js";
 import { icon } from "/console/static/core/icons.js";
 import { deepLinks } from "/console/static/core/jobs.js";
-import { empty, head } from "/console/static/core/page.js";
+import { empty, head, pages } from "/console/static/core/page.js";
 import { go, to } from "/console/static/core/router.js";
-import { jobStatus, platformMark, platformName, reasonOf, runStatus } from "/console/static/core/status.js";
+import { RUN_STATUSES, because, jobStatus, platformMark, platformName, runStatus } from "/console/static/core/status.js";
 import { table } from "/console/static/core/table.js";
 import { ago, at, between, length, running } from "/console/static/core/time.js";
 
@@ -17,6 +18,9 @@ const SHOWN = 50;
 /** The view that the address means. */
 export const workflows = ({ what }) => (!what ? list : what.startsWith(RUNS) ? run : one);
 
+const UNDER_WAY = { value: "pending,inProgress,cancelling", label: "On the way" };
+
+const asked = ({ status, offset }) => ({ status, offset });
 const runLink = (id) => to("workflows", `${RUNS}${id}`);
 const begunBy = (run) => run.begunBy?.user ?? (run.begunBy?.trigger ? `trigger ${run.begunBy.trigger.name}` : "");
 const is_over = (run) => run.completedAt !== undefined;
@@ -24,11 +28,11 @@ const is_over = (run) => run.completedAt !== undefined;
 const list = {
   title: "Workflows",
   follows: true,
-  async load(_, signal) {
-    const [found, runs] = await Promise.all([all(of("/workflows"), {}, signal, 1000), get(of("/workflow-runs"), { limit: SHOWN }, signal)]);
+  async load({ query }, signal) {
+    const [found, runs] = await Promise.all([all(of("/workflows"), {}, signal), get(of("/workflow-runs"), { ...asked(query), limit: SHOWN }, signal)]);
     return { found: found.items, runs };
   },
-  draw({ found, runs }, _, again) {
+  draw({ found, runs }, { query }, again) {
     return [
       head("Workflows", "Jobs that run after one another, on any platform. Each run is begun by a person, by CI, or by a trigger."),
       h("div", { class: "stack", key: "stack" },
@@ -39,7 +43,7 @@ const list = {
             { name: "Jobs", cell: (workflow) => String(workflow.jobs.length) },
             { name: "Run", unseen: true, end: true, cell: (workflow) => h("button", { class: "button", type: "button", onclick: () => begin(workflow, again), "aria-label": `Run ${workflow.name}` }, icon("arrow"), "Run") },
           ] }),
-        runsOf(runs, true)),
+        runsOf(runs, true, query)),
     ];
   },
 };
@@ -47,11 +51,11 @@ const list = {
 const one = {
   title: "Workflow",
   follows: true,
-  async load({ what }, signal) {
-    const [workflow, runs] = await Promise.all([get(of(`/workflows/${encodeURIComponent(what)}`), {}, signal), get(of("/workflow-runs"), { workflow: what, limit: SHOWN }, signal)]);
+  async load({ what, query }, signal) {
+    const [workflow, runs] = await Promise.all([get(of(`/workflows/${encodeURIComponent(what)}`), {}, signal), get(of("/workflow-runs"), { ...asked(query), workflow: what, limit: SHOWN }, signal)]);
     return { workflow, runs };
   },
-  draw({ workflow, runs }, _, again) {
+  draw({ workflow, runs }, { query }, again) {
     const needs = (name) => workflow.jobs.find((job) => job.name === name)?.needs ?? [];
     const jobs = workflow.jobs.map((job) => ({ key: job.name, of: job.name, body: declared(job) }));
     return [
@@ -63,7 +67,7 @@ const one = {
           { name: "Default", cell: (input) => (input.default === undefined ? undefined : h("span", { class: "mono break" }, JSON.stringify(input.default))) },
           { name: "Must be given", cell: (input) => (input.required && input.default === undefined ? "yes" : "no") },
         ] }),
-        stages(jobs, needs), runsOf(runs, false)),
+        stages(jobs, needs), runsOf(runs, false, query)),
     ];
   },
 };
@@ -117,16 +121,17 @@ function ofRun(job) {
   return [h("div", { class: "row" }, was_asked ? h("a", { class: "strong", href: to("jobs", job.id) }, job.name) : h("span", { class: "strong" }, job.name), jobStatus(job)),
     job.item !== undefined && h("div", { class: "soft small mono break" }, typeof job.item === "string" ? job.item : JSON.stringify(job.item)),
     job.platform && h("div", { class: "row soft small" }, platformMark(job.platform), platformName(job.platform)),
-    (job.why || job.message || job.reason) && h("div", { class: "soft small break" }, job.why ?? [reasonOf(job.reason), job.message].filter(Boolean).join(": ")),
+    (job.why || job.message || job.reason) && h("div", { class: "soft small break" }, job.why ?? because(job)),
     was_asked && job.startedAt && h("div", { class: "soft small" }, job.completedAt ? length(between(job.startedAt, job.completedAt)) : ago(job.startedAt, running)),
     wants(job.needs?.map((need) => need.name)), was_asked && h("div", { class: "row" }, deepLinks(job, "button bare").slice(0, 1))];
 }
 
 const wants = (needs) => needs?.length > 0 && h("div", { class: "soft small" }, `after ${needs.join(", ")}`);
 
-function runsOf(runs, of_any) {
-  return h("section", { class: "section", key: "runs", "aria-labelledby": "runs" }, h("header", {}, h("h2", { id: "runs" }, "Runs"), h("span", { class: "soft small" }, `${runs.total} in all, newest first`)),
-    runs.items.length === 0 ? h("div", { class: "card" }, empty("jobs", "Nothing has run yet"))
+function runsOf(runs, of_any, query) {
+  return h("section", { class: "section", key: "runs", "aria-labelledby": "runs" }, h("header", {}, h("h2", { id: "runs" }, "Runs"), h("span", { class: "soft small" }, `${runs.total} ${query.status ? "of that status" : "in all"}, newest first`)),
+    filters(query, [{ name: "status", label: "Status", options: [UNDER_WAY, ...RUN_STATUSES] }]),
+    runs.items.length === 0 ? h("div", { class: "card" }, query.status ? empty("jobs", "No run has that status", "Clear the filter to see the others.") : empty("jobs", "Nothing has run yet"))
       : table({ label: "Runs", rows: runs.items, key: (run) => run.id, columns: [
         { name: "Run", cell: (run) => h("a", { class: "strong", href: runLink(run.id) }, of_any && `${run.workflowName} `, h("span", { class: "mono" }, run.id.slice(0, 8))) },
         { name: "Status", cell: (run) => runStatus(run.status) },
@@ -134,7 +139,8 @@ function runsOf(runs, of_any) {
         { name: "Begun by", cell: (run) => begunBy(run) },
         { name: "Took", cell: (run) => (is_over(run) ? h("span", { class: "nowrap" }, length(between(run.at, run.completedAt))) : ago(run.at, running)) },
         { name: "Begun", cell: (run) => ago(run.at) },
-      ] }));
+      ] }),
+    pages({ size: SHOWN, shown: runs.items.length, total: runs.total }));
 }
 
 const TEXTS = ["array", "object"];

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use crate::audited;
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::changes;
@@ -58,7 +59,12 @@ pub(super) async fn record(
         let (version_id, environment_id) =
             (VersionId(version.meta().id), EnvironmentId(environment.meta().id));
         let id = ApprovalId::of(version_id, environment_id, &caller.name);
-        let name = format!("{} for {} by {}", version.meta().name, environment.meta().name, caller.name);
+        let name = format!(
+            "{} for {} by {}",
+            audited::called(&app.catalog, &version),
+            environment.meta().name,
+            caller.name
+        );
         let meta = Meta {
             id: id.0,
             workspace: workspace.clone(),

@@ -8,7 +8,7 @@ use axum::extract::State;
 use bus::topology::AUDIT;
 use bus::{ReadBack, read_back};
 use domain::Timestamp;
-use domain::audit::AuditEvent;
+use domain::audit::{AuditEvent, Object};
 use domain::entity::Kind;
 use domain::token::Slug;
 use serde::Deserialize;
@@ -36,7 +36,7 @@ pub(super) struct Query {
     actor: Option<String>,
     /// The kind of the object.
     kind: Option<String>,
-    /// The object: its id or name.
+    /// The object: its id, its name, or a word of its name.
     object: Option<String>,
     /// The verb.
     action: Option<String>,
@@ -162,13 +162,18 @@ impl Wanted {
             wanted.as_ref().is_none_or(|wanted| found.contains(&wanted.as_str()))
         };
         is(&self.actor, &[&event.actor.key])
-            && is(&self.object, &[&event.object.id, &event.object.name])
+            && self.object.as_ref().is_none_or(|object| is_called(&event.object, object))
             && is(&self.action, &[&event.action])
             && self.text.as_ref().is_none_or(|text| {
                 let said = [&event.actor.key, &event.object.kind, &event.object.id, &event.object.name];
                 said.iter().any(|said| said.to_lowercase().contains(text))
             })
     }
+}
+
+/// A name may say where a thing belongs as well: `web v1`.
+fn is_called(object: &Object, wanted: &str) -> bool {
+    object.id == wanted || object.name == wanted || object.name.split_whitespace().any(|word| word == wanted)
 }
 
 /// `before` and `after` are the documents; the revisions stand by themselves.

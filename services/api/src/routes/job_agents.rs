@@ -19,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::entities;
 use super::jobs::{Told, field_job, missing, page_of, parse_id, statuses, told};
 use crate::audit::{self, Deed};
+use crate::audited;
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::context::App;
@@ -193,7 +194,8 @@ pub(super) async fn claim(
     let claimed = pulls::ask(&app, &workspace, JobAgentId(agent.meta.id), "claim", body).await?;
     let told = told(&app, &workspace, job).await?.ok_or_else(|| missing(job))?;
     let documents = Documents::between(None, Some(json!({ "claimedBy": by, "fence": claimed["fence"] })));
-    let object = Object { kind: "Job".to_owned(), id: job.to_string(), name: told.state.job.tag.clone() };
+    let name = audited::job(&app.catalog, &told.state.job);
+    let object = Object { kind: "Job".to_owned(), id: job.to_string(), name };
     let after = Some(told.sequence);
     let deed = Deed { action: "claim", workspace: &workspace, object, before: None, after, documents };
     audit::note(&app.bus, &caller, deed).await?;

@@ -11,7 +11,9 @@ use domain::audit::{Documents, Object};
 use domain::decision::{JobOnTarget, TargetDecision};
 use domain::dispatch::AskedFor;
 use domain::entity::{Entity, Kind};
-use domain::id::{DeploymentId, EnvironmentId, JobId, ResourceId, VersionId, WorkflowId, WorkflowRunId};
+use domain::id::{
+    DeploymentId, EnvironmentId, JobAgentId, JobId, ResourceId, VersionId, WorkflowId, WorkflowRunId,
+};
 use domain::job::{CancelReason, JobEvent, JobFact, JobState, JobStatus, JobView, Purpose, Refusal, evolve};
 use domain::target::{TargetKey, Variables};
 use domain::token::Slug;
@@ -24,6 +26,7 @@ use uuid::Uuid;
 
 use super::releases::Release;
 use crate::audit::{self, Deed};
+use crate::audited;
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::context::App;
@@ -48,6 +51,8 @@ pub(super) struct Query {
     environment: Option<String>,
     resource: Option<String>,
     platform: Option<String>,
+    /// That this job agent has, by id or name.
+    agent: Option<String>,
     target: Option<String>,
     version: Option<String>,
     /// Of runs of this workflow, by id, name or slug.
@@ -206,7 +211,8 @@ async fn wished(
     crash_point("api.wish.after");
     let (sequence, message) = match recorded? {
         Recorded::Appended { sequence } => {
-            let object = Object { kind: "Job".to_owned(), id: id.to_string(), name: job.tag.clone() };
+            let name = audited::job(&app.catalog, &job);
+            let object = Object { kind: "Job".to_owned(), id: id.to_string(), name };
             let deed = Deed {
                 action,
                 workspace: &workspace,
@@ -258,7 +264,7 @@ fn filter(app: &App, workspace: &Slug, query: &Query) -> Result<JobFilter, Probl
         resource: find("resource", Kind::Resource, query.resource.as_ref())?.map(ResourceId),
         version: None,
         platform: slug("platform", query.platform.as_deref())?,
-        agent: None,
+        agent: find("agent", Kind::JobAgent, query.agent.as_ref())?.map(JobAgentId),
         workflow: find("workflow", Kind::Workflow, query.workflow.as_ref())?.map(WorkflowId),
         run: find("workflowRun", Kind::WorkflowRun, query.workflow_run.as_ref())?.map(WorkflowRunId),
     };

@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 
 use super::jobs::{Told, missing, parse_id, told};
 use crate::audit::{self, Deed};
+use crate::audited;
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::context::App;
@@ -176,7 +177,8 @@ async fn note(
         Some(json!({ "status": told.state.status() })),
         Some(json!({ "status": status, "reported": true })),
     );
-    let object = Object { kind: "Job".to_owned(), id: job.id.to_string(), name: job.tag.clone() };
+    let name = audited::job(&app.catalog, job);
+    let object = Object { kind: "Job".to_owned(), id: job.id.to_string(), name };
     let before = Some(told.sequence);
     let deed = Deed { action: "report", workspace: &job.workspace, object, before, after, documents };
     audit::note(&app.bus, caller, deed).await

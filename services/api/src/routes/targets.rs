@@ -1,5 +1,7 @@
 //! Release targets: how each stands, and why.
 
+use std::collections::HashSet;
+
 use crate::openapi::shapes::{Listed, Thing};
 use axum::Json;
 use axum::extract::State;
@@ -34,40 +36,99 @@ pub(super) struct Names {
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Failed {
+pub(super) struct Wanted {
     /// Only those whose last job ended badly, with nothing on its way since. A job that somebody cancelled did not.
     #[serde(default)]
     failed: bool,
+    /// Only those in one of these states, separated by commas.
+    state: Option<String>,
+    /// Only those on these resources, by id, separated by commas.
+    resources: Option<String>,
+    /// `state`: those first that do not run what they should.
+    order: Option<String>,
 }
 
-/// `GET /release-targets?deployment=&environment=&resource=&failed=`
-#[utoipa::path(get, path = "/release-targets", params(Page, Names, Failed, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
+/// `GET /release-targets?deployment=&environment=&resource=&failed=&state=&resources=&order=`
+#[utoipa::path(get, path = "/release-targets", params(Page, Names, Wanted, Cel), responses((status = 200, description = "A page of them", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Segments(w): Segments<String>,
     Params(page): Params<Page>,
     Params(names): Params<Names>,
-    Params(Failed { failed }): Params<Failed>,
+    Params(wish): Params<Wanted>,
     Params(cel): Params<Cel>,
 ) -> Result<Json<Value>, Problem> {
     let workspace = app.workspace(&caller, &w)?;
     let deployment = wanted(&app, &workspace, Kind::Deployment, "deployment", names.deployment)?;
     let environment = wanted(&app, &workspace, Kind::Environment, "environment", names.environment)?;
     let resource = wanted(&app, &workspace, Kind::Resource, "resource", names.resource)?;
+    let (states, on, by_state) = (wish.states()?, wish.resources()?, wish.is_by_state()?);
     let mut decisions = app.decisions.of(&workspace);
     decisions.retain(|decision| {
         let target = decision.target;
         deployment.is_none_or(|id| target.deployment.0 == id)
             && environment.is_none_or(|id| target.environment.0 == id)
             && resource.is_none_or(|id| target.resource.0 == id)
-            && (!failed || has_failed(decision))
+            && (!wish.failed || has_failed(decision))
+            && states.as_ref().is_none_or(|states| states.contains(&decision.state))
+            && on.as_ref().is_none_or(|on| on.contains(&target.resource))
     });
+    if by_state {
+        decisions.sort_by_key(|decision| rank(decision.state));
+    }
     let Some(cel) = cel.text() else {
         return Ok(Json(page.show(&decisions, |decision| line(&app, &workspace, decision))));
     };
     let lines = decisions.iter().map(|decision| line(&app, &workspace, decision)).collect();
     Ok(Json(page.of(filter::matching_values("releaseTarget", lines, cel)?)))
+}
+
+impl Wanted {
+    fn states(&self) -> Result<Option<Vec<TargetState>>, Problem> {
+        let read = |word: &str| {
+            serde_json::from_value(json!(word)).map_err(|_| {
+                let known = "noVersion, upToDate, deploying, waiting, blocked, failed, gone";
+                Problem::invalid_field("state", format!("{word:?} is none of {known}"))
+            })
+        };
+        self.state.as_deref().and_then(words).map(|words| words.map(read).collect()).transpose()
+    }
+
+    fn resources(&self) -> Result<Option<HashSet<ResourceId>>, Problem> {
+        let read = |word: &str| {
+            let parsed = Uuid::parse_str(word).map(ResourceId);
+            parsed.map_err(|_| Problem::invalid_field("resources", format!("{word:?} is no id")))
+        };
+        self.resources.as_deref().and_then(words).map(|words| words.map(read).collect()).transpose()
+    }
+
+    fn is_by_state(&self) -> Result<bool, Problem> {
+        match self.order.as_deref() {
+            None | Some("") => Ok(false),
+            Some("state") => Ok(true),
+            Some(other) => Err(Problem::invalid_field("order", format!("{other:?} is no order: state is"))),
+        }
+    }
+}
+
+/// What stands between commas; `None`: nothing.
+fn words(text: &str) -> Option<impl Iterator<Item = &str>> {
+    let words = || text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    words().next().is_some().then(words)
+}
+
+/// What people look at first.
+fn rank(state: TargetState) -> u8 {
+    match state {
+        TargetState::Failed => 0,
+        TargetState::Deploying => 1,
+        TargetState::Blocked => 2,
+        TargetState::Waiting => 3,
+        TargetState::NoVersion => 4,
+        TargetState::UpToDate => 5,
+        TargetState::Gone => 6,
+    }
 }
 
 fn has_failed(decision: &TargetDecision) -> bool {

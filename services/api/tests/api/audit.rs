@@ -58,14 +58,15 @@ async fn it_is_asked_by_who_what_and_when_and_page_by_page() {
         items.iter().map(|event| event["object"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let (total, found) = items(&world, "actor=otto").await;
-    assert_eq!((total, names(&found)), (3, vec!["3".into(), "2".into(), "1".into()]));
+    assert_eq!((total, names(&found)), (3, vec!["web 3".into(), "web 2".into(), "web 1".into()]));
     let (total, found) = items(&world, "actor=otto&limit=1&offset=1").await;
-    assert_eq!((total, names(&found)), (3, vec!["2".into()]));
+    assert_eq!((total, names(&found)), (3, vec!["web 2".into()]));
     let (total, found) = items(&world, "limit=2&offset=2").await;
-    assert_eq!((total, found.len(), names(&found)[0].as_str()), (11, 2, "1"));
+    assert_eq!((total, found.len(), names(&found)[0].as_str()), (11, 2, "web 1"));
     for (query, total) in [
         ("kind=version", 3),
         ("kind=Version&object=2", 1),
+        ("kind=Version&object=web%202", 1),
         ("object=gate", 1),
         ("action=delete", 0),
         ("kind=nothing", 0),

@@ -151,6 +151,21 @@ async fn what_waits_is_told_with_what_it_waits_for() {
     );
     assert_eq!((held["rules"].as_array().unwrap().len(), &held["newest"]), (1, &json!(true)), "{held:#}");
     assert_eq!(world.get("vera", &format!("{WORKSPACE}/waiting?rule=retry")).await.json["total"], 0);
+    let resource = decision.target.resource;
+    for (query, total) in [
+        ("state=waiting".to_owned(), 1),
+        ("state=failed,waiting&order=state".to_owned(), 1),
+        ("state=failed".to_owned(), 0),
+        (format!("resources={resource}"), 1),
+        (format!("resources={}", decision.target.environment), 0),
+    ] {
+        let page = world.get("vera", &format!("{WORKSPACE}/release-targets?{query}")).await;
+        assert_eq!(page.json["total"], total, "{query}: {page:?}");
+    }
+    for query in ["state=odd", "resources=odd", "order=odd"] {
+        let page = world.get("vera", &format!("{WORKSPACE}/release-targets?{query}")).await;
+        assert_eq!(page.status, StatusCode::BAD_REQUEST, "{query}: {page:?}");
+    }
     let versions = world.get("vera", &format!("{WORKSPACE}/waiting/versions")).await.json;
     let group = &versions["items"][0];
     assert_eq!(

@@ -22,6 +22,8 @@ async fn a_finished_job_is_not_cancelled_and_an_active_one_not_retried() {
 
     let shown = world.get("vera", &path("")[..path("").len() - 1]).await;
     assert_eq!((&shown.json["cancelling"], &shown.json["id"]), (&json!(true), &json!(job.id)));
+    let noted = world.get("vera", "/api/v1/workspaces/acme/audit?kind=Job").await.json;
+    assert_eq!(noted["items"][0]["object"]["name"], "web 1.0.1 → staging / cluster-eu", "{noted:#}");
     let history = shown.json["history"].as_array().expect("a timeline");
     assert_eq!(
         (&history[1]["fact"], &history[1]["cause"]),
@@ -77,6 +79,12 @@ async fn lists_come_from_the_views_and_single_jobs_survive_without_them() {
         (&json!(3), Some(2)),
         "{page:?}"
     );
+    for (agent, status, total) in
+        [("github", StatusCode::OK, json!(0)), ("nobody", StatusCode::BAD_REQUEST, json!(null))]
+    {
+        let page = world.get("vera", &format!("{jobs}?agent={agent}")).await;
+        assert_eq!((page.status, &page.json["total"]), (status, &total), "no agent has any yet: {page:?}");
+    }
     let cursor = page.json["cursor"].as_str().expect("more");
     let rest = world.get("vera", &format!("{jobs}?limit=2&cursor={cursor}")).await;
     assert_eq!(rest.json["items"].as_array().map(Vec::len), Some(1));

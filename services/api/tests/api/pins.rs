@@ -37,6 +37,16 @@ async fn a_place_has_one_pin_and_it_goes_by_its_id_or_by_the_key_of_its_target()
     assert!(here.json["resourceId"].is_string() && here.json["id"] != said.json["id"], "{here:?}");
     assert_eq!(world.get("vera", PINS).await.json["total"], json!(2));
 
+    let noted = world.get("vera", "/api/v1/workspaces/acme/audit?kind=pin").await.json;
+    let noted: Vec<&str> = noted["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["object"]["name"].as_str().unwrap())
+        .collect();
+    let places = ["1.0 on web → staging / cluster-eu", "2.0 on web → staging", "1.0 on web → staging"];
+    assert_eq!(noted, places, "what is pinned where");
+
     let one = format!("{PINS}/{}", said.json["id"].as_str().unwrap());
     for (key, path, status) in [
         ("vera", &target, StatusCode::FORBIDDEN),
