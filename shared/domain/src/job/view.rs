@@ -176,8 +176,7 @@ mod tests {
             };
             let first =
                 [JobFact::Requested { catalog_revision: 1, grounds: None }, JobFact::Dispatched(dispatch)];
-            let event =
-                |fact| JobEvent { job: job.clone(), at, cause: None, traceparent: None, fact };
+            let event = |fact| JobEvent { job: job.clone(), at, cause: None, traceparent: None, fact };
             let facts = first.into_iter().chain(more.iter().cloned()).map(event);
             let state = facts.fold(None, |state, event| Some(evolve(state, &event))).unwrap();
             JobView::of(&state, 2).message

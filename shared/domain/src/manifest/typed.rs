@@ -351,7 +351,10 @@ mod tests {
             json!({"selector": "true", "rules": [{"verification": {"metrics": [
                 {"name": "a", "provider": {"type": "sleep", "durationSeconds": "long"}},
             ]}}]}),
-            &[("spec.rules[0].verification.metrics[0].provider.durationSeconds", "must be a whole number from 0 to 4294967295")],
+            &[(
+                "spec.rules[0].verification.metrics[0].provider.durationSeconds",
+                "must be a whole number from 0 to 4294967295",
+            )],
         );
         check::<Policy>(
             json!({"selector": "true", "rules": [{"anyAproval": {}}], "enabled": "yes"}),
