@@ -245,7 +245,7 @@ async fn faults(app: &App, declared: &[Located]) -> Result<Vec<Fault>, Problem> 
             continue;
         }
         if let Some(other) = same_slug(app, &located.entity) {
-            let message = format!("is the slug of the deployment {other} already");
+            let message = format!("is the slug of the {} {other} already", located.entity.kind().token());
             faults.push(located.fault("spec.slug", message));
         }
         if let Some((field, message)) = no_rule(app, &first, &located.entity).await? {
@@ -279,15 +279,13 @@ async fn no_rule(
     Ok(names_no_rule(&skip.spec, &policy.spec))
 }
 
-/// Another deployment of the catalog with the slug of this one: their statuses could not be told apart.
+/// Another of the catalog with the slug of this one: statuses of two deployments could not be told apart, and a path could
+/// mean either of two workflows.
 pub(crate) fn same_slug(app: &App, entity: &Entity) -> Option<String> {
-    let Entity::Deployment(deployment) = entity else { return None };
-    let others = app.catalog.entities(&deployment.meta.workspace, Kind::Deployment);
-    others.into_iter().find_map(|other| {
-        let Entity::Deployment(other) = other else { return None };
-        let collides = other.meta.id != deployment.meta.id && other.spec.slug == deployment.spec.slug;
-        collides.then_some(other.meta.name)
-    })
+    let (slug, meta) = (entity.slug()?, entity.meta());
+    let others = app.catalog.entities(&meta.workspace, entity.kind());
+    let collides = |other: &&Entity| other.meta().id != meta.id && other.slug() == Some(slug);
+    others.iter().find(collides).map(|other| other.meta().name.clone())
 }
 
 /// Whether it is in these files or in the catalog; what our fold does not have (yet) is asked of the bus.

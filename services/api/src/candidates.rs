@@ -22,6 +22,9 @@ use crate::context::App;
 /// The facts are read within so long; after that the answer says how many are left out, and no more.
 const WITHIN: Duration = Duration::from_secs(15);
 
+/// How many candidates one answer tells: each comes with a verdict of every rule, a few kilobytes.
+const TOLD_MAX: usize = 1_000;
+
 /// What the decision left out.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,6 +33,9 @@ pub(crate) struct Beyond {
     at: Timestamp,
     /// Newest first, with what every rule says of each.
     considered: Vec<ConsideredVersion>,
+    /// How many older ones do not pass either, too many to tell.
+    #[serde(skip_serializing_if = "is_zero")]
+    untold: usize,
 }
 
 /// The candidates that the decision does not show; `None` where it shows all, or the facts cannot be read now.
@@ -60,7 +66,22 @@ pub(crate) async fn beyond(app: &App, workspace: &Slug, decision: &TargetDecisio
     })?;
     let shown: BTreeSet<VersionId> = decision.considered.iter().map(|told| told.version).collect();
     let considered = all.into_iter().filter(|told| !shown.contains(&told.version)).collect();
-    Some(Beyond { at, considered })
+    Some(Beyond::of(at, considered))
+}
+
+impl Beyond {
+    fn of(at: Timestamp, mut considered: Vec<ConsideredVersion>) -> Self {
+        let untold = considered.len().saturating_sub(TOLD_MAX);
+        // The last may be the one that passes.
+        let last = considered.pop();
+        considered.truncate(TOLD_MAX - 1);
+        considered.extend(last);
+        Self { at, considered, untold }
+    }
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 async fn facts(bus: &Bus, workspace: &Slug) -> Result<Facts, BusError> {
@@ -89,5 +110,29 @@ impl Decided for Latest {
 
     fn on_resource(&self, resource: ResourceId) -> Vec<TargetKey> {
         self.0.keys().filter(|target| target.resource == resource).copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::id::derive;
+
+    #[test]
+    fn the_newest_and_the_last_are_told_and_the_others_are_counted() {
+        let told = |n: usize| ConsideredVersion {
+            version: VersionId(derive(&[&n.to_string()])),
+            tag: format!("v{n}"),
+            allowed: false,
+            rules: Vec::new(),
+        };
+        for (all, untold) in [(0, 0), (1, 0), (1_000, 0), (1_001, 1), (9_000, 8_000)] {
+            let beyond = Beyond::of(Timestamp::UNIX_EPOCH, (0..all).map(told).collect());
+            assert_eq!((beyond.considered.len() + untold, beyond.untold), (all, untold));
+            assert_eq!(
+                beyond.considered.last().map(|told| told.tag.clone()),
+                (all > 0).then(|| format!("v{}", all - 1))
+            );
+        }
     }
 }

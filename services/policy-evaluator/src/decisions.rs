@@ -236,7 +236,6 @@ mod tests {
             attempts: Vec::new(),
             considered: Vec::new(),
             left_out: 0,
-            not_asked: 0,
             waits_for: waits.then(|| PROGRESSION.to_owned()).into_iter().collect(),
             places: Vec::new(),
             next_look: next_look.map(at),

@@ -181,6 +181,16 @@ fn evaluate(criterion: &mut Criterion) {
     group.bench_function("the same in a rollout, each environment from one target to the next", |bench| {
         bench.iter(|| assert_eq!(black_box(look(&few, &facts, &decided, 30)), ENVIRONMENTS.len()));
     });
+    let mut one = catalog(ENVIRONMENTS.len(), Some("qa"));
+    for n in 0..10_000 {
+        // Nobody says yes to them.
+        let (tag, spec) = (format!("v1.{n}"), json!({ "deployment": web(), "tag": format!("v1.{n}") }));
+        put(&mut one, Kind::Version, VersionId::of(web(), &tag).0, &tag, json!({}), spec, 20);
+    }
+    let (facts, decided) = (Facts::default(), BTreeMap::new());
+    group.bench_function("an older version behind 10,000 on each of 4 targets, aim 80 ms", |bench| {
+        bench.iter(|| assert_eq!(black_box(look(&one, &facts, &decided, 30)), ENVIRONMENTS.len()));
+    });
     group.finish();
 }
 

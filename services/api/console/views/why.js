@@ -67,7 +67,7 @@ function one({ target, decision, more, chain }, again) {
       decision.considered.length > 0 ? decision.considered.map((considered, index) => considers(considered, index, decision, names_of, target, again)) : h("div", { class: "card" }, empty("push", "There is no version to look at", "Publish one, and every rule says here what it makes of it.")),
       more?.considered.length > 0 && more.considered.map((considered, index) => considers(considered, decision.considered.length + index, decision, names_of, target, again)),
       !more && decision.leftOut > 0 && h("p", { class: "soft", key: "left-out" }, `${decision.leftOut} more versions were looked at, which cannot be told now.`),
-      decision.notAsked > 0 && h("p", { class: "soft", key: "not-asked" }, `${decision.notAsked} older versions were not asked: too many newer ones do not pass.`),
+      more?.untold > 0 && h("p", { class: "soft", key: "untold" }, `${more.untold} older versions do not pass either.`),
       decision.held?.length > 0 && h("section", { class: "card", key: "held", "aria-labelledby": "held" }, h("header", {}, icon("stopped", "wait"), h("h2", { id: "held" }, "Held back by a rollback")), h("ul", { class: "lines" }, decision.held.map((held) => h("li", { key: held.version }, h("div", { class: "what" }, version(held.tag), h("div", { class: "sub" }, held.reason)), h("div", { class: "aside" }, ago(held.since)))))),
       causes(chain)),
   ];

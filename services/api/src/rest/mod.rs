@@ -117,7 +117,7 @@ pub(crate) async fn write(
         entity = renamed(app, text, entity)?;
     }
     if let Some(other) = same_slug(app, &entity) {
-        let message = format!("is the slug of the deployment {other} already");
+        let message = format!("is the slug of the {} {other} already", kind.token());
         return Err(
             Problem::conflict(format!("slug: {message}")).with(vec![Fault::of_field("slug", message)])
         );

@@ -8,13 +8,12 @@ use domain::token::Slug;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::entities;
 use crate::caller::Caller;
 use crate::context::App;
 use crate::openapi::shapes::{Flat, Listed, Thing};
-use crate::problem::{Fault, Problem};
+use crate::problem::Problem;
 use crate::request::{Body, Cel, Page, Params, Segments};
 use crate::rest::etag::{Precondition, Tagged};
 use crate::rest::{self, Draft, To};
@@ -54,29 +53,8 @@ async fn write(
         .with("inputs", body.inputs)
         .with("jobs", Some(body.jobs))
         .entity(app, caller, &workspace)?;
-    // One that gets another name is still the one of the path.
-    let of_path = match to {
-        To::Named(path) => Uuid::parse_str(path).ok(),
-        To::New | To::Key => None,
-    };
-    if let Entity::Workflow(workflow) = &entity
-        && let Some(other) = of_slug(app, &workspace, &workflow.spec.slug, &[Some(workflow.meta.id), of_path])
-    {
-        let message = format!("is the slug of the workflow {other} already");
-        return Err(
-            Problem::conflict(format!("slug: {message}")).with(vec![Fault::of_field("slug", message)])
-        );
-    }
     let written = rest::write(app, caller, to, precondition, entity, |_before, _after| {}).await?;
     Ok(entities::written(app, status, &written))
-}
-
-/// Another workflow of that slug: a path could mean either.
-fn of_slug(app: &App, workspace: &Slug, slug: &Slug, but: &[Option<Uuid>]) -> Option<String> {
-    app.catalog.entities(workspace, Kind::Workflow).into_iter().find_map(|other| {
-        let Entity::Workflow(other) = other else { return None };
-        (!but.contains(&Some(other.meta.id)) && other.spec.slug == *slug).then_some(other.meta.name)
-    })
 }
 
 /// The workflow of that slug.

@@ -57,7 +57,6 @@ fn decision() -> TargetDecision {
         last: None,
         attempts: Vec::new(),
         left_out: 0,
-        not_asked: 0,
         considered: vec![ConsideredVersion {
             version: job.version,
             tag: job.tag,

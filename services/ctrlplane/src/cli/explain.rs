@@ -30,6 +30,8 @@ struct Explanation {
 #[derive(Debug, Deserialize)]
 struct More {
     considered: Vec<ConsideredVersion>,
+    #[serde(default)]
+    untold: usize,
 }
 
 pub(super) async fn run(session: &Session, args: &ExplainArgs) -> Result<(), Failure> {
@@ -92,11 +94,11 @@ fn tree(explanation: &Explanation, now: Timestamp) -> String {
     if let Some(more) = more.as_ref().filter(|more| !more.considered.is_empty()) {
         lines.push("More versions, as the rules say now".to_owned());
         more.considered.iter().for_each(|considered| lines.extend(versions(considered, now)));
+        if more.untold > 0 {
+            lines.push(format!("  and {} older ones that do not pass", more.untold));
+        }
     } else if decision.left_out > 0 {
         lines.push(format!("  and {} more, which cannot be told now", decision.left_out));
-    }
-    if decision.not_asked > 0 {
-        lines.push(format!("  {} older ones were not asked", decision.not_asked));
     }
     if !decision.held.is_empty() {
         lines.push(String::new());

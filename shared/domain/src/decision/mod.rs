@@ -59,13 +59,11 @@ pub struct TargetDecision {
     /// The candidate versions that were looked at, newest first, with each rule's verdict. At most ten.
     #[serde(default)]
     pub considered: Vec<ConsideredVersion>,
-    /// How many more were asked, with a verdict of each rule; `explain` tells them when it is asked.
+    /// How many more were looked at: `explain` asks every rule about them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub left_out: u32,
-    /// How many ready versions are older than so many that do not pass, and were not asked.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub not_asked: u32,
-    /// The rules that hold back a candidate, shown or not, by name: who looks at what they look at is woken by it.
+    /// The rules that hold back a candidate, by name: who looks at what they look at is woken by it. Of a candidate that
+    /// is not shown, the first.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub waits_for: BTreeSet<String>,
     /// The places in rollouts that the target was given for versions that are not shown, the last first. At most eight.

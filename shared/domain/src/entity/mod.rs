@@ -202,6 +202,14 @@ impl Entity {
         let meta = self.meta();
         CatalogKey { workspace: meta.workspace.clone(), kind: self.kind(), id: meta.id }
     }
+
+    /// The name in paths and subjects, of which there is one of a kind in a workspace.
+    pub fn slug(&self) -> Option<&Slug> {
+        if let Entity::Workflow(workflow) = self {
+            return Some(&workflow.spec.slug);
+        }
+        if let Entity::Deployment(deployment) = self { Some(&deployment.spec.slug) } else { None }
+    }
 }
 
 impl fmt::Display for CatalogKey {

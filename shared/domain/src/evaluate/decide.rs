@@ -6,7 +6,7 @@ use super::facts::Facts;
 use super::facts::JobStanding;
 use super::gradual_rollout;
 use super::history::{Active, History, on_target};
-use super::review::{Floor, Review, review};
+use super::review::{Depth, Floor, Review, review};
 use super::rollback::Holds;
 use super::ruling::Named;
 use super::summary::{Picture, Step, describe};
@@ -68,7 +68,6 @@ pub fn same_decision(one: &TargetDecision, other: &TargetDecision) -> bool {
         redeployed,
         considered,
         left_out,
-        not_asked,
         waits_for,
         places,
         next_look,
@@ -82,7 +81,7 @@ pub fn same_decision(one: &TargetDecision, other: &TargetDecision) -> bool {
         && (earlier, held) == (&other.earlier, &other.held)
         && (verifications, redeployed) == (&other.verifications, &other.redeployed)
         && (waits_for, places) == (&other.waits_for, &other.places)
-        && (left_out, not_asked) == (&other.left_out, &other.not_asked)
+        && left_out == &other.left_out
 }
 
 /// Whether two decisions differ in nothing but sentences and in what rules looked at: no state, no version, no job, no
@@ -107,18 +106,20 @@ impl<'a> DeploymentView<'a> {
         let Some(place) = self.place(target) else {
             return self.gone(target, history, previous, cause);
         };
-        let Reviewed { review, holds, verified } = self.reviewed(&place, &history, previous);
+        let Reviewed { review, holds, verified } = self.reviewed(&place, &history, previous, Depth::Shown);
         let course = self.course(&place, &history, &holds, review);
         self.outcome(&place, history, course, holds, verified, previous, cause)
     }
 
-    /// Every candidate that is asked for the target now, newest first, with what every rule says of it. A decision shows
+    /// Every candidate for the target now, newest first, with what every rule says of it. A decision shows
     /// the first ten.
     pub fn considered(&self, target: &TargetKey) -> Vec<ConsideredVersion> {
         let previous = self.decided.decision(target);
         let history = History::of(self.facts, target, previous);
         let place = self.place(target);
-        place.map(|place| self.reviewed(&place, &history, previous).review.all()).unwrap_or_default()
+        place
+            .map(|place| self.reviewed(&place, &history, previous, Depth::All).review.all())
+            .unwrap_or_default()
     }
 
     fn reviewed(
@@ -126,12 +127,13 @@ impl<'a> DeploymentView<'a> {
         place: &Place<'a>,
         history: &History<'a>,
         previous: Option<&TargetDecision>,
+        depth: Depth,
     ) -> Reviewed<'a> {
         let success = running_success(history);
         let verified = success.map(|success| self.verified(place, success)).unwrap_or_default();
         let holds = self.holds(place, history, Some(&verified), previous);
         let floor = self.floor(place, history, &holds);
-        let mut review = review(self, place, &floor, history, &holds);
+        let mut review = review(self, place, &floor, history, &holds, depth);
         self.tell_afterwards(place, history, &holds, &verified, &mut review);
         Reviewed { review, holds, verified }
     }
@@ -158,14 +160,8 @@ impl<'a> DeploymentView<'a> {
         // reason to try something older.
         let back = holds.restore.as_ref().map(|restore| restore.version);
         let floor = back.or(holds.open).filter(|_| !is_rejected_here);
-        match floor.filter(|floor| pinned.is_none_or(|pinned| pinned == *floor)) {
-            // How old it is cannot be told, but it is older than its failure.
-            Some(version) if self.is_unreadable(version) => {
-                holds.of(version).map_or(Floor::Version(version), |held| Floor::After(held.since))
-            }
-            Some(version) => Floor::Version(version),
-            None => Floor::None,
-        }
+        let floor = floor.filter(|floor| pinned.is_none_or(|pinned| pinned == *floor));
+        floor.map_or(Floor::None, Floor::Version)
     }
 
     /// What happens, by what was chosen and what is under way.
@@ -326,8 +322,7 @@ impl<'a> DeploymentView<'a> {
             held: holds.held,
             verifications: verified.known,
             redeployed,
-            left_out: count(review.hidden.len()),
-            not_asked: count(review.not_asked),
+            left_out: count(review.hidden.len() + review.untold),
             considered: review.considered,
             waits_for: review.waits_for.into_iter().map(str::to_owned).collect(),
             places,
@@ -406,7 +401,6 @@ impl<'a> DeploymentView<'a> {
             redeployed: previous.and_then(|previous| previous.redeployed.clone()),
             considered: Vec::new(),
             left_out: 0,
-            not_asked: 0,
             waits_for: BTreeSet::new(),
             places: gradual_rollout::places(&[], &[], previous, |version| self.version(version).is_some()),
             next_look: None,

@@ -8,16 +8,18 @@ use super::skip::Skipped;
 use super::view::{DeploymentView, Place};
 use super::{deployment_window, pin, skip, version_cooldown};
 use crate::Timestamp;
-use crate::decision::{ConsideredVersion, HeldVersion, RuleVerdict, Verdict};
-use crate::entity::{DeploymentWindow, Kind, Policy, PolicyRule, Record, Version, VersionStatus};
-use crate::id::{ReleaseId, VersionId};
+use crate::decision::{ConsideredVersion, HeldVersion, RuleInputs, RuleVerdict, Verdict};
+use crate::entity::{
+    DeploymentDependency, DeploymentWindow, Kind, Policy, PolicyRule, Record, Version, VersionStatus,
+};
+use crate::id::{PolicyId, ReleaseId, VersionId};
+
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// How many candidates a decision shows.
 const SHOWN_MAX: usize = 10;
-/// How many candidates are asked for one decision; what is older than so many that do not pass is not asked.
-const ASKED_MAX: usize = 200;
 
 /// Of how many built-in rules there is something to say, hardly ever of more.
 const BUILT_IN_MOSTLY: usize = 2;
@@ -32,14 +34,23 @@ pub(super) enum Floor {
     After(Timestamp),
 }
 
+/// How much is asked about candidates that are too many to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Every rule, so that *why* is complete of all.
+    All,
+    /// Down to the first rule that holds one back: before that rule says something else, the others do not matter.
+    Shown,
+}
+
 /// What came of looking at the candidates.
 pub(super) struct Review<'a> {
     /// The candidates that were looked at, newest first.
     pub(super) considered: Vec<ConsideredVersion>,
     /// Those that were looked at as well and are too many to show.
     pub(super) hidden: Vec<ConsideredVersion>,
-    /// How many ready versions are older than those that were looked at, and were not because those are too many.
-    pub(super) not_asked: usize,
+    /// How many more do not pass, of which nothing else is known.
+    pub(super) untold: usize,
     /// The rules that hold one of them back.
     pub(super) waits_for: BTreeSet<&'static str>,
     /// The newest that passes, and the release it makes here.
@@ -58,11 +69,12 @@ pub(super) fn review<'a>(
     floor: &Floor,
     history: &History<'a>,
     holds: &Holds,
+    depth: Depth,
 ) -> Review<'a> {
     let mut review = Review {
         considered: Vec::new(),
         hidden: Vec::new(),
-        not_asked: 0,
+        untold: 0,
         waits_for: BTreeSet::new(),
         chosen: None,
         next_look: None,
@@ -73,8 +85,8 @@ pub(super) fn review<'a>(
     // Where a version that is held cannot be read, what is older than its failure may lie below it.
     let unreadable = holds.held.iter().filter(|held| view.is_unreadable(held.version));
     let unreadable = unreadable.max_by_key(|held| held.since);
-    let mut versions = view.versions();
-    while let Some(version) = versions.next() {
+    let on_target = OnTarget::of(view, place, history);
+    for version in view.versions() {
         let id = VersionId(version.meta.id);
         below = below.or(unreadable.filter(|held| version.meta.created_at <= held.since));
         if let Floor::After(instant) = floor
@@ -87,29 +99,28 @@ pub(super) fn review<'a>(
         let is_between = !is_floor && !matches!(floor, Floor::None) && held.is_none();
         let between = below.filter(|_| is_between);
         let is_pinned = pin.is_some_and(|pin| pin.spec.version == id);
-        // What is pinned is asked however many newer ones there are.
-        let is_asked = review.considered.len() < ASKED_MAX || is_pinned;
         let is_candidate = version.spec.status == VersionStatus::Ready
-            && is_asked
             && holds.restore.as_ref().is_none_or(|r| r.version != id);
+        let is_shown = review.considered.len() < SHOWN_MAX || is_floor || is_pinned || held.is_some();
+        let is_told = is_shown || depth == Depth::All;
         if is_candidate && let Some(held) = between {
             // Whatever the gates say, so they are not asked.
-            let rulings = vec![Named::built_in("rollback", rollback::judge_below(held))];
-            review.considered.push(considered(version, false, rulings));
+            if is_told {
+                let below = rollback::judge_below(held, view.is_unreadable(held.version));
+                review.considered.push(considered(version, false, vec![Named::built_in("rollback", below)]));
+            } else {
+                review.untold += 1;
+            }
         } else if is_candidate {
-            let mut rulings = rulings(view, place, history, version);
+            let extent = if is_told { Extent::All } else { Extent::FirstObstacle };
+            let mut rulings = on_target.rulings(version, extent);
             rulings.extend(held.map(|held| Named::built_in("rollback", rollback::judge(held))));
-            if review.take(view, place, version, rulings) {
+            if review.take(view, place, version, rulings, extent) {
                 break;
             }
         }
         below = held.or(below);
         if is_floor || is_pinned {
-            break;
-        }
-        if !is_asked && pin.is_none() {
-            let ready = |version: &&Record<Version>| version.spec.status == VersionStatus::Ready;
-            review.not_asked = [version].into_iter().chain(versions).filter(ready).count();
             break;
         }
     }
@@ -120,7 +131,7 @@ pub(super) fn review<'a>(
         let mut rulings = vec![Named::built_in("rollback", back)];
         rulings.extend(view.freeze(place).map(|ruling| Named::built_in("freeze", ruling)));
         rulings.extend(pinned(view, place, version));
-        review.take(view, place, version, rulings);
+        review.take(view, place, version, rulings, Extent::All);
     }
     review.hidden = shorten(&mut review.considered);
     review
@@ -133,8 +144,21 @@ impl<'a> Review<'a> {
         view: &DeploymentView<'a>,
         place: &Place<'a>,
         version: &'a Record<Version>,
-        mut rulings: Vec<Named<'a>>,
+        rulings: Vec<Named<'a>>,
+        extent: Extent,
     ) -> bool {
+        if extent == Extent::FirstObstacle
+            && let Some(Named { rule, ruling, .. }) =
+                rulings.last().filter(|last| !last.ruling.verdict.allows())
+            && !matches!(ruling.inputs, Some(RuleInputs::Rollout { .. }))
+        {
+            // A place in a rollout is kept; of the others nothing need be remembered.
+            self.untold += 1;
+            self.waits_for.insert(rule);
+            self.next_look = self.next_look.into_iter().chain(ruling.next_change()).min();
+            return false;
+        }
+        let mut rulings = rulings;
         let release = view.release_of(&place.key, VersionId(version.meta.id));
         if let Err(error) = &release {
             let ruling = Ruling::error(format!("a variable cannot be resolved: {error}"));
@@ -193,84 +217,143 @@ fn shorten(considered: &mut Vec<ConsideredVersion>) -> Vec<ConsideredVersion> {
     hidden
 }
 
-/// What every gate of every enabled matching policy says; all are asked, so that *why* is complete.
-pub(super) fn rulings<'a>(
-    view: &DeploymentView<'a>,
-    place: &Place<'a>,
-    history: &History<'a>,
-    version: &'a Record<Version>,
-) -> Vec<Named<'a>> {
-    let id = VersionId(version.meta.id);
-    let of_policies: usize = place.policies().iter().map(|(policy, _)| policy.spec.rules.len().max(1)).sum();
-    let mut rulings = Vec::with_capacity(of_policies + BUILT_IN_MOSTLY);
-    for (id, error) in view.broken_policies() {
-        let ruling = Ruling::error(format!("the policy {id} cannot be read: {error}"));
-        rulings.push(Named::built_in("policy", ruling));
+/// How far the rules of a version are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of them.
+    All,
+    /// Down to the first that does not allow it, which is the last in the answer. Rollouts are asked all the same: each
+    /// gives a place that is to be remembered.
+    FirstObstacle,
+}
+
+/// A target whose candidates are asked one after the other: what is the same for all of them is found once.
+pub(super) struct OnTarget<'v, 'a> {
+    view: &'v DeploymentView<'a>,
+    place: &'v Place<'a>,
+    history: &'v History<'a>,
+    freeze: Option<Ruling>,
+    /// What `deploymentDependency` says, by policy and index of the rule.
+    dependencies: RefCell<Vec<((PolicyId, usize), Ruling)>>,
+}
+
+impl<'v, 'a> OnTarget<'v, 'a> {
+    pub(super) fn of(view: &'v DeploymentView<'a>, place: &'v Place<'a>, history: &'v History<'a>) -> Self {
+        Self { view, place, history, freeze: view.freeze(place), dependencies: RefCell::default() }
     }
-    rulings.extend(view.freeze(place).map(|ruling| Named::built_in("freeze", ruling)));
-    rulings.extend(pinned(view, place, version));
-    for needs in &version.spec.dependencies {
-        rulings.push(Named::built_in("versionDependency", view.version_dependency(needs, place)));
-    }
-    let has_run = history.current.is_some();
-    let skips: Vec<_> = view.ws.skips_of(id).collect();
-    let skip = |policy, index| skip::of_rule(&skips, policy, index, &place.key, view.now);
-    let mut rollouts = Vec::new();
-    let mut windows = Vec::new();
-    for (policy, broken) in place.policies() {
-        let policy = *policy;
-        if let Some(error) = broken {
-            let reason = format!("the policy's selector cannot be evaluated: {error}");
-            rulings.push(Named::of(policy, 0, "selector", Ruling::error(reason)));
-            continue;
+
+    /// What every gate of every enabled matching policy says.
+    pub(super) fn rulings(&self, version: &'a Record<Version>, extent: Extent) -> Vec<Named<'a>> {
+        let Self { view, place, history, .. } = *self;
+        let id = VersionId(version.meta.id);
+        let rules =
+            || place.policies().iter().map(|(policy, _)| policy.spec.rules.len().max(1)).sum::<usize>();
+        let expected = match extent {
+            Extent::All => rules() + BUILT_IN_MOSTLY,
+            Extent::FirstObstacle => BUILT_IN_MOSTLY,
+        };
+        let mut rulings = Vec::with_capacity(expected);
+        let is_enough = |rulings: &[Named<'_>]| {
+            extent == Extent::FirstObstacle
+                && rulings.last().is_some_and(|last| !last.ruling.verdict.allows())
+        };
+        for (id, error) in view.broken_policies() {
+            let ruling = Ruling::error(format!("the policy {id} cannot be read: {error}"));
+            rulings.push(Named::built_in("policy", ruling));
         }
-        for (index, rule) in policy.spec.rules.iter().enumerate() {
-            let ruling = match rule {
-                PolicyRule::AnyApproval(rule) => view.any_approval(policy, index, rule, place, version),
-                PolicyRule::EnvironmentProgression(rule) => {
-                    view.environment_progression(policy, index, rule, place, version)
+        if is_enough(&rulings) {
+            return rulings;
+        }
+        rulings.extend(self.freeze.clone().map(|ruling| Named::built_in("freeze", ruling)));
+        if is_enough(&rulings) {
+            return rulings;
+        }
+        rulings.extend(pinned(view, place, version));
+        if is_enough(&rulings) {
+            return rulings;
+        }
+        for needs in &version.spec.dependencies {
+            rulings.push(Named::built_in("versionDependency", view.version_dependency(needs, place)));
+            if is_enough(&rulings) {
+                return rulings;
+            }
+        }
+        let has_run = history.current.is_some();
+        let skips: Vec<_> = view.ws.skips_of(id).collect();
+        let skip = |policy, index| skip::of_rule(&skips, policy, index, &place.key, view.now);
+        let mut rollouts = Vec::new();
+        let mut windows = Vec::new();
+        for (policy, broken) in place.policies() {
+            let policy = *policy;
+            if let Some(error) = broken {
+                let reason = format!("the policy's selector cannot be evaluated: {error}");
+                rulings.push(Named::of(policy, 0, "selector", Ruling::error(reason)));
+                if is_enough(&rulings) {
+                    return rulings;
                 }
-                PolicyRule::VersionSelector(rule) => {
-                    view.version_selector(policy, index, rule, place, version)
-                }
-                PolicyRule::DeploymentWindow(rule) => {
-                    if has_run && !matches!(skip(policy, index), Some(Skipped::By(_))) {
-                        windows.push((policy, rule));
+                continue;
+            }
+            for (index, rule) in policy.spec.rules.iter().enumerate() {
+                let ruling = match rule {
+                    PolicyRule::AnyApproval(rule) => view.any_approval(policy, index, rule, place, version),
+                    PolicyRule::EnvironmentProgression(rule) => {
+                        view.environment_progression(policy, index, rule, place, version)
                     }
-                    view.deployment_window(policy, index, rule, has_run)
+                    PolicyRule::VersionSelector(rule) => {
+                        view.version_selector(policy, index, rule, place, version)
+                    }
+                    PolicyRule::DeploymentWindow(rule) => {
+                        if has_run && !matches!(skip(policy, index), Some(Skipped::By(_))) {
+                            windows.push((policy, rule));
+                        }
+                        view.deployment_window(policy, index, rule, has_run)
+                    }
+                    PolicyRule::VersionCooldown(rule) => {
+                        let (active, last) = (history.on_its_way(), history.last_deploy());
+                        version_cooldown::judge(rule, id, active, last, view.now)
+                    }
+                    PolicyRule::DeploymentDependency(rule) => self.dependency(policy, index, rule),
+                    PolicyRule::GradualRollout(rollout) => {
+                        rollouts.push((policy, index, rule.name(), rollout));
+                        continue;
+                    }
+                    PolicyRule::Retry(_) | PolicyRule::Rollback(_) | PolicyRule::Verification(_) => continue,
+                };
+                let ruling = match skip(policy, index) {
+                    Some(skipped) => skipped.apply(policy, ruling),
+                    None => ruling,
+                };
+                rulings.push(Named::of(policy, index, rule.name(), ruling));
+                if is_enough(&rulings) {
+                    return rulings;
                 }
-                PolicyRule::VersionCooldown(rule) => {
-                    let (active, last) = (history.on_its_way(), history.last_deploy());
-                    version_cooldown::judge(rule, id, active, last, view.now)
-                }
-                PolicyRule::DeploymentDependency(rule) => view.deployment_dependency(rule, place),
-                PolicyRule::GradualRollout(rollout) => {
-                    rollouts.push((policy, index, rule.name(), rollout));
-                    continue;
-                }
-                PolicyRule::Retry(_) | PolicyRule::Rollback(_) | PolicyRule::Verification(_) => continue,
-            };
+            }
+        }
+        if rollouts.is_empty() {
+            return rulings;
+        }
+        let start = started_at(view, version, &rulings, &windows);
+        let runs = history.current.as_ref().is_some_and(|current| current.version == id);
+        for (policy, index, name, rule) in rollouts {
+            let ruling = view.gradual_rollout(policy, index, rule, (place, version), start.as_ref(), runs);
             let ruling = match skip(policy, index) {
                 Some(skipped) => skipped.apply(policy, ruling),
                 None => ruling,
             };
-            rulings.push(Named::of(policy, index, rule.name(), ruling));
+            rulings.push(Named::of(policy, index, name, ruling));
         }
+        rulings
     }
-    if rollouts.is_empty() {
-        return rulings;
+
+    fn dependency(&self, policy: &Record<Policy>, index: usize, rule: &'a DeploymentDependency) -> Ruling {
+        let asked = (PolicyId(policy.meta.id), index);
+        if let Some((_, known)) = self.dependencies.borrow().iter().find(|(of, _)| *of == asked) {
+            return known.clone();
+        }
+        let ruling = self.view.deployment_dependency(rule, self.place);
+        self.dependencies.borrow_mut().push((asked, ruling.clone()));
+        ruling
     }
-    let start = started_at(view, version, &rulings, &windows);
-    let runs = history.current.as_ref().is_some_and(|current| current.version == id);
-    for (policy, index, name, rule) in rollouts {
-        let ruling = view.gradual_rollout(policy, index, rule, (place, version), start.as_ref(), runs);
-        let ruling = match skip(policy, index) {
-            Some(skipped) => skipped.apply(policy, ruling),
-            None => ruling,
-        };
-        rulings.push(Named::of(policy, index, name, ruling));
-    }
-    rulings
 }
 
 fn pinned<'a>(

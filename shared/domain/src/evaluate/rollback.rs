@@ -34,10 +34,12 @@ pub(super) fn judge(held: &HeldVersion) -> Ruling {
     Ruling::deny(reason).on(RuleInputs::Rollback { job: Some(held.job), held_at: Some(held.since) })
 }
 
-/// Of a version between one that is held and what runs.
-pub(super) fn judge_below(held: &HeldVersion) -> Ruling {
+/// Of a version between one that is held and what runs; where the held one cannot be read, the version may be newer.
+pub(super) fn judge_below(held: &HeldVersion, is_unreadable: bool) -> Ruling {
+    let older = if is_unreadable { "perhaps older" } else { "older" };
+    let cannot_be_read = if is_unreadable { " and cannot be read" } else { "" };
     let reason = format!(
-        "older than {}, which is held back here since {}: {}",
+        "{older} than {}, which is held back here since {}{cannot_be_read}: {}",
         held.tag,
         rfc(held.since),
         held.reason

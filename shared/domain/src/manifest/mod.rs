@@ -21,12 +21,12 @@ pub use validate::{NAME_CHARS_MAX, validate};
 pub use write::{Names, to_manifest, to_yaml};
 
 use crate::Timestamp;
-use crate::entity::{CatalogKey, Entity};
+use crate::entity::{CatalogKey, Entity, Kind};
 use crate::token::Slug;
 use node::{Node, Unreadable};
 use path::Path;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// At most so many errors are told at once.
@@ -125,6 +125,10 @@ pub fn parse(files: &[File<'_>], defaults: &Defaults<'_>) -> Result<Vec<Document
     }
     errors.extend(twice(&documents));
     if errors.is_empty() {
+        let mut workspaces = BTreeSet::new();
+        documents.retain(|document| {
+            document.entity.kind() != Kind::Workspace || workspaces.insert(document.entity.key())
+        });
         return Ok(documents);
     }
     // The order of files is the caller's, the order within a file the reader's.
@@ -170,22 +174,27 @@ fn drafts(files: &[File<'_>], errors: &mut Vec<ManifestError>) -> Vec<(Place, No
     drafts
 }
 
-/// The same entity, or the same slug of deployments, declared twice.
+/// The same entity, or the same slug of deployments or of workflows, declared twice. A workspace may be: every file says which
+/// it is about, as long as all say the same of it.
 fn twice(documents: &[Document]) -> Vec<ManifestError> {
     let mut entities: BTreeMap<CatalogKey, &Document> = BTreeMap::new();
-    let mut slugs: BTreeMap<(&Slug, &Slug), &Document> = BTreeMap::new();
+    let mut slugs: BTreeMap<(Kind, &Slug, &Slug), &Document> = BTreeMap::new();
     let mut errors = Vec::new();
     for document in documents {
         let meta = document.entity.meta();
         let kind = document.entity.kind().name();
-        if let Some(first) = entities.insert(document.entity.key(), document) {
+        let first = *entities.entry(document.entity.key()).or_insert(document);
+        if !std::ptr::eq(first, document) {
+            if document.entity.kind() == Kind::Workspace && first.entity == document.entity {
+                continue;
+            }
             let message = format!("{kind} `{}` is already declared at {}", meta.name, first.place);
             errors.push(document.error(Problem { field: "metadata.name".to_owned(), message, hint: None }));
-        } else if let Entity::Deployment(deployment) = &document.entity
-            && let Some(first) = slugs.insert((&meta.workspace, &deployment.spec.slug), document)
+        } else if let Some(slug) = document.entity.slug()
+            && let Some(first) = slugs.insert((document.entity.kind(), &meta.workspace, slug), document)
         {
-            let slug = &deployment.spec.slug;
-            let message = format!("the slug `{slug}` is already that of the deployment at {}", first.place);
+            let kind = document.entity.kind().token();
+            let message = format!("the slug `{slug}` is already that of the {kind} at {}", first.place);
             let hint = Some("give one of them another `slug`".to_owned());
             errors.push(document.error(Problem { field: "spec.slug".to_owned(), message, hint }));
         }

@@ -1,7 +1,7 @@
 //! Files as people write them, right and wrong.
 
 use super::*;
-use crate::entity::{Kind, TriggerAction};
+use crate::entity::TriggerAction;
 use crate::id::{
     ApprovalId, DeploymentId, EnvironmentId, PolicyId, ResourceId, SkipId, SystemId, VersionId, WorkflowId,
 };
@@ -606,6 +606,29 @@ fn nothing_is_declared_twice() {
             "14 spec.slug: the slug `a-b` is already that of the deployment at shop.yaml:8 (give",
         ],
     );
+    let jobs = "jobs: [{ name: a, agent: { ref: b } }]";
+    check(
+        &format!(
+            "kind: Workflow\nmetadata: {{ name: a b }}\nspec: {{ {jobs} }}\n---\n\
+             kind: Workflow\nmetadata: {{ name: a-b }}\nspec: {{ {jobs} }}\n"
+        ),
+        &["7 spec.slug: the slug `a-b` is already that of the workflow at shop.yaml:1 (give"],
+    );
+}
+
+#[test]
+fn files_of_one_workspace_may_all_declare_it_as_long_as_they_agree() {
+    let shop = "kind: Workspace\nmetadata: { name: acme }\nspec: { displayName: Acme }\n";
+    let parsed = |other: &str| {
+        let files = [File { name: "a", text: shop }, File { name: "b", text: other }];
+        parse(&files, &Defaults { workspace: None, now: now(), by: "ann", ids: &OfNames })
+    };
+    let same = parsed(&format!("{shop}---\nkind: System\nmetadata: {{ name: s }}\n")).unwrap();
+    assert_eq!(same.iter().map(|one| one.entity.kind()).collect::<Vec<_>>(), [Kind::Workspace, Kind::System]);
+    let errors = parsed("kind: Workspace\nmetadata: { name: acme }\n").unwrap_err();
+    let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("already declared at a:1"), "{told:?}");
 }
 
 #[test]

@@ -162,6 +162,40 @@ proptest! {
     }
 
     #[test]
+    fn newer_versions_that_do_not_pass_change_nothing_for_older_ones_however_many_they_are(
+        (steps, more) in (steps(), 1..40_usize)
+    ) {
+        let mut world = world(&steps);
+        world.policy("no-more", "*", rule("versions !version.tag.startsWith('more')"));
+        let then = world.now + chrono::TimeDelta::minutes(1);
+        let decide = |world: &mut World| {
+            world.now = then;
+            TARGETS.map(|target| world.decide(target))
+        };
+        let before = decide(&mut world);
+        // When time alone makes another version the desired one, if it does.
+        let mut turns = [None; TARGETS.len()];
+        for ((turn, target), before) in turns.iter_mut().zip(TARGETS).zip(&before) {
+            let Some(look) = before.decision.next_look else { continue };
+            world.now = look;
+            let desired = |decision: &TargetDecision| decision.desired.as_ref().map(|desired| desired.release);
+            *turn = (desired(&world.decide(target).decision) != desired(&before.decision)).then_some(look);
+        }
+        world.now = then - chrono::TimeDelta::seconds(50);
+        for n in 0..more {
+            world.step(&format!("version more{n}"));
+        }
+        for ((before, turn), after) in before.into_iter().zip(turns).zip(decide(&mut world)) {
+            prop_assert_eq!((&before.request, &before.supersede), (&after.request, &after.supersede));
+            prop_assert_eq!((&before.decision.desired, &before.decision.active), (&after.decision.desired, &after.decision.active));
+            let told = |decision: &TargetDecision| decision.considered.len() + decision.left_out as usize;
+            prop_assert_eq!(told(&after.decision), told(&before.decision) + more);
+            let look = after.decision.next_look;
+            prop_assert!(turn.is_none_or(|turn| look.is_some_and(|look| look <= turn)), "{turn:?} {look:?}");
+        }
+    }
+
+    #[test]
     fn one_more_rule_never_allows_more(
         (steps, more) in (steps(), prop::sample::select(RULES.to_vec()))
     ) {

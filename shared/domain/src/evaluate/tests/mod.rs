@@ -1,5 +1,6 @@
 //! Decisions told as stories, and what holds for every decision.
 
+mod fields;
 mod gates;
 mod laws;
 mod memory;

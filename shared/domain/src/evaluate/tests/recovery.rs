@@ -177,7 +177,7 @@ fn what_may_lie_below_a_held_version_that_cannot_be_read_is_not_tried() {
         let run = if ran_before { "v1" } else { "-" };
         let back = "look staging-0 = deploying want v1 run v1 request v1#2
          end staging-0 successful";
-        check(&format!(
+        let mut world = check(&format!(
             "env staging 1
          policy mend on *: rollback
          {}
@@ -188,14 +188,24 @@ fn what_may_lie_below_a_held_version_that_cannot_be_read_is_not_tried() {
          look staging-0 = blocked want {run} run {run}
          version between
          unreadable version v2
-         look staging-0 = {} want {run} run {run}
-         +1s
-         version v3
-         look staging-0 = deploying want v3 run {run} request v3#1",
+         look staging-0 = blocked want {run} run {run}",
             if ran_before { ran } else { "version between paused" },
             if ran_before { back } else { "" },
-            if ran_before { "blocked" } else { "noVersion" },
         ));
+        let [rule] = told(&world, "staging-0", "between").rules.as_slice() else {
+            panic!("one rule says why")
+        };
+        assert_eq!((rule.rule.as_str(), &rule.verdict), ("rollback", &Verdict::Deny));
+        assert!(
+            rule.reason.starts_with("perhaps older than v2, which is held back here "),
+            "{}",
+            rule.reason
+        );
+        assert!(rule.reason.contains(" and cannot be read: v2 ended as failure"), "{}", rule.reason);
+        world.step("+1s");
+        world.step("version v3");
+        let look = world.step("look staging-0");
+        assert_eq!(look, Some(format!("deploying want v3 run {run} request v3#1")));
     }
 }
 

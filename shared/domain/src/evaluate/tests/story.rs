@@ -11,6 +11,7 @@
 //! redeploy staging-0 [v2]
 //! pause v1 in staging | resume v1 in staging
 //! measured staging-0 passed | failed | inconclusive   the verification of what runs there ends
+//! v1 requires d2                         the version needs that version of `db` on the resource
 //! db v1 on staging-0 [failure]           another deployment's version is deployed on that resource
 //! at 2026-03-28T10:00:00Z                sets the clock
 //! choosy                                 whether the deployment selects what is in staging cannot be told
@@ -36,8 +37,8 @@ use crate::entity::{
     AnyApproval, Approval, ApprovalStatus, BackoffStrategy, Deployment, DeploymentDependency,
     DeploymentWindow, Entity, Environment, EnvironmentProgression, Freeze, GradualRollout, Kind, Meta,
     OnNewVersion, Pin, Policy, PolicyRule, Record, Redeploy, Resource, Retry, Rollback, RolloutAction,
-    RolloutControl, RolloutType, Skip, System, Version, VersionCooldown, VersionSelector, VersionStatus,
-    Workspace,
+    RolloutControl, RolloutType, Skip, System, Version, VersionCooldown, VersionDependency, VersionSelector,
+    VersionStatus, Workspace,
 };
 use crate::evaluate::{DeploymentView, Facts, Outcome, decide_target, same_decision};
 use crate::id::{
@@ -137,6 +138,7 @@ impl World {
             ["measured", target, result] => self.measured(target, result),
             ["db", tag, "on", resource] => self.elsewhere(tag, resource, TerminalStatus::Successful),
             ["db", tag, "on", resource, "failure"] => self.elsewhere(tag, resource, TerminalStatus::Failure),
+            [tag, "requires", other] => self.requires(tag, other),
             ["at", time] => self.now = time.parse().unwrap(),
             ["supersede"] => self.deployment(OnNewVersion::Supersede),
             ["choosy"] => {
@@ -355,6 +357,16 @@ impl World {
         self.put(Entity::Version(Record { meta, spec }));
     }
 
+    fn requires(&mut self, tag: &str, other: &str) {
+        let id = VersionId::of(deployment(), tag).0;
+        let known = self.entities.values().find(|entity| entity.meta().id == id).cloned();
+        let Some(Entity::Version(mut record)) = known else { panic!("there is no version {tag}") };
+        let version_selector = format!("version.tag == '{other}'");
+        let deployment = DeploymentId::of(&workspace(), "db");
+        record.spec.dependencies = vec![VersionDependency { deployment, version_selector }];
+        self.put(Entity::Version(record));
+    }
+
     fn word(&mut self, user: &str, tag: &str, environment: &str, status: ApprovalStatus) {
         let version = VersionId::of(deployment(), tag);
         let environment = EnvironmentId::of(&workspace(), environment);
@@ -518,9 +530,11 @@ impl World {
     }
 }
 
-/// `approvals 2 self no expires 10m` | `after staging 50% soak 10m age 2h verified` | `versions <CEL>` | `needs <CEL>` |
-/// `rollout 60s [normalized] [max 1]` | `window <RRULE> for 60m [in Europe/Berlin]` | `quiet <RRULE> for 60m` |
-/// `cooldown 10m` | `retry 3 pause 10s [doubling] [cap 60s]` | `rollback` | `verified by sleep`
+/// `approvals 2 by ann self no expires 10m` | `after staging 50% soak 10m age 2h verified counting successful,skipped` |
+/// `versions <CEL>` | `needs <CEL>` | `rollout 60s [normalized] [max 1] [regardless]` |
+/// `window <RRULE> for 60m [in Europe/Berlin]` | `quiet <RRULE> for 60m` | `cooldown 10m` |
+/// `retry 3 pause 10s [doubling] [cap 60s] [on failure,skipped]` | `rollback [on failure,skipped] [unmeasured]` |
+/// `verified by sleep`
 pub(super) fn rule(text: &str) -> PolicyRule {
     if let Some(selector) = text.strip_prefix("versions ") {
         let selector = selector.to_owned();
@@ -532,6 +546,10 @@ pub(super) fn rule(text: &str) -> PolicyRule {
     let words: Vec<&str> = text.split_whitespace().collect();
     let option =
         |name: &str| words.iter().position(|word| *word == name).and_then(|at| words.get(at + 1)).copied();
+    let statuses = |name: &str, default: TerminalStatus| match option(name) {
+        None => vec![default],
+        Some(list) => list.split(',').map(|word| serde_json::from_value(word.into()).unwrap()).collect(),
+    };
     let seconds = |name: &str| option(name).map(|text| u32::try_from(duration(text).num_seconds()).unwrap());
     match words.as_slice() {
         ["approvals", count, ..] => PolicyRule::AnyApproval(AnyApproval {
@@ -552,7 +570,7 @@ pub(super) fn rule(text: &str) -> PolicyRule {
             minimum_soak_time_minutes: seconds("soak").unwrap_or(0) / 60,
             maximum_age_hours: seconds("age").map(|seconds| seconds / 3600),
             require_verification_passed: words.contains(&"verified"),
-            success_statuses: vec![TerminalStatus::Successful],
+            success_statuses: statuses("counting", TerminalStatus::Successful),
         }),
         ["rollout", interval, ..] => PolicyRule::GradualRollout(GradualRollout {
             rollout_type: match words.contains(&"normalized") {
@@ -561,7 +579,7 @@ pub(super) fn rule(text: &str) -> PolicyRule {
             },
             time_scale_interval: u32::try_from(duration(interval).num_seconds()).unwrap(),
             max_failures: option("max").map_or(0, |n| n.parse().unwrap()),
-            pause_on_failure: true,
+            pause_on_failure: !words.contains(&"regardless"),
         }),
         [kind @ ("window" | "quiet"), rrule, ..] => PolicyRule::DeploymentWindow(DeploymentWindow {
             rrule: (*rrule).to_owned(),
@@ -580,11 +598,11 @@ pub(super) fn rule(text: &str) -> PolicyRule {
                 false => BackoffStrategy::Linear,
             },
             max_backoff_seconds: seconds("cap"),
-            retry_on_statuses: vec![TerminalStatus::Failure],
+            retry_on_statuses: statuses("on", TerminalStatus::Failure),
         }),
-        ["rollback"] => PolicyRule::Rollback(Rollback {
-            on_job_statuses: vec![TerminalStatus::Failure],
-            on_verification_failure: true,
+        ["rollback", ..] => PolicyRule::Rollback(Rollback {
+            on_job_statuses: statuses("on", TerminalStatus::Failure),
+            on_verification_failure: !words.contains(&"unmeasured"),
         }),
         ["verified", ..] => {
             let sleep = serde_json::json!({ "metrics": [
