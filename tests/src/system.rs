@@ -41,6 +41,8 @@ pub struct Options {
     pub catalog: String,
     /// How runs of the workflow go.
     pub script: Script,
+    /// More workflows on GitHub.
+    pub workflows: Vec<Workflow>,
     /// Whether GitHub names the run it started (github.com since 2026), or not (older GHES).
     pub names_runs: bool,
     /// More environment, for every service.
@@ -64,6 +66,7 @@ impl Options {
             replicas_of: Vec::new(),
             catalog: catalog::BASIC.to_owned(),
             script: Script::success(),
+            workflows: Vec::new(),
             names_runs: true,
             environment: Vec::new(),
             settings_of: Vec::new(),
@@ -118,11 +121,15 @@ impl System {
         write(&secrets, "for-acme-github-app-key", fake_github::SAMPLE_APP_PRIVATE_KEY_PEM);
         write(&dir, ADMIN_KEY_FILE, ADMIN_KEY);
         std::fs::create_dir_all(&logs).expect("a directory can be made");
+        let deploy = Workflow::new("deploy.yml").inputs(&["tag", "resource"]).script(options.script.clone());
+        let repo = options
+            .workflows
+            .iter()
+            .cloned()
+            .fold(Repo::new("acme", "shop").workflow(deploy), Repo::workflow);
         let github = FakeGithub::start(fake_github::Options {
             app: Some(App::sample("4711", "acme")),
-            repos: vec![Repo::new("acme", "shop").workflow(
-                Workflow::new("deploy.yml").inputs(&["tag", "resource"]).script(options.script.clone()),
-            )],
+            repos: vec![repo],
             returns_run_details: options.names_runs,
             seed: options.seed,
             ..fake_github::Options::default()

@@ -2,7 +2,8 @@
 //! runs. Begun over the API and by a webhook, under the permissions of production, while the evaluator dies in between.
 
 use crate::NODE;
-use fake_gitlab::{FakeGitlab, Script};
+use fake_github::Workflow;
+use fake_gitlab::{FakeGitlab, Project, Script, Token};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -98,4 +99,64 @@ async fn a_push_begins_a_run_whose_failure_is_cleaned_up_after() {
     let run = until(&mut system, "the run fails", &path, |run| run["status"] == "failure").await;
     assert_eq!(told(&run), ["build successful", "deploy[0] failure", "clean-up successful"]);
     assert_eq!(gitlab.pipelines()[0].inputs["resource"], "ap");
+}
+
+/// An example of the documentation, whose platforms are the stand-ins.
+fn example(name: &str, github: &str, gitlab: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples").join(name);
+    let text = std::fs::read_to_string(path).unwrap();
+    text.replace("    appId: \"123456\"\n", &format!("    appId: \"4711\"\n    baseUrl: {github}\n")).replace(
+        "    tokenSecret: gitlab-token\n",
+        &format!("    tokenSecret: gitlab-token\n    baseUrl: {gitlab}\n"),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_of_a_workflow_runs_beside_the_examples_of_its_platforms() {
+    let project = Project {
+        inputs: ["tag", "region", "job_id"].map(str::to_owned).to_vec(),
+        takes_variables: false,
+        ..gitlab::project()
+    };
+    let (tokens, projects) = (vec![Token::new(gitlab::TOKEN)], vec![project]);
+    let options = fake_gitlab::Options { tokens, projects, ..fake_gitlab::Options::default() };
+    let gitlab = FakeGitlab::start(options).await.unwrap();
+    let gitlab_url = gitlab.subpath_url();
+    let mut system = System::start(Options {
+        catalog: example("github.yaml", "GITHUB_URL", &gitlab_url),
+        environment: gitlab::secrets(),
+        workflows: ["build.yml", "clean-up.yml"].map(|file| Workflow::new(file).inputs(&["tag"])).into(),
+        ..Options::new(NODE)
+    })
+    .await;
+    gitlab::attach(&gitlab, &system).await;
+    let github_url = system.github.base_url();
+    system.client.apply(&example("gitlab.yaml", &github_url, &gitlab_url)).await;
+    let applied = system.client.apply(&example("workflow.yaml", &github_url, &gitlab_url)).await;
+    let became: Vec<String> = applied["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| format!("{} {} {}", one["kind"], one["name"], one["action"]).replace('"', ""))
+        .collect();
+    assert_eq!(
+        became,
+        ["JobAgent github unchanged", "JobAgent gitlab unchanged", "Workflow ship created"],
+        "it is applied beside the others, and changes nothing of them"
+    );
+    let path = "/api/v1/workspaces/acme/workflows/slug/ship/runs";
+    let (status, run) = system.client.post(path, &json!({ "inputs": { "tag": "v1.4.0" } })).await.unwrap();
+    assert_eq!(status, 202, "{run:#}");
+    let path = format!("/api/v1/workspaces/acme/workflow-runs/{}", run["id"].as_str().unwrap());
+    let over = |run: &Value| ["successful", "failure", "cancelled"].iter().any(|end| run["status"] == *end);
+    let run = until(&mut system, "the run ends", &path, over).await;
+    assert_eq!(
+        told(&run),
+        ["build successful", "test[0] successful", "test[1] successful", "clean-up successful"],
+        "{run:#}"
+    );
+    let regions: BTreeSet<String> =
+        gitlab.pipelines().iter().map(|p| p.inputs["region"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(regions, ["eu".to_owned(), "us".to_owned()].into());
+    assert_eq!(system.github.runs().len(), 2, "build and clean-up");
 }

@@ -4,7 +4,8 @@
 #   CTRLPLANE_PULL_URL=http://127.0.0.1:8087/api/v1/workspaces/acme/job-agents/runner \
 #   CTRLPLANE_PULL_KEY=... puller.sh ./deploy.sh
 #
-# The command gets the claim (JSON) on its standard input, secrets included. Its exit code is the job's end: 0 is success.
+# The command gets the claim (JSON) on its standard input, secrets included, and writes where this script writes. Its exit
+# code is the job's end: 0 is success.
 # It is ended when somebody wishes the job to end, or when the claim is lost. PULL_ONCE=1 ends after one job.
 set -u
 : "${CTRLPLANE_PULL_URL:?}" "${CTRLPLANE_PULL_KEY:?}" "${1:?usage: puller.sh COMMAND}"
@@ -40,7 +41,7 @@ while :; do
     esac
     job=$(header ctrlplane-job) fence=$(header ctrlplane-fence)
     mv "$dir/body" "$dir/claim"
-    "$@" < "$dir/claim" > "$dir/output" 2>&1 &
+    "$@" < "$dir/claim" &
     command=$! held=yes cancelled=no since=$(date +%s)
     while kill -0 "$command" 2> /dev/null; do
         sleep 1

@@ -168,7 +168,7 @@ fn answer(body: impl Serialize) -> Response {
 
 /// With the job's id in a header, too, for programs that do not read JSON.
 fn claimed_answer(claimed: Claimed) -> Response {
-    let (job, lease) = (claimed.job.id, claimed.lease.clone());
+    let (job, lease) = (claimed.job.job.id, claimed.lease.clone());
     let mut response = lease_answer(lease, claimed);
     if let Ok(job) = HeaderValue::from_str(&job.to_string()) {
         response.headers_mut().insert(JOB, job);

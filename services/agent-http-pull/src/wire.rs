@@ -4,6 +4,7 @@ use crate::record::{Claim, Claimant, Record, Report, Reported, Stage};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 use domain::Timestamp;
+use domain::id::WorkflowRunId;
 use domain::job::{ActiveStatus, JobRef, JobStatus, Links, TerminalStatus};
 use platform::agent::Mask;
 use serde::de::DeserializeOwned;
@@ -82,12 +83,47 @@ pub(crate) struct ReleaseBody {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Claimed {
-    pub(crate) job: JobRef,
+    pub(crate) job: ClaimedJob,
     /// The platform's config of the job, secrets in place.
     pub(crate) config: Map<String, Value>,
     pub(crate) dispatch_context: Value,
     #[serde(flatten)]
     pub(crate) lease: Lease,
+}
+
+/// A job as its claimer is told of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ClaimedJob {
+    #[serde(flatten)]
+    pub(crate) job: JobRef,
+    #[serde(flatten)]
+    in_run: InRun,
+}
+
+impl From<JobRef> for ClaimedJob {
+    fn from(job: JobRef) -> Self {
+        Self { in_run: InRun::of(&job), job }
+    }
+}
+
+/// Where a job stands that a workflow asks for: it brings no version anywhere.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InRun {
+    /// The run of the workflow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow_run: Option<WorkflowRunId>,
+    /// Its name in the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+impl InRun {
+    fn of(job: &JobRef) -> Self {
+        let workflow_run = job.purpose.run();
+        Self { workflow_run, name: workflow_run.map(|_| job.tag.clone()) }
+    }
 }
 
 /// Until when the job is the puller's, and whether somebody wishes it to end.
@@ -127,9 +163,14 @@ pub(crate) struct Item {
     status: &'static str,
     fence: u32,
     attempt: u32,
-    deployment: String,
-    environment: String,
-    version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deployment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(flatten)]
+    in_run: InRun,
     queued_at: Timestamp,
     lost_leases: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,6 +189,8 @@ impl Item {
 
     pub(crate) fn of(record: &Record) -> Self {
         let job = &record.command.job;
+        let in_run = InRun::of(job);
+        let brought = |text: &str| in_run.workflow_run.is_none().then(|| text.to_owned());
         let (message, claim) = match &record.stage {
             Stage::Waiting { why, .. } => (why.clone(), None),
             Stage::Claimed(claim) => (record.words.message.clone(), Some(claim)),
@@ -159,9 +202,10 @@ impl Item {
             status: status(record),
             fence: record.fence,
             attempt: record.attempt,
-            deployment: job.deployment.to_string(),
-            environment: job.environment.to_string(),
-            version: job.tag.clone(),
+            deployment: brought(job.deployment.as_str()),
+            environment: brought(job.environment.as_str()),
+            version: brought(&job.tag),
+            in_run,
             queued_at: record.queued_at,
             lost_leases: record.lost,
             message,

@@ -2,37 +2,61 @@
 
 use domain::entity::{Entity, Kind};
 use domain::selector::{Scope, Selector, value_of};
-
-use serde_json::Value;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 use crate::problem::Problem;
 use crate::shape::flat;
 
 /// Those the expression is true of. One it cannot be evaluated on (a field it does not have) is not among them.
-pub(crate) fn matching(kind: Kind, mut entities: Vec<Entity>, cel: &str) -> Result<Vec<Entity>, Problem> {
-    let variable = variable(kind);
-    let selector = Selector::compile(cel, &[variable])
-        .map_err(|error| Problem::invalid_field("cel", error.to_string()))?;
-    entities.retain(|entity| {
-        let value = value_of(&flat(entity));
-        value.and_then(|value| selector.matches(&Scope::default().with(variable, value))).unwrap_or(false)
-    });
-    Ok(entities)
+///
+/// # Errors
+/// It is no expression, or asks for a field that none of them has and so says nothing of any.
+pub(crate) fn matching(kind: Kind, entities: Vec<Entity>, cel: &str) -> Result<Vec<Entity>, Problem> {
+    narrow(variable(kind), entities, flat, cel)
 }
 
-/// Those the expression is true of, where a list is not one of entities.
+/// As [`matching`], where a list is not one of entities.
 pub(crate) fn matching_values(
     variable: &'static str,
     all: Vec<Value>,
     cel: &str,
 ) -> Result<Vec<Value>, Problem> {
+    narrow(variable, all, Value::clone, cel)
+}
+
+fn narrow<T>(
+    variable: &'static str,
+    mut all: Vec<T>,
+    shown: impl Fn(&T) -> Value,
+    cel: &str,
+) -> Result<Vec<T>, Problem> {
     let selector = Selector::compile(cel, &[variable])
         .map_err(|error| Problem::invalid_field("cel", error.to_string()))?;
-    let fits = |value: &Value| {
-        let value = value_of(value);
-        value.and_then(|value| selector.matches(&Scope::default().with(variable, value))).unwrap_or(false)
-    };
-    Ok(all.into_iter().filter(fits).collect())
+    let (mut is_evaluated, mut fields) = (all.is_empty(), BTreeSet::new());
+    all.retain(|item| {
+        let value = shown(item);
+        let told =
+            value_of(&value).and_then(|value| selector.matches(&Scope::default().with(variable, value)));
+        is_evaluated |= told.is_ok();
+        if !is_evaluated {
+            fields.extend(value.as_object().into_iter().flat_map(Map::keys).cloned());
+        }
+        told.unwrap_or(false)
+    });
+    // What people make up (metadata, config) may have any field: that none has it now is no mistake.
+    match selector.fields_of(variable).find(|field| !is_evaluated && !fields.contains(*field)) {
+        Some(unknown) => Err(Problem::invalid_field("cel", no_field(variable, unknown, &fields))),
+        None => Ok(all),
+    }
+}
+
+fn no_field(variable: &str, unknown: &str, fields: &BTreeSet<String>) -> String {
+    let are = fields.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    format!(
+        "none of the list has `{variable}.{unknown}`; there are {are} (where a field may be missing, ask \
+         `has({variable}.{unknown})` first)"
+    )
 }
 
 fn variable(kind: Kind) -> &'static str {
@@ -90,5 +114,21 @@ mod tests {
         assert_eq!(names("system.description == 'sells'"), ["shop"], "a missing field is no match");
         assert!(matching(Kind::System, all.clone(), "system.").is_err());
         assert!(matching(Kind::System, all.clone(), "resource.name == 'x'").is_err());
+    }
+
+    #[test]
+    fn a_field_that_none_has_is_named() {
+        let all = vec![system("shop", None), system("blog", None)];
+        let refused = |cel: &str| {
+            let problem = matching(Kind::System, all.clone(), cel).err()?;
+            Some(serde_json::to_value(problem).unwrap()["detail"].as_str()?.to_owned())
+        };
+        let said = refused("system.nme == 'shop'").unwrap();
+        assert!(said.contains("`system.nme`") && said.contains("name"), "{said}");
+        assert!(refused("system.name == 'shop' && system.nme == 'a'").is_none(), "one says no without it");
+        for fine in ["has(system.nme)", "system.metadata.team == 'a'", "system.name == 'none'"] {
+            assert_eq!(refused(fine), None, "{fine}");
+        }
+        assert_eq!(matching(Kind::System, Vec::new(), "system.nme == 'a'"), Ok(Vec::new()));
     }
 }

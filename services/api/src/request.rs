@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use bytes::Bytes;
 use domain::entity::{Entity, Kind};
+use domain::manifest::in_numbers;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -63,7 +64,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let line = Some(error.inner().line()).filter(|line| *line > 0);
-        let message = error.inner().to_string();
+        let message = in_numbers(&error.inner().to_string());
         let path = Some(error.path().to_string()).filter(|path| path != ".");
         let field = match (path, missing(&message)) {
             (Some(path), Some(field)) => Some(format!("{path}.{field}")),
@@ -234,6 +235,8 @@ mod tests {
             (json["errors"][0]["field"].as_str(), json["errors"][0]["line"].as_u64()),
             (Some("dryRun"), Some(2))
         );
+        let number = serde_json::to_value(parse::<u32>(b"-1").unwrap_err()).unwrap();
+        assert!(number["detail"].to_string().contains("a whole number from 0 to 4294967295"), "{number}");
         let missing = serde_json::to_value(parse::<Example>(b"{}").unwrap_err()).unwrap();
         assert_eq!(missing["errors"][0]["field"], "dryRun");
         assert!(parse::<Example>(b"{\"dryRun\": true} {}").is_err());

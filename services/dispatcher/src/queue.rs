@@ -5,14 +5,22 @@ use domain::Timestamp;
 use domain::id::{JobAgentId, JobId};
 use domain::slots::{self, Asked, Slots};
 use domain::token::Slug;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// How often a change is tried against other replicas before the message is tried again later.
 const RACES_MAX: usize = 64;
+
+/// So many records are changed at once by one replica.
+const TURNS: usize = 64;
 
 /// The queue of slots of every agent that has a limit.
 #[derive(Clone)]
 pub(crate) struct Queue {
     bucket: Bucket,
+    /// Who changes a record here takes a turn, so that only other replicas are raced.
+    turns: Arc<[Mutex<()>]>,
 }
 
 /// Why a record could not be changed.
@@ -42,7 +50,14 @@ impl From<QueueError> for Failure {
 
 impl Queue {
     pub(crate) fn new(bucket: Bucket) -> Self {
-        Self { bucket }
+        Self { bucket, turns: (0..TURNS).map(|_| Mutex::new(())).collect() }
+    }
+
+    async fn turn(&self, key: &str) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let turn = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default();
+        self.turns[turn].lock().await
     }
 
     /// Asks for a slot, now.
@@ -93,6 +108,7 @@ impl Queue {
     }
 
     async fn change(&self, key: &str, mut change: impl FnMut(&mut Slots) + Send) -> Result<(), QueueError> {
+        let _turn = self.turn(key).await;
         for _ in 0..RACES_MAX {
             let (before, revision) = self.load(key).await?;
             let mut after = before.clone();
@@ -115,5 +131,41 @@ impl Queue {
             }
         }
         Err(QueueError::Contended(key.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests have a clock, and may panic")]
+
+    use super::*;
+    use bus::topology::{Needs, SLOTS, Service, needs_of};
+    use bus::{Bus, ConnectOptions, Provision};
+    use domain::id::derive;
+    use futures::future::join_all;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn many_jobs_ask_one_agent_at_once_and_none_is_put_off() {
+        let servers = servers::TestServers::start().await;
+        let options = ConnectOptions {
+            url: servers.nats.url(),
+            name: "test".to_owned(),
+            user: None,
+            password: None,
+            credentials_file: None,
+            provision: Provision::Create,
+        };
+        let bus = Bus::connect(&options).await.unwrap();
+        bus.ensure(&Needs { consumers: Vec::new(), ..needs_of(Service::Admin) }).await.unwrap();
+        let queue = Queue::new(bus.bucket(&SLOTS));
+        let (acme, agent) = ("acme".parse::<Slug>().unwrap(), JobAgentId(derive(&["agent"])));
+        let asks = (0..300).map(|n: u32| {
+            let job = JobId(derive(&["job", &n.to_string()]));
+            let (queue, acme) = (queue.clone(), acme.clone());
+            async move { queue.ask(&acme, agent, job, 20, clock::now()).await.unwrap() }
+        });
+        let granted = join_all(asks).await.into_iter().filter(|asked| *asked == Asked::Granted).count();
+        let slots = queue.read(&acme, agent).await.unwrap();
+        assert_eq!((granted, slots.held.len(), slots.waiting.len()), (20, 20, 280));
     }
 }

@@ -19,6 +19,9 @@ use crate::workflow;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+/// The platform token of jobs that any program may pull.
+pub const HTTP_PULL: &str = "http-pull";
+
 /// Config that only the agent itself may set: where the platform is, and by which secret it is reached. A deployment
 /// or a version that could set it could send the agent's credentials elsewhere.
 pub const AGENT_ONLY_KEYS: &[&str] = &[

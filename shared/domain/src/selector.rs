@@ -153,7 +153,7 @@ impl Selector {
     }
 
     /// The fields of a variable that it asks for, as far as the text says which.
-    pub(crate) fn fields_of(&self, variable: &str) -> impl Iterator<Item = &str> {
+    pub fn fields_of(&self, variable: &str) -> impl Iterator<Item = &str> {
         let of = self.names.fields.iter().filter(move |(of, _)| of == variable);
         of.map(|(_, field)| field.as_str())
     }

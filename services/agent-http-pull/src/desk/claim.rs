@@ -145,7 +145,7 @@ impl Desk {
         let mut config = filled.config().clone();
         config.remove(KEY_SECRET);
         Ok(Claimed {
-            job: stored.record.command.job.clone(),
+            job: stored.record.command.job.clone().into(),
             config,
             dispatch_context: self.context(&place).await?,
             lease: Lease::of(&stored.record),

@@ -66,7 +66,8 @@ async fn the_shell_puller_runs_a_command_for_each_job_and_ends_it_when_wished() 
     let script = example("puller.sh");
     let script = script.to_str().unwrap();
     let good = rig.dispatch().await;
-    let said_good = said(puller(&client, "sh", &[script, "grep", "-q", "web:v1"])).await;
+    let said_good = said(puller(&client, "sh", &[script, "grep", "-o", "web:v1"])).await;
+    assert!(said_good.starts_with("web:v1\n"), "the command's own output is seen: {said_good}");
     assert!(said_good.contains(&format!("{} successful (200)", good.id)), "{said_good}");
     assert_eq!(rig.over(&good).await.state.message.as_deref(), Some("exit code 0"));
 

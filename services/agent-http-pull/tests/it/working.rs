@@ -3,8 +3,9 @@
 use crate::rig::Rig;
 use agent_http_pull::Settings;
 use domain::entity::Deadlines;
-use domain::job::{ActiveStatus, JobFact, JobStatus, Phase, Reason};
+use domain::job::{ActiveStatus, JobFact, JobRef, JobStatus, Phase, Reason};
 use serde_json::json;
+use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_puller_says_is_what_people_see_and_saying_it_twice_is_once() {
@@ -129,4 +130,37 @@ async fn what_does_not_fit_is_refused_with_the_field() {
     assert_eq!(puller.heartbeat(&job, json!({ "fence": 1, "leaseSeconds": 0 })).await.0, 400);
     assert_eq!(puller.get("/jobs?status=odd").await.0, 400);
     assert_eq!(rig.names(&job).await.len(), 4, "nothing of it was recorded");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_of_a_workflow_names_its_run_and_no_deployment() {
+    let rig = Rig::start().await;
+    let (_service, puller) = rig.replica(Settings::default()).await;
+    let (workflow, run) = (Uuid::new_v4(), Uuid::new_v4());
+    let job: JobRef = serde_json::from_value(json!({
+        "workspace": "acme", "id": Uuid::new_v4(), "tag": "build", "attempt": 1,
+        "purpose": { "is": "workflow", "workflow": workflow, "run": run },
+    }))
+    .unwrap();
+    rig.record(&job, JobFact::Requested { catalog_revision: 1, grounds: None }).await;
+    rig.send(&job, json!({ "image": "build:v1" }), Default::default(), Deadlines::default()).await;
+    rig.waiting(&job, 1).await;
+    let (_, list) = puller.get("/jobs").await;
+    let listed = list["items"][0].clone();
+    let claim = puller.claimed(&job, json!({ "by": "ci-7" })).await;
+    for told in [&listed, &claim["job"]] {
+        assert_eq!((&told["id"], &told["name"]), (&json!(job.id), &json!("build")), "{told}");
+        assert_eq!(told["workflowRun"], json!(run), "{told}");
+        assert!(!told.to_string().contains("~workflow"), "{told}");
+        for absent in ["deployment", "environment", "version"] {
+            assert!(told.get(absent).is_none(), "{absent}: {told}");
+        }
+    }
+    let other = rig.dispatch().await;
+    rig.waiting(&other, 1).await;
+    let (_, list) = puller.get("/jobs").await;
+    let listed = &list["items"][0];
+    let is = |field: &str, value: &str| listed[field] == value;
+    assert!(is("deployment", "web") && is("environment", "production") && is("version", "v1"), "{listed}");
+    assert!(listed.get("workflowRun").is_none() && listed.get("name").is_none(), "{listed}");
 }

@@ -1,14 +1,15 @@
-//! The job agents: whether their platforms' webhooks arrive, and what is left of the platforms' limits.
+//! The job agents: whether their jobs can run, their platforms' webhooks arrive, and what is left of the platforms' limits.
 
 use domain::Timestamp;
 use domain::budget::SharedBudget;
-use domain::entity::Kind;
+use domain::entity::{Entity, Kind};
 use domain::id::JobAgentId;
 use domain::token::Slug;
 use domain::webhook::{Account, Health, TroubleKind};
 use serde_json::{Value, json};
 
 use super::Check;
+use super::jobs::{self, Jobs};
 use super::known::KnownAccount;
 use crate::context::App;
 
@@ -17,27 +18,37 @@ const LOOKED_AFTER_MINUTES: i64 = 15;
 /// With less than this share of calls left, a person should know.
 const LOW_PERCENT: u64 = 10;
 
-/// One check per agent of the workspace, and per webhook it uses.
-pub(super) fn check(app: &App, workspace: &Slug, accounts: &[KnownAccount], now: Timestamp) -> Vec<Check> {
-    let agents = app.catalog.entities(workspace, Kind::JobAgent);
-    let of_agent = |agent: &domain::entity::Entity| {
-        let meta = agent.meta();
-        let name = format!("agent/{workspace}/{}", meta.name);
-        let id = JobAgentId(meta.id);
-        let mut mine = accounts
+/// One check per agent of the workspace: of each webhook it uses, and of what its jobs tell.
+pub(super) async fn check(
+    app: &App,
+    workspace: &Slug,
+    accounts: &[KnownAccount],
+    now: Timestamp,
+) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for agent in app.catalog.entities(workspace, Kind::JobAgent) {
+        let Entity::JobAgent(agent) = agent else { continue };
+        let name = format!("agent/{workspace}/{}", agent.meta.name);
+        let id = JobAgentId(agent.meta.id);
+        let of_jobs = match Jobs::of(app, workspace, &agent).await {
+            Ok(jobs) => jobs::judge(&name, &agent, &jobs, now),
+            Err(error) => {
+                let message = format!("how its jobs stand is not known: {error}");
+                Some(Check::warn(name.as_str(), message, "see the check of the views"))
+            }
+        };
+        let of_webhooks: Vec<Check> = accounts
             .iter()
             .filter(|known| known.account.users.iter().any(|user| user.agent == id))
             .map(|known| webhook(&name, &known.account, now))
-            .peekable();
-        match mine.peek() {
-            Some(_) => mine.collect::<Vec<_>>(),
-            None => vec![Check::ok(
-                name,
-                "no log of webhook deliveries is known for it: statuses come by webhooks as they arrive, and by looking",
-            )],
+            .collect();
+        if of_webhooks.is_empty() && of_jobs.is_none() {
+            checks.push(Check::ok(name, jobs::ways(&agent.spec.platform)));
         }
-    };
-    agents.iter().flat_map(of_agent).collect()
+        checks.extend(of_webhooks);
+        checks.extend(of_jobs);
+    }
+    checks
 }
 
 /// What the account of a webhook says of an agent.

@@ -3,6 +3,7 @@
 
 mod agents;
 mod clocks;
+mod jobs;
 mod known;
 mod sources;
 mod system;
@@ -78,7 +79,7 @@ pub(crate) async fn examine(app: &App, caller: &Caller, now: Timestamp) -> Value
         .collect();
     let accounts = app.known.accounts();
     for workspace in &workspaces {
-        checks.extend(agents::check(app, workspace, &accounts, now));
+        checks.extend(agents::check(app, workspace, &accounts, now).await);
         checks.extend(sources::check(app, workspace, now).await);
     }
     let budgets = if everything { app.known.budgets() } else { Vec::new() };
@@ -100,4 +101,13 @@ pub(crate) async fn examine(app: &App, caller: &Caller, now: Timestamp) -> Value
         "webhooks": webhooks,
         "budgets": budgets,
     })
+}
+
+fn ago(at: Timestamp, now: Timestamp) -> String {
+    match (now - at).num_seconds().max(0) {
+        seconds @ 0..=119 => format!("{seconds} s ago"),
+        seconds @ 120..=7_199 => format!("{} min ago", seconds / 60),
+        seconds @ 7_200..=172_799 => format!("{} h ago", seconds / 3_600),
+        seconds => format!("{} days ago", seconds / 86_400),
+    }
 }

@@ -5,7 +5,7 @@ use domain::Timestamp;
 use domain::entity::{Entity, Kind};
 use domain::token::Slug;
 
-use super::Check;
+use super::{Check, ago};
 use crate::context::App;
 
 /// One check per source of the workspace.
@@ -34,13 +34,4 @@ pub(super) async fn check(app: &App, workspace: &Slug, now: Timestamp) -> Vec<Ch
         });
     }
     checks
-}
-
-fn ago(at: Timestamp, now: Timestamp) -> String {
-    match (now - at).num_seconds().max(0) {
-        seconds @ 0..=119 => format!("{seconds} s ago"),
-        seconds @ 120..=7_199 => format!("{} min ago", seconds / 60),
-        seconds @ 7_200..=172_799 => format!("{} h ago", seconds / 3_600),
-        seconds => format!("{} days ago", seconds / 86_400),
-    }
 }

@@ -97,7 +97,15 @@ pub(super) async fn dead_letters(app: &App) -> Check {
         Ok(0) => Check::ok("dead-letters", "none"),
         Ok(count) => {
             let todo = "ctrlplane dead list shows why; ctrlplane dead redrive SEQUENCE tries one again";
-            Check::warn("dead-letters", format!("{count} messages that nobody could handle"), todo)
+            Check::warn(
+                "dead-letters",
+                if count == 1 {
+                    "1 message that nobody could handle".to_owned()
+                } else {
+                    format!("{count} messages that nobody could handle")
+                },
+                todo,
+            )
         }
         Err(error) => Check::fail("dead-letters", error.to_string(), "see the check of the bus"),
     }

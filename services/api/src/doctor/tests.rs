@@ -2,13 +2,17 @@
 
 use super::agents::{budget, webhook};
 use super::clocks;
+use super::jobs::{self, Jobs, judge as judge_jobs};
 use super::known::KnownAccount;
 use super::system::{Queue, judge};
 use super::{Check, Outcome};
 use bus::ConsumerState;
 use domain::Timestamp;
 use domain::budget::{BudgetRecord, SharedBudget};
+use domain::entity::{JobAgent, Record};
+use domain::job::{JobStatus, JobView};
 use domain::webhook::{Account, Answer, Attempt, Hook, Trouble, TroubleKind, Unread};
+use serde_json::json;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
@@ -131,4 +135,74 @@ fn a_clock_that_is_wrong_is_told() {
     says(&clocks::check(&[known(1)]).unwrap(), Outcome::Ok, &[]);
     says(&clocks::check(&[known(1), known(-20)]).unwrap(), Outcome::Fail, &["20 s ahead", "NTP"]);
     says(&clocks::check(&[known(1), known(500)]).unwrap(), Outcome::Warn, &["500 s behind", "NTP"]);
+}
+
+fn agent(platform: &str) -> Record<JobAgent> {
+    let meta = json!({ "id": domain::id::derive(&["agent"]), "workspace": "acme", "name": "a", "createdAt": at(0), "updatedAt": at(0) });
+    let spec = json!({ "type": platform, "config": {}, "maxConcurrent": 2 });
+    serde_json::from_value(json!({ "meta": meta, "spec": spec })).unwrap()
+}
+
+fn job(status: JobStatus, since: i64) -> JobView {
+    let ended = status.is_terminal().then(|| at(since));
+    serde_json::from_value(json!({
+        "id": domain::id::derive(&["job"]), "workspace": "acme", "status": status, "attempt": 1,
+        "message": "host `argo.example` is not allowed", "createdAt": at(-900), "updatedAt": at(since),
+        "completedAt": ended, "sequence": 1,
+    }))
+    .unwrap()
+}
+
+#[test]
+fn an_agent_whose_jobs_are_refused_is_not_fine() {
+    let said = |jobs: &[JobView]| {
+        let jobs = Jobs { ended: jobs.to_vec(), ..Jobs::default() };
+        judge_jobs("agent/acme/a", &agent("argo-workflow"), &jobs, at(300))
+    };
+    let (bad, unpermitted) = (JobStatus::InvalidJobAgent, JobStatus::InvalidIntegration);
+    let all = said(&[job(bad, 20), job(bad, 10)]).unwrap();
+    says(&all, Outcome::Fail, &["last 2 jobs 2 ended invalid_job_agent", "argo.example", "4 min ago", "`hosts`"]);
+    let last = said(&[job(JobStatus::Successful, 10), job(unpermitted, 20)]).unwrap();
+    says(&last, Outcome::Warn, &["last 2 jobs 1 ended invalid_integration", "secret"]);
+    assert_eq!(said(&[job(bad, 10), job(JobStatus::Failure, 20)]), None, "a later one ran");
+    assert_eq!(said(&[job(bad, -10)]), None, "the agent was changed since");
+    assert_eq!(said(&[]), None);
+}
+
+#[test]
+fn a_queue_that_nobody_works_is_not_fine() {
+    let said = |jobs: Jobs| judge_jobs("agent/acme/a", &agent("http-pull"), &jobs, at(300));
+    let waits = |count| vec![job(JobStatus::Pending, 0); count];
+    let never = said(Jobs { unclaimed: waits(1), ..Jobs::default() }).unwrap();
+    says(
+        &never,
+        Outcome::Warn,
+        &["1 job waits", "5 min", "no puller has ever claimed one", "start a puller"],
+    );
+    assert!(!never.message.contains("slots"), "{never:?}");
+    let full = said(Jobs { unclaimed: waits(2), ..Jobs::default() }).unwrap();
+    says(&full, Outcome::Warn, &["2 jobs wait", "all of its 2 slots"]);
+    let mut over = job(JobStatus::Successful, -60);
+    over.external = serde_json::from_value(
+        json!({ "platform": "http-pull", "host": "http-pull", "scope": "a", "id": "1", "attempt": 1 }),
+    )
+    .unwrap();
+    let away = said(Jobs { unclaimed: waits(1), ended: vec![over], ..Jobs::default() }).unwrap();
+    says(&away, Outcome::Warn, &["no puller works on any"]);
+    assert_eq!(said(Jobs { unclaimed: waits(3), in_hand: 1, ..Jobs::default() }), None, "they are busy");
+    assert_eq!(said(Jobs { unclaimed: vec![job(JobStatus::Pending, 290)], ..Jobs::default() }), None);
+}
+
+#[test]
+fn what_is_fine_is_said_by_platform() {
+    let said = |platform: &str| jobs::ways(&platform.parse().unwrap());
+    assert!(said("github-app").contains("webhooks"));
+    for (platform, word) in [
+        ("http-pull", "pullers"),
+        ("kubernetes-job", "cluster"),
+        ("argo-workflow", "Argo"),
+        ("verification", "measures"),
+    ] {
+        assert!(said(platform).contains(word) && !said(platform).contains("webhook"), "{platform}");
+    }
 }

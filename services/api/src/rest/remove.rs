@@ -123,7 +123,7 @@ fn still_named(entity: &Entity, referrers: &[&Entity]) -> Problem {
     });
     let (kind, name) = (entity.kind().name(), &entity.meta().name);
     let hint = if referrers.iter().all(|other| is_owned(other.kind())) {
-        "; ?cascade=true deletes them too"
+        "; `cascade` deletes them too"
     } else {
         ""
     };

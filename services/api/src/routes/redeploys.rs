@@ -121,8 +121,10 @@ async fn declare(
         redeployed.push(line);
     }
     let message = match redeployed.len() {
-        1 => "1 release target is deployed again".to_owned(),
-        count => format!("{count} release targets are deployed again"),
+        1 => "1 release target is to be deployed again, as soon as nothing holds it back".to_owned(),
+        count => {
+            format!("{count} release targets are to be deployed again, as soon as nothing holds them back")
+        }
     };
     Ok((StatusCode::ACCEPTED, Json(json!({ "targets": redeployed, "message": message }))))
 }

@@ -5,12 +5,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use bus::clock;
-use domain::entity::{Entity, Kind, Record, RolloutAction, RolloutControl, VersionStatus};
+use domain::entity::{Entity, Kind, PolicyRule, Record, RolloutAction, RolloutControl, VersionStatus};
 use domain::id::{EnvironmentId, RolloutControlId, VersionId};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
+use crate::applicable::Places;
 use crate::auth::Role;
 use crate::caller::Caller;
 use crate::changes::{self, REASON};
@@ -25,6 +27,8 @@ use crate::wishes;
 
 /// As long as reasons of other wishes.
 const REASON_CHARS_MAX: usize = 2_000;
+const NO_ROLLOUT: &str =
+    "no policy there has a rule gradualRollout: nothing is held by this; a freeze or `reject` stops it";
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -36,7 +40,7 @@ pub(super) struct Word {
     reason: Option<String>,
 }
 
-/// `POST /deployment-versions/{v}/rollout`
+/// `POST /deployment-versions/{v}/rollout`: `hint` says where no rule of a policy is about it
 #[utoipa::path(post, path = "/deployment-versions/{v}/rollout", request_body = Word, responses((status = 202, description = "The word is recorded", body = Flat)))]
 pub(super) async fn control(
     State(app): State<App>,
@@ -60,6 +64,7 @@ pub(super) async fn control(
     };
     let id = RolloutControlId::of(spec.version, spec.environment).0;
     let meta = wishes::meta(&workspace, id, "rollout control".to_owned());
+    let places = version_there(version, environment.meta().id);
     let written = wishes::declare(
         &app,
         &caller,
@@ -67,7 +72,20 @@ pub(super) async fn control(
         &Precondition::default(),
     )
     .await?;
-    Ok((StatusCode::ACCEPTED, Json(flat(&written.after))))
+    let mut answer = flat(&written.after);
+    let is_gradual = |rule: &PolicyRule| matches!(rule, PolicyRule::GradualRollout(_));
+    let policies = places.map(|places| app.catalog.policies(&workspace, places)).unwrap_or_default();
+    if !policies.iter().any(|policy| policy.spec.enabled && policy.spec.rules.iter().any(is_gradual)) {
+        answer["hint"] = json!(NO_ROLLOUT);
+    }
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+/// Where a word on the version counts.
+fn version_there(version: Entity, environment: Uuid) -> Option<Places> {
+    let Entity::Version(version) = version else { return None };
+    let environment = Some(EnvironmentId(environment));
+    Some(Places { deployment: version.spec.deployment, environment, resource: None })
 }
 
 #[derive(Deserialize, ToSchema)]

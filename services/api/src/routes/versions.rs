@@ -140,7 +140,7 @@ pub(super) async fn create(
         .store
         .write_if(&caller, &declared.key(), Mode::Write, &precondition, |before| {
             if before.is_some() && !upsert {
-                return Err(Problem::conflict("there is a version of this tag; ?upsert=true replaces it"));
+                return Err(Problem::conflict("there is a version of this tag; `upsert` replaces it"));
             }
             Ok(changes::declared(&caller, before, declared.clone(), now))
         })

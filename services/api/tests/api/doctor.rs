@@ -4,6 +4,7 @@ use crate::harness::{World, until};
 use bus::topology::{BUDGETS, WEBHOOKS};
 use domain::budget::{BudgetRecord, SharedBudget};
 use domain::id::JobAgentId;
+use domain::job::{Dispatch, JobFact, TerminalStatus};
 use domain::webhook::{Account, Answer, Attempt, Hook, HookUser};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -90,5 +91,44 @@ async fn everything_is_looked_at_and_what_is_not_fine_says_what_to_do() {
         (&other["checks"], &other["budgets"], &other["webhooks"]),
         (&json!([]), &json!([]), &json!([]))
     );
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_is_judged_by_its_own_jobs() {
+    let world = World::with_shop().await;
+    let pulled = "kind: JobAgent\nmetadata: { name: runner, workspace: acme }\n\
+                  spec: { type: http-pull, config: { keySecret: runner-key } }\n";
+    assert_eq!(world.apply("adam", pulled, false).await.status, StatusCode::OK);
+    let acme = "acme".parse().expect("the test's own");
+    let dispatched = |agent: &str, platform: &str| {
+        JobFact::Dispatched(Dispatch {
+            agent: JobAgentId::of(&acme, agent),
+            agent_name: agent.to_owned(),
+            platform: platform.parse().expect("the test's own"),
+            config: Default::default(),
+            context: Value::Null,
+            deadlines: Default::default(),
+            secrets: Default::default(),
+        })
+    };
+    let (refused, waits) = (world.requested(1).await, world.requested(2).await);
+    world.record(&refused, dispatched("github", "github-app")).await;
+    let why = "config field `baseUrl` names host git.example, which is not allowed";
+    world.record(&refused, JobFact::ended(TerminalStatus::InvalidJobAgent, None, why)).await;
+    world.record(&waits, dispatched("runner", "http-pull")).await;
+    for job in [&refused, &waits] {
+        world.viewed(job).await;
+    }
+    let told = world.get("vera", "/api/v1/doctor").await.json;
+    let github = check(&told, "agent/acme/github");
+    assert_eq!(github["status"], "fail", "{github:#}");
+    assert!(github["message"].as_str().unwrap().contains("git.example"), "{github:#}");
+    assert!(github["todo"].as_str().unwrap().contains("`hosts`"), "{github:#}");
+    // A puller may be on its way to it.
+    let runner = check(&told, "agent/acme/runner");
+    assert_eq!((&runner["status"], runner["message"].to_string().contains("pullers")), (&json!("ok"), true));
+    let job = world.get("vera", &format!("/api/v1/workspaces/acme/jobs/{}", waits.id)).await.json;
+    assert!(job["message"].to_string().contains("a puller of runner"), "{job:#}");
     world.end().await;
 }

@@ -25,6 +25,7 @@ async fn the_last_word_on_a_rollout_counts() {
     assert_eq!(paused.status, StatusCode::ACCEPTED, "{paused:?}");
     let again = world.post("anna", &path, word("pause")).await;
     assert_eq!(again.json, paused.json, "it is paused already");
+    assert!(paused.json["hint"].to_string().contains("gradualRollout"), "{paused:?}");
     let resumed = world.post("anna", &path, word("resume")).await;
     let once_more = world.post("anna", &path, word("resume")).await;
     assert_ne!(once_more.json["at"], resumed.json["at"], "failures from before the last one count no more");
@@ -41,6 +42,12 @@ async fn the_last_word_on_a_rollout_counts() {
         let named = (answer.status, &answer.json["errors"][0]["field"]);
         assert_eq!(named, (StatusCode::BAD_REQUEST, &json!(field)), "{wrong}: {answer:?}");
     }
+    let policy = "kind: Policy\nmetadata: { name: slowly, workspace: acme }\n\
+                  spec: { selector: 'true', rules: [{ gradualRollout: { timeScaleInterval: 60 } }] }\n";
+    assert_eq!(world.apply("adam", policy, false).await.status, StatusCode::OK);
+    let ruled = world.post("otto", &path, word("pause")).await.json;
+    assert!(ruled["hint"].is_null() && ruled["action"] == "pause", "{ruled}");
+    world.post("otto", &path, word("resume")).await;
     let unknown = path.replace("2.0", "9");
     assert_eq!(world.post("otto", &unknown, word("pause")).await.status, StatusCode::NOT_FOUND);
     let all = world.get("vera", CONTROLS).await.json;

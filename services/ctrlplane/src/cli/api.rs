@@ -212,14 +212,20 @@ impl Refusal {
     }
 }
 
-/// One line per mistake, `file:line: field: message (hint)`, then what became of the whole.
+/// One line per mistake in a file, `file:line: field: message (hint)`, then what became of the whole, then what else is
+/// wrong and not said by that.
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let places = self.errors.iter().filter(|fault| fault.file.is_some());
         for fault in places {
             writeln!(f, "{}", fault.line())?;
         }
-        f.write_str(&plain(&self.detail))
+        f.write_str(&plain(&self.detail))?;
+        let others = self.errors.iter().filter(|fault| fault.file.is_none());
+        for fault in others.filter(|fault| !self.detail.contains(&fault.message)) {
+            write!(f, "\n  {}", fault.line())?;
+        }
+        Ok(())
     }
 }
 
@@ -263,6 +269,14 @@ mod tests {
             said,
             "a.yaml:7: spec.slug: is empty (leave it out)\nb.yaml:1: is no YAML\n2 errors; nothing was written"
         );
+    }
+
+    #[test]
+    fn a_refusal_names_those_that_stand_in_the_way() {
+        let text = r#"{"detail": "System shop is still named by 1: it has a deployment", "errors": [
+            {"message": "Deployment web (7a6d4e0e)"}, {"field": "name", "message": "it has a deployment"}]}"#;
+        let said = Refusal::of(StatusCode::CONFLICT, text).to_string();
+        assert_eq!(said, "System shop is still named by 1: it has a deployment\n  Deployment web (7a6d4e0e)");
     }
 
     #[test]

@@ -7,7 +7,6 @@ use super::args::DescribeArgs;
 use super::failure::Failure;
 use super::get::{Lookups, parse_kind, targets_table, when};
 use super::jobs;
-use super::names::Names;
 use super::output::{self, Format};
 use super::session::Session;
 use super::table::Table;
@@ -80,8 +79,8 @@ pub(super) async fn run(session: &Session, args: &DescribeArgs) -> Result<(), Fa
                 targets.len(),
             );
             if !jobs.is_empty() {
-                let resources = Names::load(session, Kind::Resource).await?;
-                section(&mut text, "Newest jobs", jobs::table(&jobs, &resources).render(), 0);
+                let places = jobs::Places::load(session).await?;
+                section(&mut text, "Newest jobs", jobs::table(&jobs, &places).render(), 0);
             }
             output::print(&text)
         }

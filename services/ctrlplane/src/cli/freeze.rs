@@ -7,7 +7,7 @@ use super::args::{FreezeArgs, ThawArgs};
 use super::failure::Failure;
 use super::session::Session;
 use super::wishes;
-use super::words::text_at;
+use super::words::{stamp, text_at, time_at};
 
 /// `ctrlplane freeze`
 pub(super) async fn freeze(session: &Session, args: &FreezeArgs) -> Result<(), Failure> {
@@ -17,10 +17,8 @@ pub(super) async fn freeze(session: &Session, args: &FreezeArgs) -> Result<(), F
         "until": args.end.until, "forSeconds": args.end.for_seconds(),
     }));
     let answer = session.api.send_json(Method::POST, &path, &[], &body).await?;
-    let until = match text_at(&answer, "/until") {
-        until if until.is_empty() => "until it is thawed".to_owned(),
-        until => format!("until {until}"),
-    };
+    let until = time_at(&answer, "/until")
+        .map_or("until it is thawed".to_owned(), |until| format!("until {}", stamp(until)));
     let name = format!("freeze/{}", text_at(&answer, "/name"));
     wishes::told(session, &answer, &name, &format!("is on where {}, {until}", text_at(&answer, "/selector")))
 }

@@ -58,17 +58,21 @@ fn takes_cel(subject: Subject, name: Option<&str>) -> bool {
 
 /// The kind of entity people mean.
 pub(super) fn parse_kind(text: &str) -> Result<Kind, Failure> {
-    Kind::parse(text).ok_or_else(|| {
-        let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.token()).collect();
-        Failure::Usage(format!("there is no kind {text:?}; there are {}", kinds.join(", ")))
-    })
+    Kind::parse(text).ok_or_else(|| no_kind(text, &[]))
+}
+
+fn no_kind(text: &str, more: &[&str]) -> Failure {
+    let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.token()).chain(more.iter().copied()).collect();
+    Failure::Usage(format!("there is no kind {text:?}; there are {}", kinds.join(", ")))
 }
 
 fn subject(text: &str) -> Result<Subject, Failure> {
     match text.to_ascii_lowercase().replace(['-', '_'], "").as_str() {
         "target" | "targets" | "releasetarget" | "releasetargets" => Ok(Subject::Targets),
         "job" | "jobs" => Ok(Subject::Jobs),
-        _ => parse_kind(text).map(Subject::Entities),
+        _ => {
+            Kind::parse(text).map(Subject::Entities).ok_or_else(|| no_kind(text, &["release-target", "job"]))
+        }
     }
 }
 
@@ -317,6 +321,7 @@ fn cells(kind: Kind, entity: &Value, names: &Lookups) -> Vec<String> {
     let (name, spec) = (text_at(entity, "/meta/name"), &entity["spec"]);
     let text = |pointer: &str| text_at(spec, pointer);
     let sentence = |pointer: &str| short(&text_at(spec, pointer), SENTENCE_CHARS);
+    let at = |pointer: &str| time_at(spec, pointer).map(stamp).unwrap_or_default();
     match kind {
         Kind::Workspace => vec![name, text("/displayName")],
         Kind::System => vec![name, sentence("/description")],
@@ -356,16 +361,16 @@ fn cells(kind: Kind, entity: &Value, names: &Lookups) -> Vec<String> {
             names.of(Kind::Version, &spec["version"]),
             names.of(Kind::Environment, &spec["environment"]),
             names.of(Kind::Resource, &spec["resource"]),
-            text("/expiresAt"),
+            at("/expiresAt"),
             text("/createdBy"),
             sentence("/reason"),
         ],
         Kind::Freeze => {
             let until = match text("/thawedBy") {
-                by if by.is_empty() => text("/until"),
-                by => format!("{} (thawed by {by})", text("/until")),
+                by if by.is_empty() => at("/until"),
+                by => format!("{} (thawed by {by})", at("/until")),
             };
-            let bounds = [text("/from"), until];
+            let bounds = [at("/from"), until];
             [vec![name, sentence("/selector"), text("/owner")], bounds.to_vec(), vec![sentence("/reason")]]
                 .concat()
         }

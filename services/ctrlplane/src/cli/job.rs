@@ -1,6 +1,5 @@
 //! One job: how it is and was, and wishes.
 
-use domain::entity::Kind;
 use domain::job::JobView;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -9,7 +8,6 @@ use uuid::Uuid;
 use super::args::{JobArgs, WishArgs};
 use super::failure::Failure;
 use super::jobs;
-use super::names::Names;
 use super::output::{self, Format};
 use super::session::Session;
 use super::table::Table;
@@ -20,6 +18,8 @@ const LOOK_AMONG: u32 = 5_000;
 const PREFIX_CHARS_MIN: usize = 4;
 /// A cause takes no more of the history's width.
 const BY_CHARS: usize = 60;
+/// How the causes of facts begin that are a command to an agent: its subject, which says nothing to people.
+const COMMANDS: &str = "ctrlplane.command.";
 
 /// `ctrlplane job`
 pub(super) async fn show(session: &Session, args: &JobArgs) -> Result<(), Failure> {
@@ -31,12 +31,8 @@ pub(super) async fn show(session: &Session, args: &JobArgs) -> Result<(), Failur
         Format::Name => output::line(&format!("job/{id}")),
         Format::Table => {
             let view = view(&answer)?;
-            let mut resources = Names::load(session, Kind::Resource).await?;
-            let resource = match view.target.is_none() {
-                true => String::new(),
-                false => resources.find(view.target.resource.0).await?,
-            };
-            output::print(&told(&view, &answer, &resource))
+            let place = jobs::Places::load(session).await?.find(&view).await?;
+            output::print(&told(&view, &answer, &place))
         }
     }
 }
@@ -94,9 +90,9 @@ fn view(answer: &Value) -> Result<JobView, Failure> {
         .map_err(|error| Failure::Refused(format!("the API's job cannot be read: {error}")))
 }
 
-fn told(job: &JobView, answer: &Value, resource: &str) -> String {
+fn told(job: &JobView, answer: &Value, place: &str) -> String {
     let mut text = String::new();
-    for (name, value) in jobs::details(job, resource) {
+    for (name, value) in jobs::details(job, place) {
         text.push_str(&format!("{:<12} {}\n", format!("{name}:"), one_line(&value)));
     }
     if !job.links.is_empty() {
@@ -110,6 +106,7 @@ fn told(job: &JobView, answer: &Value, resource: &str) -> String {
         let lag = entry["lagMs"].as_i64().map(|ms| format!("{ms}ms")).unwrap_or_default();
         let by = match text_at(entry, "/cause") {
             cause if cause.is_empty() => text_at(entry, "/source"),
+            cause if cause.starts_with(COMMANDS) => "a command".to_owned(),
             cause => cause,
         };
         table.row([

@@ -38,7 +38,7 @@ pub(super) async fn run(session: &Session, args: &JobsArgs) -> Result<(), Failur
             output::print(&jobs.iter().map(|job| format!("job/{}\n", job.id)).collect::<String>())
         }
         Format::Table => {
-            let text = table(&newest().await?, &Names::load(session, Kind::Resource).await?).render();
+            let text = table(&newest().await?, &Places::load(session).await?).render();
             if text.is_empty() {
                 eprintln!("no jobs");
             }
@@ -92,8 +92,43 @@ async fn pages(session: &Session, filters: &[(&'static str, String)], limit: u32
     Ok(all)
 }
 
+/// The names of what jobs are for.
+pub(super) struct Places<'a> {
+    resources: Names<'a>,
+    workflows: Names<'a>,
+}
+
+impl<'a> Places<'a> {
+    pub(super) async fn load(session: &'a Session) -> Result<Self, Failure> {
+        Ok(Self {
+            resources: Names::load(session, Kind::Resource).await?,
+            workflows: Names::load(session, Kind::Workflow).await?,
+        })
+    }
+
+    /// The resource of a job, or the workflow that asks for it; asks for what is not known.
+    pub(super) async fn find(&mut self, job: &JobView) -> Result<String, Failure> {
+        match job.purpose {
+            Purpose::Workflow { workflow, .. } => self.workflows.find(workflow.0).await,
+            Purpose::Deploy | Purpose::Verify { .. } => self.resources.find(job.target.resource.0).await,
+        }
+    }
+
+    /// What is brought, and onto what; of a workflow's job, the workflow.
+    fn of(&self, job: &JobView) -> (String, String) {
+        match job.purpose {
+            Purpose::Workflow { workflow, .. } => {
+                (format!("workflow {}", self.workflows.of(workflow.0)), String::new())
+            }
+            Purpose::Deploy | Purpose::Verify { .. } => {
+                (job.deployment.to_string(), self.resources.of(job.target.resource.0))
+            }
+        }
+    }
+}
+
 /// The table of jobs.
-pub(super) fn table(jobs: &[JobView], resources: &Names<'_>) -> Table {
+pub(super) fn table(jobs: &[JobView], places: &Places<'_>) -> Table {
     let now = bus::clock::now();
     let mut table = Table::new([
         "JOB",
@@ -108,13 +143,14 @@ pub(super) fn table(jobs: &[JobView], resources: &Names<'_>) -> Table {
         "MESSAGE",
     ]);
     for job in jobs {
+        let (brought, resource) = places.of(job);
         table.row([
             short_id(job.id.0),
             status(job),
-            place(job, job.deployment.as_str()),
+            brought,
             job.label().to_owned(),
-            place(job, job.environment.as_str()),
-            if job.target.is_none() { String::new() } else { resources.of(job.target.resource.0) },
+            environment(job),
+            resource,
             job.platform.as_ref().map(ToString::to_string).unwrap_or_default(),
             ago(job.created_at, now),
             // Of a job that is over nothing more is to be confirmed.
@@ -143,26 +179,27 @@ fn filters(args: &JobsArgs) -> Vec<(&'static str, String)> {
 /// The jobs that are not over, then every change. A status that was asked for is shown also where the job is over.
 async fn watch(session: &Session, args: &JobsArgs) -> Result<(), Failure> {
     let mut feed = Feed::open(session, filters(args)).await?;
-    let mut resources = Names::load(session, Kind::Resource).await?;
+    let mut places = Places::load(session).await?;
     let (mut told, mut is_live) = (Told::default(), false);
     loop {
         match feed.next().await? {
             News::Job(job, said) => {
                 let is_shown = is_live || args.status.is_some() || !job.status.is_terminal();
                 if told.is_news(&job) && is_shown {
-                    let resource = match job.target.is_none() {
-                        true => String::new(),
-                        false => resources.find(job.target.resource.0).await?,
-                    };
+                    let place = places.find(&job).await?;
                     match session.format {
                         Format::Json => output::line(&said)?,
                         Format::Yaml => output::print(&format!("---\n{}", yaml(&job)?))?,
                         Format::Name => output::line(&format!("job/{}", job.id))?,
-                        Format::Table => output::line(&change(&job, &resource))?,
+                        Format::Table => output::line(&change(&job, &place))?,
                     }
                 }
             }
-            News::Live => is_live = true,
+            News::Live if !is_live => {
+                is_live = true;
+                eprintln!("watching: each change follows");
+            }
+            News::Live => {}
             News::Lost(why) => eprintln!("the connection is lost, trying again: {why}"),
             News::Back => eprintln!("connected again"),
         }
@@ -175,13 +212,13 @@ fn yaml(job: &JobView) -> Result<String, Failure> {
 }
 
 /// Time, status, what goes where, message, link.
-fn change(job: &JobView, resource: &str) -> String {
+fn change(job: &JobView, place: &str) -> String {
     let mut line = format!(
         "{}  {:<15}  {}  {}",
         stamp(job.updated_at),
         status(job),
         short_id(job.id.0),
-        what(job, resource),
+        what(job, place),
     );
     for more in [job.message.as_deref(), link(job)].into_iter().flatten() {
         line.push_str("  ");
@@ -190,17 +227,17 @@ fn change(job: &JobView, resource: &str) -> String {
     one_line_keeping_columns(&line)
 }
 
-/// What goes where; of a workflow's job, its name in the run.
-fn what(job: &JobView, resource: &str) -> String {
+/// What goes where; of a workflow's job, the workflow and its name there.
+fn what(job: &JobView, place: &str) -> String {
     if job.purpose.run().is_some() {
-        return format!("workflow job {}", job.label());
+        return format!("workflow {place}: {}", job.label());
     }
-    format!("{} {} → {} {resource}", job.deployment, job.version, job.environment)
+    format!("{} {} → {} {place}", job.deployment, job.version, job.environment)
 }
 
-/// A place of what is brought; a workflow's job brings nothing.
-fn place(job: &JobView, token: &str) -> String {
-    if job.purpose.run().is_some() { String::new() } else { token.to_owned() }
+/// Where it is brought; a workflow's job brings nothing.
+fn environment(job: &JobView) -> String {
+    if job.purpose.run().is_some() { String::new() } else { job.environment.to_string() }
 }
 
 /// Control characters and line breaks go, the spaces that make columns stay.
@@ -224,17 +261,21 @@ pub(super) fn link(job: &JobView) -> Option<&str> {
 }
 
 /// What there is of a job, one line each.
-pub(super) fn details(job: &JobView, resource: &str) -> Vec<(&'static str, String)> {
+pub(super) fn details(job: &JobView, place: &str) -> Vec<(&'static str, String)> {
     let mut lines = vec![("job", job.id.to_string()), ("status", status(job))];
     match job.purpose {
         Purpose::Workflow { run, .. } => {
-            lines.extend([("name", job.label().to_owned()), ("workflow run", run.to_string())]);
+            lines.extend([
+                ("workflow", place.to_owned()),
+                ("name", job.label().to_owned()),
+                ("workflow run", run.to_string()),
+            ]);
         }
         Purpose::Deploy | Purpose::Verify { .. } => lines.extend([
             ("deployment", job.deployment.to_string()),
             ("version", job.version.clone()),
             ("environment", job.environment.to_string()),
-            ("resource", resource.to_owned()),
+            ("resource", place.to_owned()),
         ]),
     }
     lines.push(("attempt", job.attempt.to_string()));
@@ -257,6 +298,7 @@ pub(super) fn details(job: &JobView, resource: &str) -> Vec<(&'static str, Strin
 mod tests {
     use super::super::told::tests::job;
     use super::*;
+    use domain::id::{WorkflowId, WorkflowRunId};
     use domain::job::JobStatus;
 
     #[test]
@@ -273,5 +315,9 @@ mod tests {
                  https://github.com/acme/shop/actions/runs/30"
             )
         );
+        let (workflow, run) = (view.target.resource.0, view.target.environment.0);
+        view.purpose = Purpose::Workflow { workflow: WorkflowId(workflow), run: WorkflowRunId(run) };
+        view.name = Some("build".to_owned());
+        assert!(change(&view, "ship").contains(&format!("{id}  workflow ship: build  line one")));
     }
 }

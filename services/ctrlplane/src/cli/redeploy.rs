@@ -28,11 +28,11 @@ pub(super) async fn run(session: &Session, args: &RedeployArgs) -> Result<(), Fa
         Format::Table => {
             let lines = targets.map(|target| {
                 let name = |part: &str| plain(&text_at(target, &format!("/{part}/name")));
+                let [deployment, environment, resource] =
+                    ["deployment", "environment", "resource"].map(name);
                 format!(
-                    "{} → {} {} is deployed again\n",
-                    name("deployment"),
-                    name("environment"),
-                    name("resource")
+                    "{deployment} → {environment} {resource} is to be deployed again, as soon as nothing holds it back: \
+                     ctrlplane explain {deployment} {environment} {resource}\n"
                 )
             });
             output::print(&lines.collect::<String>())
@@ -47,6 +47,10 @@ pub(super) async fn rollout(session: &Session, args: &VersionThereArgs, action: 
     let body =
         wishes::body(json!({ "environment": args.environment, "action": action, "reason": args.reason }));
     let answer = session.api.send_json(Method::POST, &path, &[], &body).await?;
+    let hint = text_at(&answer, "/hint");
+    if !hint.is_empty() {
+        eprintln!("{}", plain(&hint));
+    }
     let name = format!("rollout/{version}");
     wishes::told(session, &answer, &name, &format!("{action}d in {}", args.environment))
 }

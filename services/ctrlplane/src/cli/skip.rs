@@ -7,7 +7,7 @@ use super::args::SkipArgs;
 use super::failure::Failure;
 use super::session::Session;
 use super::wishes;
-use super::words::text_at;
+use super::words::{stamp, text_at, time_at};
 
 pub(super) async fn run(session: &Session, args: &SkipArgs) -> Result<(), Failure> {
     let path = session.below(&["skips"]).await?;
@@ -17,10 +17,8 @@ pub(super) async fn run(session: &Session, args: &SkipArgs) -> Result<(), Failur
         "expiresAt": args.end.until, "forSeconds": args.end.for_seconds(), "reason": args.reason,
     }));
     let answer = session.api.send_json(Method::POST, &path, &[], &body).await?;
-    let until = match text_at(&answer, "/expiresAt") {
-        until if until.is_empty() => "for good".to_owned(),
-        until => format!("until {until}"),
-    };
+    let until = time_at(&answer, "/expiresAt")
+        .map_or("for good".to_owned(), |until| format!("until {}", stamp(until)));
     let where_to = wishes::place(args.environment.as_deref(), args.resource.as_deref());
     let name = format!("skip/{}", text_at(&answer, "/id"));
     let became =

@@ -122,7 +122,7 @@ async fn mine(feed: &mut Feed<'_>, run: &str) -> Result<(), Failure> {
 /// How it ended, if it has.
 fn ended(run: &Value) -> Option<Result<(), Failure>> {
     match text_at(run, "/status").as_str() {
-        "successful" => Some(output::line("successful")),
+        "successful" => Some(output::line("the run ended: successful")),
         word @ ("failure" | "cancelled") => {
             let bad = run["jobs"].as_array().into_iter().flatten();
             let bad = bad.filter(|job| !matches!(text_at(job, "/status").as_str(), "successful" | "skipped"));

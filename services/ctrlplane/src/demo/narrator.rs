@@ -97,6 +97,9 @@ impl Narrator {
     }
 
     fn name_of(&self, job: &JobView) -> String {
+        if job.purpose.run().is_some() {
+            return format!("workflow job {}", job.label());
+        }
         let resource =
             self.names.get(&job.target.resource).cloned().unwrap_or_else(|| job.target.resource.to_string());
         format!("{}/{resource}", job.environment)

@@ -19,15 +19,12 @@ const ENDS: [(&str, &[i32], &str); 6] = [
     ("ctrlplane logs", &[0, 1], "1: the job has no page yet"),
 ];
 /// A workflow whose run waits to be looked at and cancelled: nobody works for it.
-const WAITS: &str = "kind: Workspace
-metadata: { name: acme }
----
-kind: JobAgent
-metadata: { name: idle }
+const WAITS: &str = "kind: JobAgent
+metadata: { name: idle, workspace: acme }
 spec: { type: http-pull, config: { keySecret: runner-key } }
 ---
 kind: Workflow
-metadata: { name: waits }
+metadata: { name: waits, workspace: acme }
 spec: { jobs: [{ name: wait, agent: { ref: idle } }] }
 ";
 /// What runs until it is ended gets so long.
@@ -155,10 +152,20 @@ async fn nothing_is_configured_badly(rig: &Rig) {
     let all: serde_json::Value = serde_json::from_str(&all).expect("JSON");
     let all = all["items"].as_array().expect("a list");
     assert!(!all.is_empty(), "the examples made no job");
+    let mut platforms = BTreeSet::new();
     for job in all {
-        let message = job["message"].as_str().unwrap_or_default();
-        assert!(job["status"] != "invalidJobAgent" && !message.contains("config"), "{job}");
+        let job = &job["job"];
+        let (status, message) = (job["status"].as_str().expect("a status"), job["message"].as_str());
+        let is_config = message.is_some_and(|message| message.contains("config"));
+        assert!(!["invalidJobAgent", "invalid_job_agent"].contains(&status) && !is_config, "{job}");
+        platforms.extend(job["platform"].as_str().map(str::to_owned));
     }
+    // A job whose secret is missing was looked at by its agent, and its config was read before that.
+    assert!(platforms.contains("github-app"), "{platforms:?}");
+    // No example takes back what another one says.
+    let (acme, _) = rig.run("ctrlplane get workspace acme -o json", 0).await;
+    let acme: serde_json::Value = serde_json::from_str(&acme).expect("JSON");
+    assert_eq!(acme["spec"]["displayName"], "Acme", "{acme}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -213,7 +220,10 @@ async fn every_command_of_the_documentation_works_as_it_stands_there() {
         let codes =
             ENDS.iter().find(|(begin, ..)| line.starts_with(begin)).map_or(&[0][..], |(_, codes, _)| *codes);
         eprintln!("{page}: {run}");
-        rig.until(&run, codes).await;
+        let ended = rig.until(&run, codes).await;
+        // An example that finds nothing shows nothing.
+        let is_found = !line.contains("audit --object") || ended.out.contains("production-gate");
+        assert!(is_found, "{line}: {ended:?}");
     }
     nothing_is_configured_badly(&rig).await;
     rig.end().await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use domain::dispatch::HTTP_PULL;
 use domain::subject;
 use domain::token::Slug;
 
@@ -9,8 +10,6 @@ use super::{COMMANDS, EVALUATE, JOBS, StreamSpec, TRIGGERS};
 
 /// The platform token of GitHub Actions.
 pub const GITHUB_ACTIONS: &str = "github-app";
-/// The platform token of jobs that any program may pull.
-pub const HTTP_PULL: &str = "http-pull";
 /// The platform token of Argo Workflows.
 pub const ARGO_WORKFLOWS: &str = "argo-workflow";
 /// The event tokens of GitHub that its agent listens to.

@@ -130,7 +130,7 @@ pub(super) fn judge(rule: &GradualRollout, turn: &Turn<'_>, now: Timestamp) -> R
         failures: u32::try_from(turn.failures).unwrap_or(u32::MAX),
         max_failures: rule.max_failures,
     };
-    let place = format!("{} of {targets}", position.saturating_add(1));
+    let place = format!("place {} of {targets}", position.saturating_add(1));
     let ruling = if turn.runs {
         Ruling::allow(format!("the version runs here already ({place})"), None)
     } else if let Some(paused) = turn.control.filter(|control| control.action == RolloutAction::Pause) {
@@ -225,7 +225,7 @@ mod tests {
         let start = start(0);
         let paused = judge(&RULE, &Turn { control: Some(&pause), ..turn(Some(&start), 0) }, at(900));
         assert_eq!(paused.verdict, Verdict::Wait { until: None });
-        assert_eq!(paused.reason, "3 of 5; paused by ann: a look first");
+        assert_eq!(paused.reason, "place 3 of 5; paused by ann: a look first");
         let resumed = judge(&RULE, &Turn { control: Some(&resume), ..turn(Some(&start), 0) }, at(900));
         assert_eq!(resumed.verdict, Verdict::Allow);
     }

@@ -130,9 +130,9 @@ impl<'a> Named<'a> {
     }
 }
 
-/// An instant as reasons spell it.
+/// An instant as reasons spell it: to the second.
 pub(super) fn rfc(at: Timestamp) -> String {
-    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// So long after an instant; the end of time where the calendar ends before.

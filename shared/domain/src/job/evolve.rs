@@ -197,11 +197,11 @@ fn ending(
 fn held_message(why: &HeldWhy) -> String {
     match why {
         HeldWhy::Concurrency { limit, ahead, .. } => {
-            format!("waits for one of {limit} slots of its agent, {ahead} ahead")
+            format!("all {limit} slots are taken, {ahead} ahead")
         }
         HeldWhy::Freeze { reason, until: None, .. } => format!("frozen: {reason}"),
         HeldWhy::Freeze { reason, until: Some(until), .. } => {
-            format!("frozen until {}: {reason}", until.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
+            format!("frozen until {}: {reason}", until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
         }
     }
 }

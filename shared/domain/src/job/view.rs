@@ -4,6 +4,7 @@ use super::event::{ExternalRef, Links, Purpose};
 use super::state::{JobState, Phase};
 use super::status::{JobStatus, Reason};
 use crate::Timestamp;
+use crate::dispatch::HTTP_PULL;
 use crate::id::{JobAgentId, JobId, ReleaseId, VersionId};
 use crate::target::TargetKey;
 use crate::token::Slug;
@@ -105,7 +106,7 @@ impl JobView {
             workspace: state.job.workspace.clone(),
             status: state.status(),
             reason: state.reason,
-            message: state.message.clone(),
+            message: state.message.clone().or_else(|| unclaimed(state)),
             cancelling: matches!(state.phase, Phase::Cancelling(_)),
             platform: assigned.map(|a| a.dispatch.platform.clone()),
             job_agent_id: assigned.map(|a| a.dispatch.agent),
@@ -128,5 +129,61 @@ impl JobView {
             updated_at: state.updated_at,
             sequence,
         }
+    }
+}
+
+/// What is said of a job that stands in a queue for programs: that it waits for one of them, not for us.
+fn unclaimed(state: &JobState) -> Option<String> {
+    let dispatch = state.assigned.as_ref().map(|assigned| &assigned.dispatch)?;
+    let waits = state.phase == Phase::Dispatched && dispatch.platform.as_str() == HTTP_PULL;
+    waits.then(|| format!("waits for a puller of {}: none has claimed it yet", dispatch.agent_name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::{Dispatch, JobEvent, JobFact, JobRef};
+    use super::super::evolve::evolve;
+    use super::*;
+    use crate::id::derive;
+    use serde_json::{Map, Value};
+
+    #[test]
+    fn a_job_in_a_queue_says_that_nobody_has_claimed_it_until_somebody_does() {
+        let at = Timestamp::UNIX_EPOCH;
+        let id = derive(&["view"]);
+        let job = JobRef {
+            workspace: "acme".parse().unwrap(),
+            id: JobId(id),
+            target: TargetKey::none(),
+            version: VersionId::none(),
+            tag: "build".to_owned(),
+            release: ReleaseId::none(),
+            attempt: 1,
+            deployment: Slug::workflow(),
+            environment: Slug::workflow(),
+            purpose: Purpose::Deploy,
+            content: None,
+        };
+        let said = |platform: &str, more: &[JobFact]| {
+            let dispatch = Dispatch {
+                agent: JobAgentId(id),
+                agent_name: "runner".to_owned(),
+                platform: platform.parse().unwrap(),
+                config: Map::new(),
+                context: Value::Null,
+                deadlines: Default::default(),
+                secrets: Default::default(),
+            };
+            let first =
+                [JobFact::Requested { catalog_revision: 1, grounds: None }, JobFact::Dispatched(dispatch)];
+            let event = |fact| JobEvent { job: job.clone(), at, cause: None, traceparent: None, fact };
+            let facts = first.into_iter().chain(more.iter().cloned()).map(event);
+            let state = facts.fold(None, |state, event| Some(evolve(state, &event))).unwrap();
+            JobView::of(&state, 2).message
+        };
+        let waits = "waits for a puller of runner: none has claimed it yet".to_owned();
+        assert_eq!(said(HTTP_PULL, &[]), Some(waits));
+        assert_eq!(said(HTTP_PULL, &[JobFact::TriggerStarted { fence: 1 }]), None);
+        assert_eq!(said("gitlab", &[]), None);
     }
 }

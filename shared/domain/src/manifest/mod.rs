@@ -16,6 +16,7 @@ pub(crate) use ids::of_name;
 pub use ids::{Ids, OfNames, has_own_name};
 pub use secrets::find as secrets_in;
 pub(crate) use secrets::is_secret;
+pub use typed::in_numbers;
 pub use validate::{NAME_CHARS_MAX, validate};
 pub use write::{Names, to_manifest, to_yaml};
 

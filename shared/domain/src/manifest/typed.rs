@@ -212,7 +212,7 @@ fn sentence(message: &str) -> String {
         ("boolean", "the truth value"),
         ("null", "nothing"),
     ];
-    let mut text = message.to_owned();
+    let mut text = in_numbers(message);
     for (theirs, ours) in WORDS {
         if text.contains(ours) && theirs == "sequence" {
             continue;
@@ -220,6 +220,25 @@ fn sentence(message: &str) -> String {
         text = text.replacen(theirs, ours, 1);
     }
     text
+}
+
+/// A deserializer's words, with the whole numbers that fit for the names that Rust has for them.
+pub fn in_numbers(text: &str) -> String {
+    const TYPES: [(&str, &str); 8] = [
+        ("u8", " from 0 to 255"),
+        ("u16", " from 0 to 65535"),
+        ("u32", " from 0 to 4294967295"),
+        ("u64", " from 0"),
+        ("usize", " from 0"),
+        ("i32", ""),
+        ("i64", ""),
+        ("isize", ""),
+    ];
+    let Some((before, after)) = text.split_once("expected ") else { return text.to_owned() };
+    let (name, rest) = after.split_once(' ').map_or((after, None), |(name, rest)| (name, Some(rest)));
+    let Some((_, range)) = TYPES.iter().find(|(theirs, _)| *theirs == name) else { return text.to_owned() };
+    let rest = rest.map(|rest| format!(" {rest}")).unwrap_or_default();
+    format!("{before}expected a whole number{range}{rest}")
 }
 
 fn quote_hint(message: &str) -> Option<String> {
@@ -332,7 +351,10 @@ mod tests {
             json!({"selector": "true", "rules": [{"verification": {"metrics": [
                 {"name": "a", "provider": {"type": "sleep", "durationSeconds": "long"}},
             ]}}]}),
-            &[("spec.rules[0].verification.metrics[0].provider.durationSeconds", "must be u32")],
+            &[(
+                "spec.rules[0].verification.metrics[0].provider.durationSeconds",
+                "must be a whole number from 0 to 4294967295",
+            )],
         );
         check::<Policy>(
             json!({"selector": "true", "rules": [{"anyAproval": {}}], "enabled": "yes"}),
