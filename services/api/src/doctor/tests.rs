@@ -161,7 +161,11 @@ fn an_agent_whose_jobs_are_refused_is_not_fine() {
     };
     let (bad, unpermitted) = (JobStatus::InvalidJobAgent, JobStatus::InvalidIntegration);
     let all = said(&[job(bad, 20), job(bad, 10)]).unwrap();
-    says(&all, Outcome::Fail, &["last 2 jobs 2 ended invalid_job_agent", "argo.example", "4 min ago", "`hosts`"]);
+    says(
+        &all,
+        Outcome::Fail,
+        &["last 2 jobs 2 ended invalid_job_agent", "argo.example", "4 min ago", "`hosts`"],
+    );
     let last = said(&[job(JobStatus::Successful, 10), job(unpermitted, 20)]).unwrap();
     says(&last, Outcome::Warn, &["last 2 jobs 1 ended invalid_integration", "secret"]);
     assert_eq!(said(&[job(bad, 10), job(JobStatus::Failure, 20)]), None, "a later one ran");
