@@ -158,14 +158,22 @@ async fn a_catalog_is_applied_looked_at_and_deleted() {
     assert!(table.starts_with("NAME") && table.contains("staging     shop"), "{table}");
     let (names, _) = world.run("get resources -o name", 0).await;
     assert_eq!(names, "resource/eu-1\nresource/staging-eu-1\nresource/us-1\n");
+    for name in names.lines() {
+        assert_eq!(
+            world.run(&format!("get {name} -o name"), 0).await.0,
+            format!("{name}\n"),
+            "as it is printed"
+        );
+    }
     // What is read back as files changes nothing.
     let (files, _) = world.run("get deployments -o yaml", 0).await;
     let path = write(world.servers.dir.path(), "back.yaml", &files);
     let (back, _) = world.run(&format!("apply -f {path} -w acme"), 0).await;
     assert_eq!(back, "deployment/web unchanged\n");
-    let (described, _) = world.run("describe trigger-source github", 0).await;
+    let (described, _) = world.run("describe trigger-source/github", 0).await;
     assert!(described.contains("# webhooks go to /webhooks/acme/github"), "{described}");
-    let (deleted, _) = world.run("delete policy production-gate", 0).await;
+    world.run("delete policy", 2).await;
+    let (deleted, _) = world.run("delete policy/production-gate", 0).await;
     assert_eq!(deleted, "policy/production-gate deleted\n");
     let (deleted, _) = world.run(&format!("delete -f {EXAMPLE}"), 0).await;
     assert!(deleted.contains("policy/production-gate absent\n"), "{deleted}");

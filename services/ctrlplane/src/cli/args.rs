@@ -200,8 +200,8 @@ pub(crate) struct DeleteArgs {
     /// Everything these files declare; the last first
     #[arg(long = "filename", short, value_name = "FILE", conflicts_with_all = ["kind", "name"])]
     pub(crate) files: Vec<PathBuf>,
-    /// A kind, as in `ctrlplane delete policy NAME`
-    #[arg(required_unless_present = "files", requires = "name")]
+    /// A kind, as in `ctrlplane delete policy NAME`; or `policy/NAME`, as -o name prints it
+    #[arg(required_unless_present = "files")]
     pub(crate) kind: Option<String>,
     /// A name or id; a version is DEPLOYMENT:TAG
     pub(crate) name: Option<String>,
@@ -216,7 +216,7 @@ pub(crate) struct DeleteArgs {
 pub(crate) struct GetArgs {
     /// A kind: workspaces, systems, environments, resources, job-agents, deployments, policies, trigger-sources,
     /// triggers, versions, approvals, freezes, skips, pins, redeploys, rollout-controls, variable-sets,
-    /// relationship-rules, resource-providers, targets, jobs
+    /// relationship-rules, resource-providers, workflows, workflow-runs, targets, jobs; or `policy/NAME`, as -o name prints it
     pub(crate) kind: String,
     /// A name or id; a version is DEPLOYMENT:TAG
     pub(crate) name: Option<String>,
@@ -229,10 +229,10 @@ pub(crate) struct GetArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DescribeArgs {
-    /// A kind, as for `get`
+    /// A kind, as for `get`; or `policy/NAME`, as -o name prints it
     pub(crate) kind: String,
     /// A name or id; a version is DEPLOYMENT:TAG
-    pub(crate) name: String,
+    pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

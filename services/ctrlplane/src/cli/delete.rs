@@ -13,7 +13,7 @@ use super::api::ApiError;
 use super::args::DeleteArgs;
 use super::failure::Failure;
 use super::files::{self, Source};
-use super::get::parse_kind;
+use super::get::kind_and_name;
 use super::output::{self, Format};
 use super::session::Session;
 use super::words::plain;
@@ -35,17 +35,13 @@ struct Declared {
 }
 
 pub(super) async fn run(session: &Session, args: &DeleteArgs) -> Result<(), Failure> {
-    let mut declared = match (&args.kind, &args.name) {
-        (Some(kind), Some(name)) => {
-            vec![Declared {
-                kind: parse_kind(kind)?,
-                asked: name.clone(),
-                name: name.clone(),
-                workspace: None,
-                version_of: None,
-            }]
+    let mut declared = match &args.kind {
+        Some(kind) => {
+            let (kind, name) = kind_and_name(kind, args.name.as_deref())?;
+            let name = name.to_owned();
+            vec![Declared { kind, asked: name.clone(), name, workspace: None, version_of: None }]
         }
-        _ => all(&files::collect(&args.files)?, session.given_workspace())?,
+        None => all(&files::collect(&args.files)?, session.given_workspace())?,
     };
     if declared.is_empty() {
         return Err(Failure::Usage("the files declare nothing".to_owned()));

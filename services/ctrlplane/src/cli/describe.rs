@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::args::DescribeArgs;
 use super::failure::Failure;
-use super::get::{Lookups, parse_kind, targets_table, when};
+use super::get::{Lookups, kind_and_name, targets_table, when};
 use super::jobs;
 use super::output::{self, Format};
 use super::session::Session;
@@ -16,8 +16,8 @@ use super::words::{plain, text_at, time_at};
 const SHOWN: usize = 10;
 
 pub(super) async fn run(session: &Session, args: &DescribeArgs) -> Result<(), Failure> {
-    let kind = parse_kind(&args.kind)?;
-    let entity = session.get(&["catalog", kind.token(), &args.name], &[]).await?;
+    let (kind, name) = kind_and_name(&args.kind, args.name.as_deref())?;
+    let entity = session.get(&["catalog", kind.token(), name], &[]).await?;
     let id = text_at(&entity, "/meta/id");
     let around = Around::of(kind);
     let targets = match around.targets {

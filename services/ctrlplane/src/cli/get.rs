@@ -27,19 +27,20 @@ enum Subject {
 }
 
 pub(super) async fn run(session: &Session, args: &GetArgs) -> Result<(), Failure> {
-    let (subject, cel) = (subject(&args.kind)?, args.cel.as_deref());
-    if cel.is_some() && !takes_cel(subject, args.name.as_deref()) {
+    let (kind, name) = apart(&args.kind, args.name.as_deref());
+    let (subject, cel) = (subject(kind)?, args.cel.as_deref());
+    if cel.is_some() && !takes_cel(subject, name) {
         return Err(Failure::Usage("--cel is for lists of entities and of targets".to_owned()));
     }
-    match (subject, &args.name) {
+    match (subject, name) {
         (Subject::Jobs, None) => {
             jobs::run(session, &JobsArgs { limit: 50, client: args.client.clone(), ..JobsArgs::default() })
                 .await
         }
         (Subject::Jobs, Some(name)) => {
-            job::show(session, &JobArgs { job: name.clone(), client: args.client.clone() }).await
+            job::show(session, &JobArgs { job: name.to_owned(), client: args.client.clone() }).await
         }
-        (Subject::Targets, name) => targets(session, name.as_deref(), cel).await,
+        (Subject::Targets, name) => targets(session, name, cel).await,
         (Subject::Entities(Kind::Workspace), None) => workspaces(session).await,
         (Subject::Entities(kind), None) => list(session, kind, args).await,
         (Subject::Entities(kind), Some(name)) => one(session, kind, name).await,
@@ -56,8 +57,24 @@ fn takes_cel(subject: Subject, name: Option<&str>) -> bool {
     }
 }
 
+/// A kind and a name; also as `kind/name`, which `-o name` prints.
+pub(super) fn apart<'a>(kind: &'a str, name: Option<&'a str>) -> (&'a str, Option<&'a str>) {
+    match kind.split_once('/') {
+        Some((kind, named)) if name.is_none() => (kind, Some(named)),
+        Some(_) | None => (kind, name),
+    }
+}
+
+/// As [`apart`], where a name must be given.
+pub(super) fn kind_and_name<'a>(kind: &'a str, name: Option<&'a str>) -> Result<(Kind, &'a str), Failure> {
+    let (kind, name) = apart(kind, name);
+    let kind = parse_kind(kind)?;
+    let name = name.ok_or_else(|| Failure::Usage(format!("which {}? Give its name or id", kind.token())))?;
+    Ok((kind, name))
+}
+
 /// The kind of entity people mean.
-pub(super) fn parse_kind(text: &str) -> Result<Kind, Failure> {
+fn parse_kind(text: &str) -> Result<Kind, Failure> {
     Kind::parse(text).ok_or_else(|| no_kind(text, &[]))
 }
 

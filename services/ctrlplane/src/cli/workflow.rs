@@ -79,6 +79,9 @@ impl Following<'_> {
                 Ok(run) => {
                     self.tell(&run);
                     if let Some(ended) = ended(&run) {
+                        if ended.is_ok() {
+                            self.progress.say("the run ended: successful");
+                        }
                         return ended;
                     }
                 }
@@ -122,7 +125,7 @@ async fn mine(feed: &mut Feed<'_>, run: &str) -> Result<(), Failure> {
 /// How it ended, if it has.
 fn ended(run: &Value) -> Option<Result<(), Failure>> {
     match text_at(run, "/status").as_str() {
-        "successful" => Some(output::line("the run ended: successful")),
+        "successful" => Some(Ok(())),
         word @ ("failure" | "cancelled") => {
             let bad = run["jobs"].as_array().into_iter().flatten();
             let bad = bad.filter(|job| !matches!(text_at(job, "/status").as_str(), "successful" | "skipped"));
