@@ -15,7 +15,7 @@ pub(crate) fn called(catalog: &Lookup, entity: &Entity) -> String {
     let names = Names { catalog, workspace: &meta.workspace };
     match entity {
         Entity::Version(version) => {
-            format!("{} {}", names.of(Kind::Deployment, version.spec.deployment.0), meta.name)
+            format!("{} {}", names.of(Kind::Deployment, version.spec.deployment.0), version.spec.tag)
         }
         Entity::Pin(pin) => {
             let place = names.place(pin.spec.deployment.0, pin.spec.environment, pin.spec.resource);
@@ -73,7 +73,7 @@ impl Names<'_> {
     fn version(&self, id: VersionId) -> String {
         match self.catalog.get(self.workspace, Kind::Version, id.0) {
             Some(Entity::Version(version)) => {
-                format!("{} {}", self.of(Kind::Deployment, version.spec.deployment.0), version.meta.name)
+                format!("{} {}", self.of(Kind::Deployment, version.spec.deployment.0), version.spec.tag)
             }
             _ => id.to_string(),
         }

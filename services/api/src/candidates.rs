@@ -44,13 +44,13 @@ pub(crate) async fn beyond(app: &App, workspace: &Slug, decision: &TargetDecisio
         return None;
     }
     let reading = async {
-        // The facts of a workspace are many: one reads them at a time.
-        let _permit = app.lookbacks.acquire().await;
-        facts(&app.bus, workspace).await
+        // The facts of a workspace are many: one reads them at a time, and asks of them.
+        let permit = app.lookbacks.acquire().await;
+        (facts(&app.bus, workspace).await, permit)
     };
-    let facts = match tokio::time::timeout(WITHIN, reading).await {
-        Ok(Ok(facts)) => facts,
-        Ok(Err(error)) => {
+    let (facts, _permit) = match tokio::time::timeout(WITHIN, reading).await {
+        Ok((Ok(facts), permit)) => (facts, permit),
+        Ok((Err(error), _permit)) => {
             tracing::warn!(%workspace, %error, "the facts cannot be read: what a decision left out is not told");
             return None;
         }
@@ -61,23 +61,12 @@ pub(crate) async fn beyond(app: &App, workspace: &Slug, decision: &TargetDecisio
     };
     let decided = app.decisions.of(workspace).into_iter().map(|decision| (decision.target, decision));
     let (decided, target, at) = (Latest(decided.collect()), decision.target, clock::now());
-    let all = app.catalog.within(workspace, |ws| {
-        DeploymentView::of(ws, &facts, &decided, target.deployment, at).considered(&target)
+    let (all, untold) = app.catalog.within(workspace, |ws| {
+        DeploymentView::of(ws, &facts, &decided, target.deployment, at).considered(&target, TOLD_MAX)
     })?;
     let shown: BTreeSet<VersionId> = decision.considered.iter().map(|told| told.version).collect();
     let considered = all.into_iter().filter(|told| !shown.contains(&told.version)).collect();
-    Some(Beyond::of(at, considered))
-}
-
-impl Beyond {
-    fn of(at: Timestamp, mut considered: Vec<ConsideredVersion>) -> Self {
-        let untold = considered.len().saturating_sub(TOLD_MAX);
-        // The last may be the one that passes.
-        let last = considered.pop();
-        considered.truncate(TOLD_MAX - 1);
-        considered.extend(last);
-        Self { at, considered, untold }
-    }
+    Some(Beyond { at, considered, untold })
 }
 
 fn is_zero(count: &usize) -> bool {
@@ -110,29 +99,5 @@ impl Decided for Latest {
 
     fn on_resource(&self, resource: ResourceId) -> Vec<TargetKey> {
         self.0.keys().filter(|target| target.resource == resource).copied().collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use domain::id::derive;
-
-    #[test]
-    fn the_newest_and_the_last_are_told_and_the_others_are_counted() {
-        let told = |n: usize| ConsideredVersion {
-            version: VersionId(derive(&[&n.to_string()])),
-            tag: format!("v{n}"),
-            allowed: false,
-            rules: Vec::new(),
-        };
-        for (all, untold) in [(0, 0), (1, 0), (1_000, 0), (1_001, 1), (9_000, 8_000)] {
-            let beyond = Beyond::of(Timestamp::UNIX_EPOCH, (0..all).map(told).collect());
-            assert_eq!((beyond.considered.len() + untold, beyond.untold), (all, untold));
-            assert_eq!(
-                beyond.considered.last().map(|told| told.tag.clone()),
-                (all > 0).then(|| format!("v{}", all - 1))
-            );
-        }
     }
 }

@@ -8,12 +8,14 @@ use crate::memory::Memory;
 use crate::runs_ended::{self, Ends};
 use bus::clock::Clock;
 use bus::{Base, Bus, BusError, Recorded, crash_point};
-use domain::entity::RunCancel;
+use chrono::TimeDelta;
+use domain::Timestamp;
+use domain::entity::{Record, RunCancel, WorkflowRun};
 use domain::evaluate::{JobStanding, Standing};
 use domain::id::WorkflowRunId;
 use domain::job::{CancelReason, JobFact, JobRef};
 use domain::token::Slug;
-use domain::workflow::{self, Seen, Step};
+use domain::workflow::{self, RUN_KEPT_DAYS, Seen, Step};
 use futures::StreamExt as _;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,7 +62,8 @@ struct Next {
 
 /// Looks at runs of which something changed, until the drain. All that may have something left to do are looked at first.
 pub(crate) async fn follow(bus: Bus, memory: Arc<Memory>, clock: Clock, drain: CancellationToken) {
-    mark_all(&memory);
+    // One that is over may run again since the last replica went.
+    mark_where(&memory, |_run| true);
     loop {
         let looks = futures::stream::iter(memory.runs.take()).map(|(workspace, run)| {
             let (bus, memory, clock) = (&bus, &memory, &clock);
@@ -82,11 +85,16 @@ pub(crate) async fn follow(bus: Bus, memory: Arc<Memory>, clock: Clock, drain: C
     }
 }
 
-/// Marks every run: one may have something left to do, or to be forgotten.
-pub(crate) fn mark_all(memory: &Memory) {
+/// Marks the runs that have something left to do, or are to be forgotten.
+pub(crate) fn mark_open(memory: &Memory, now: Timestamp) {
+    let kept_since = now - TimeDelta::days(RUN_KEPT_DAYS);
+    mark_where(memory, |run| run.spec.end.as_ref().is_none_or(|end| end.at < kept_since));
+}
+
+fn mark_where(memory: &Memory, which: impl Fn(&Record<WorkflowRun>) -> bool) {
     let catalog = memory.catalog();
     for workspace in catalog.workspaces() {
-        for run in workspace.workflow_runs() {
+        for run in workspace.workflow_runs().filter(|run| which(run)) {
             memory.runs.mark(workspace.slug(), WorkflowRunId(run.meta.id));
         }
     }

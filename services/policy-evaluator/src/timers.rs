@@ -95,7 +95,7 @@ fn ended(busy: &mut HashMap<Id, DeploymentId>, done: Result<(Id, ()), JoinError>
 pub(crate) async fn full_pass(memory: Arc<Memory>, every: Duration, clock: Clock, drain: CancellationToken) {
     loop {
         mark_everything(&memory);
-        runs::mark_all(&memory);
+        runs::mark_open(&memory, clock.now());
         // What the stream has forgotten, a replica that starts now would not know either.
         let kept = TimeDelta::from_std(JOBS.max_age).unwrap_or(TimeDelta::MAX);
         if let Some(before) = clock.now().checked_sub_signed(kept) {

@@ -37,7 +37,7 @@ pub(super) struct Names {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
-    /// Only those whose last job ended badly, with nothing on its way since. A job that somebody cancelled did not.
+    /// Only those that failed: the last job ended badly with nothing on its way since, or nothing will be tried again.
     #[serde(default)]
     failed: bool,
     /// Only those in one of these states, separated by commas.
@@ -143,9 +143,8 @@ fn has_failed(decision: &TargetDecision) -> bool {
             | TerminalStatus::ExternalRunNotFound,
         ) => true,
     };
-    decision.active.is_none()
-        && decision.state != TargetState::Gone
-        && decision.last.as_ref().is_some_and(is_bad)
+    let ended_badly = decision.active.is_none() && decision.last.as_ref().is_some_and(is_bad);
+    decision.state == TargetState::Failed || (ended_badly && decision.state != TargetState::Gone)
 }
 
 /// `GET /release-targets/{key}/explain`

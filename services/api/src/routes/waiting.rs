@@ -59,7 +59,11 @@ pub(super) fn held_on<'a>(decision: &'a TargetDecision, rule: Option<&str>) -> V
     if decision.state == TargetState::Gone {
         return Vec::new();
     }
+    let (current, active) = (decision.current.as_ref(), decision.active.as_ref());
+    let there = [current.map(|current| current.version), active.map(|active| active.version)];
+    // What runs, or is on its way, is not held back, whatever the rules say to it now; nor is what is older.
     let newer = decision.considered.iter().take_while(|version| !version.allowed);
+    let newer = newer.take_while(|version| !there.contains(&Some(version.version)));
     let held = newer.enumerate().map(|(place, version)| Held { decision, version, newest: place == 0 });
     held.filter(|held| {
         let mut holding = holding(held.version);

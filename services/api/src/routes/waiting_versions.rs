@@ -45,7 +45,7 @@ struct Summary {
 }
 
 /// `GET /waiting/versions?rule=&limit=&offset=`: a version in an environment once, newest first, with `targets`, how many of
-/// them each rule holds back, and in `summary` how many targets wait in all and how many each policy holds back.
+/// them each rule holds back, and in `summary` how many targets wait for people, how many for rules alone, and how many each policy holds back.
 #[utoipa::path(get, path = "/waiting/versions", params(Page, Query), responses((status = 200, description = "A page of the versions that are held back", body = Listed)))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -125,8 +125,10 @@ impl Summary {
                 verdict.rule == AnyApproval::RULE && matches!(verdict.verdict, Verdict::Wait { .. })
             };
             self.targets += 1;
-            self.for_people += usize::from(holding(held.version).any(is_persons));
-            self.for_rules += usize::from(holding(held.version).any(|verdict| !is_persons(verdict)));
+            match holding(held.version).any(is_persons) {
+                true => self.for_people += 1,
+                false => self.for_rules += 1,
+            }
         }
     }
 

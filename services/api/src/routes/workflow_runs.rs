@@ -183,7 +183,7 @@ fn statuses(text: &str) -> Result<Vec<RunStatus>, Problem> {
             Problem::invalid_field("status", format!("{word:?} is no status of a run: {known}"))
         })
     };
-    text.split(',').map(str::trim).map(read).collect()
+    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(read).collect()
 }
 
 /// `GET /workflow-runs/{run}`: with every job, what it needs, its status, and why it does not start
@@ -292,6 +292,7 @@ fn summary(run: &Record<WorkflowRun>, plan: &Plan<'_>, views: &HashMap<JobId, Jo
         // What the workflow said of them when the run began: what became of them is told instead.
         shown.remove("jobs");
         shown.remove("end");
+        shown.remove("endSequence");
     }
     let is_over = |step: &Step| matches!(step, Step::Over(_) | Step::Skipped { .. } | Step::Untold { .. });
     shown["status"] = json!(plan.status.as_str());

@@ -74,7 +74,8 @@ async fn one_wrong_document_stops_all_and_says_where() {
     let homeless =
         world.apply("adam", "kind: System\nmetadata: { name: s, workspace: gone }\nspec: {}\n", false).await;
     assert_eq!(homeless.status, StatusCode::BAD_REQUEST, "{homeless:?}");
-    let twice = "kind: Workspace\nmetadata: { name: acme }\nspec: {}\n---\nkind: Workspace\nmetadata: { name: acme }\nspec: {}\n";
+    let twice = "kind: Workspace\nmetadata: { name: acme }\nspec: {}\n---\nkind: Workspace\nmetadata: { name: acme }\n\
+                 spec: { displayName: Acme }\n";
     assert_eq!(world.apply("adam", twice, false).await.status, StatusCode::BAD_REQUEST);
     let weak = world.apply("otto", SHOP, false).await;
     assert_eq!(weak.status, StatusCode::FORBIDDEN, "{weak:?}");

@@ -168,8 +168,7 @@ async fn a_run_is_forgotten_long_after_its_end_and_not_before() {
     for (id, days) in [(1, RUN_KEPT_DAYS + 1), (2, RUN_KEPT_DAYS - 1)] {
         let mut run = run(&rig, id).await;
         run.spec.at = now - chrono::TimeDelta::days(days);
-        let end =
-            RunEnd { status: RunStatus::Successful, at: run.spec.at, jobs: Default::default(), sequence: 0 };
+        let end = RunEnd { status: RunStatus::Successful, at: run.spec.at, jobs: Default::default() };
         run.spec.end = Some(end);
         rig.put(Entity::WorkflowRun(run.clone())).await;
         runs.push(run);

@@ -143,6 +143,14 @@ pub struct WorkflowRun {
     /// over, or runs again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<RunEnd>,
+    /// The sequence of `JOBS` up to which facts were looked at when the end was last kept or taken back: who knows less
+    /// cannot tell better.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub end_sequence: u64,
+}
+
+fn is_zero(sequence: &u64) -> bool {
+    *sequence == 0
 }
 
 /// How a run ended.
@@ -156,8 +164,6 @@ pub struct RunEnd {
     /// How each job ended that was asked for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub jobs: BTreeMap<JobId, TerminalStatus>,
-    /// The sequence of `JOBS` up to which its facts were looked at: who knows less cannot tell better.
-    pub sequence: u64,
 }
 
 /// Who or what began a run. In JSON a map with one key.

@@ -111,14 +111,14 @@ impl<'a> DeploymentView<'a> {
         self.outcome(&place, history, course, holds, verified, previous, cause)
     }
 
-    /// Every candidate for the target now, newest first, with what every rule says of it. A decision shows
-    /// the first ten.
-    pub fn considered(&self, target: &TargetKey) -> Vec<ConsideredVersion> {
+    /// The candidates for the target now, newest first, with what every rule says of each, and how many more do not pass
+    /// either: of more than `most` only the one that passes is told. A decision shows ten.
+    pub fn considered(&self, target: &TargetKey, most: usize) -> (Vec<ConsideredVersion>, usize) {
         let previous = self.decided.decision(target);
         let history = History::of(self.facts, target, previous);
         let place = self.place(target);
         place
-            .map(|place| self.reviewed(&place, &history, previous, Depth::All).review.all())
+            .map(|place| self.reviewed(&place, &history, previous, Depth::Of(most)).review.all())
             .unwrap_or_default()
     }
 

@@ -37,8 +37,8 @@ pub(super) enum Floor {
 /// How much is asked about candidates that are too many to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// Every rule, so that *why* is complete of all.
-    All,
+    /// Every rule of so many, so that *why* is complete of them; of more of them as of those that are too many to show.
+    Of(usize),
     /// Down to the first rule that holds one back: before that rule says something else, the others do not matter.
     Shown,
 }
@@ -102,7 +102,11 @@ pub(super) fn review<'a>(
         let is_candidate = version.spec.status == VersionStatus::Ready
             && holds.restore.as_ref().is_none_or(|r| r.version != id);
         let is_shown = review.considered.len() < SHOWN_MAX || is_floor || is_pinned || held.is_some();
-        let is_told = is_shown || depth == Depth::All;
+        let is_told = is_shown
+            || match depth {
+                Depth::Of(most) => review.considered.len() < most,
+                Depth::Shown => false,
+            };
         if is_candidate && let Some(held) = between {
             // Whatever the gates say, so they are not asked.
             if is_told {
@@ -179,13 +183,13 @@ impl<'a> Review<'a> {
     }
 
     /// All that were looked at, newest first: those that are shown, and those that are too many among them.
-    pub(super) fn all(mut self) -> Vec<ConsideredVersion> {
+    pub(super) fn all(mut self) -> (Vec<ConsideredVersion>, usize) {
         if !self.hidden.is_empty() {
             let last = self.considered.pop();
             self.considered.append(&mut self.hidden);
             self.considered.extend(last);
         }
-        self.considered
+        (self.considered, self.untold)
     }
 
     /// Tells of each candidate what comes of asking, which says whether it is the chosen one.

@@ -36,6 +36,7 @@ pub fn begin(
         at,
         cancel: None,
         end: None,
+        end_sequence: 0,
     };
     let run = Record { meta, spec };
     let count = jobs(&run).len();

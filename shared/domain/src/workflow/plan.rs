@@ -269,7 +269,8 @@ fn step(
 
 fn due(run: &Record<WorkflowRun>, now: Timestamp) -> Step {
     if now > run.spec.at + TimeDelta::days(RUN_DAYS_MAX) {
-        return Step::Skipped { why: format!("the run began more than {RUN_DAYS_MAX} days ago") };
+        // What it needed came too late: nobody should take that for a success.
+        return Step::Untold { why: format!("the run began more than {RUN_DAYS_MAX} days ago") };
     }
     Step::Due
 }

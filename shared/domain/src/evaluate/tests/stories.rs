@@ -677,6 +677,9 @@ fn an_older_version_that_passes_is_found_behind_any_number_of_newer_ones() {
     assert_eq!((decision.left_out, decision.considered[9].allowed), (986, true));
     assert_eq!(decision.waits_for.iter().collect::<Vec<_>>(), ["anyApproval", "versionSelector"]);
     assert_eq!(world.considered("production-0").len(), 996, "all of them can be told");
+    let (told, untold) = world.considered_of("production-0", 20);
+    let tags: Vec<&str> = told.iter().map(|told| told.tag.as_str()).collect();
+    assert_eq!((tags.len(), tags[19], tags[20], untold), (21, "v981", "v5", 975), "and the one that passes");
     world.step("version v5 rejected");
     let desired = world.decide("production-0").decision.desired.map(|desired| desired.tag);
     assert_eq!(desired.as_deref(), Some("v0"));

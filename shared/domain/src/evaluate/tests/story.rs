@@ -194,10 +194,15 @@ impl World {
 
     /// Every candidate that is asked, not only those that the decision shows.
     pub(super) fn considered(&self, target: &str) -> Vec<ConsideredVersion> {
+        self.considered_of(target, usize::MAX).0
+    }
+
+    /// As many candidates, and how many more there are.
+    pub(super) fn considered_of(&self, target: &str, most: usize) -> (Vec<ConsideredVersion>, usize) {
         let ws = self.catalog.workspace(&workspace()).unwrap();
         let decided = self.decided();
         let view = DeploymentView::of(ws, &self.facts, &decided, deployment(), self.now);
-        view.considered(&self.target(target))
+        view.considered(&self.target(target), most)
     }
 
     pub(super) fn decided(&self) -> BTreeMap<TargetKey, TargetDecision> {
