@@ -4,6 +4,7 @@ use domain::entity::{Entity, Kind};
 use domain::selector::{Scope, Selector, value_of};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use crate::problem::Problem;
 use crate::shape::flat;
@@ -44,10 +45,39 @@ fn narrow<T>(
         }
         told.unwrap_or(false)
     });
-    // What people make up (metadata, config) may have any field: that none has it now is no mistake.
-    match selector.fields_of(variable).find(|field| !is_evaluated && !fields.contains(*field)) {
+    // What people make up (metadata, config) may have any field, and what may be left out may be missing everywhere: that
+    // none has it now is no mistake.
+    let is_unknown = |field: &&str| !is_evaluated && !fields.contains(*field) && !is_word(field);
+    match selector.fields_of(variable).find(is_unknown) {
         Some(unknown) => Err(Problem::invalid_field("cel", no_field(variable, unknown, &fields))),
         None => Ok(all),
+    }
+}
+
+/// Whether anything on the wire has a field of that name, or of that name with `Id` behind it.
+fn is_word(field: &str) -> bool {
+    static WORDS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+        let mut words = BTreeSet::new();
+        for message in domain::schema::messages() {
+            collect(message.schema.as_value(), &mut words);
+        }
+        words
+    });
+    let stem = field.strip_suffix("Ids").or_else(|| field.strip_suffix("Id"));
+    [Some(field), stem].into_iter().flatten().any(|word| WORDS.contains(word))
+}
+
+/// The names of all properties of a schema.
+fn collect(schema: &Value, words: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(object) => {
+            if let Some(Value::Object(properties)) = object.get("properties") {
+                words.extend(properties.keys().cloned());
+            }
+            object.values().for_each(|value| collect(value, words));
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect(value, words)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -126,7 +156,10 @@ mod tests {
         let said = refused("system.nme == 'shop'").unwrap();
         assert!(said.contains("`system.nme`") && said.contains("name"), "{said}");
         assert!(refused("system.name == 'shop' && system.nme == 'a'").is_none(), "one says no without it");
-        for fine in ["has(system.nme)", "system.metadata.team == 'a'", "system.name == 'none'"] {
+        let may_be_missing = "system.description == 'sells'";
+        for fine in
+            ["has(system.nme)", "system.metadata.team == 'a'", "system.name == 'none'", may_be_missing]
+        {
             assert_eq!(refused(fine), None, "{fine}");
         }
         assert_eq!(matching(Kind::System, Vec::new(), "system.nme == 'a'"), Ok(Vec::new()));

@@ -72,12 +72,13 @@ export const speak = (word, { version: said, deployment, environment }, then) =>
 });
 
 /** Of the versions that are held back, those that wait for people to say yes. */
-export const approvals = (held) => held.map((group) => ({
+export const approvals = (held) => held.map((group) => [group, group.rules.find(waitsForPeople)]).filter(([, rule]) => rule).map(([group, rule]) => ({
   ...group,
   key: `${group.version.id}/${group.environment.id}`,
-  rule: group.rules.find(waitsForPeople),
-  others: new Set(group.rules.map(({ rule }) => rule).filter((rule) => rule !== "anyApproval")),
-})).filter((group) => group.rule);
+  rule,
+  targets: rule.targets,
+  others: new Set(group.rules.map((other) => other.rule).filter((name) => name !== "anyApproval")),
+}));
 
 /** Whether a rule waits for somebody's word. */
 export const waitsForPeople = ({ rule, verdict }) => rule === "anyApproval" && verdict.is === "wait";

@@ -8,7 +8,7 @@ use domain::id::JobAgentId;
 use domain::job::{JobStatus, JobView, Reason};
 use domain::token::Slug;
 use domain::verification;
-use projections::{JobFilter, Page, ProjectionError};
+use projections::{JobFilter, OFFSET_MAX, Page, ProjectionError};
 
 use super::{Check, ago};
 use crate::context::App;
@@ -39,17 +39,21 @@ impl Jobs {
         workspace: &Slug,
         agent: &Record<JobAgent>,
     ) -> Result<Self, ProjectionError> {
-        let list = async |statuses: Vec<JobStatus>, limit: usize| {
+        let list = async |statuses: Vec<JobStatus>, limit: usize, offset: u64| {
             let filter =
                 JobFilter { statuses, agent: Some(JobAgentId(agent.meta.id)), ..JobFilter::default() };
-            app.views.jobs(workspace, &filter, Page::first(limit)).await
+            app.views.jobs(workspace, &filter, Page { offset, ..Page::first(limit) }).await
         };
         let over = JobStatus::ALL.into_iter().filter(|status| status.is_terminal()).collect();
-        let mut jobs = Self { ended: list(over, LAST).await?.items, ..Self::default() };
+        let mut jobs = Self { ended: list(over, LAST, 0).await?.items, ..Self::default() };
         if is_pulled(&agent.spec.platform) {
             let in_hand = vec![JobStatus::InProgress, JobStatus::ActionRequired];
-            jobs.in_hand = list(in_hand, 1).await?.total;
-            jobs.unclaimed = list(vec![JobStatus::Pending, JobStatus::Queued], WAITING).await?.items;
+            jobs.in_hand = list(in_hand, 1, 0).await?.total;
+            let waiting = || vec![JobStatus::Pending, JobStatus::Queued];
+            // The newest are listed first, and those that wait longest tell.
+            let total = list(waiting(), 1, 0).await?.total;
+            let newer = total.saturating_sub(WAITING as u64).min(OFFSET_MAX);
+            jobs.unclaimed = list(waiting(), WAITING, newer).await?.items;
             // What a freeze or a missing slot holds is not in the queue.
             jobs.unclaimed.retain(|job| !matches!(job.reason, Some(Reason::Concurrency | Reason::Frozen)));
         }
