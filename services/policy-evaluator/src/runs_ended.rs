@@ -9,7 +9,7 @@ use domain::entity::{CatalogKey, Entity, Kind, Record, RunEnd, WorkflowRun};
 use domain::evaluate::Facts;
 use domain::id::WorkflowRunId;
 use domain::token::Slug;
-use domain::workflow::{Plan, RUN_KEPT_DAYS, Step};
+use domain::workflow::{JobStep, Plan, RUN_KEPT_DAYS, Step};
 
 /// What is to be made of a run's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,10 @@ pub(crate) fn ends(
     let over_since = known.map_or(run.spec.at, |known| known.at);
     if over_since + TimeDelta::days(RUN_KEPT_DAYS) < now {
         return ends(What::Forgotten);
+    }
+    let is_told = |job: &JobStep<'_>| facts.job(job.job.id).is_some();
+    if known.is_some() && !plan.jobs.iter().any(is_told) {
+        return None;
     }
     let facts_kept = TimeDelta::from_std(JOBS.max_age).unwrap_or(TimeDelta::MAX);
     if known.is_none() && now - run.spec.at > facts_kept {
