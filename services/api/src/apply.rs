@@ -244,8 +244,7 @@ async fn faults(app: &App, declared: &[Located]) -> Result<Vec<Fault>, Problem> 
             faults.push(located.fault("metadata.workspace", message));
             continue;
         }
-        if let Some(other) = same_slug(app, &located.entity) {
-            let message = format!("is the slug of the {} {other} already", located.entity.kind().token());
+        if let Some(message) = same_slug(app, &located.entity) {
             faults.push(located.fault("spec.slug", message));
         }
         if let Some((field, message)) = no_rule(app, &first, &located.entity).await? {
@@ -279,13 +278,14 @@ async fn no_rule(
     Ok(names_no_rule(&skip.spec, &policy.spec))
 }
 
-/// Another of the catalog with the slug of this one: statuses of two deployments could not be told apart, and a path could
+/// Why the slug may not be: another of the catalog has it. Statuses of two deployments could not be told apart, and a path could
 /// mean either of two workflows.
 pub(crate) fn same_slug(app: &App, entity: &Entity) -> Option<String> {
     let (slug, meta) = (entity.slug()?, entity.meta());
     let others = app.catalog.entities(&meta.workspace, entity.kind());
     let collides = |other: &&Entity| other.meta().id != meta.id && other.slug() == Some(slug);
-    others.iter().find(collides).map(|other| other.meta().name.clone())
+    let other = others.iter().find(collides)?;
+    Some(format!("is the slug of the {} {} already", entity.kind().token(), other.meta().name))
 }
 
 /// Whether it is in these files or in the catalog; what our fold does not have (yet) is asked of the bus.

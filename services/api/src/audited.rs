@@ -1,6 +1,7 @@
 //! What the audit calls things: a tag, or the word pin, names nothing without where it belongs.
 
-use domain::entity::{Entity, Kind};
+use domain::audit::Object;
+use domain::entity::{Entity, Kind, Version};
 use domain::id::{EnvironmentId, ResourceId, VersionId};
 use domain::job::{JobRef, Purpose};
 use domain::target::TargetKey;
@@ -14,9 +15,7 @@ pub(crate) fn called(catalog: &Lookup, entity: &Entity) -> String {
     let meta = entity.meta();
     let names = Names { catalog, workspace: &meta.workspace };
     match entity {
-        Entity::Version(version) => {
-            format!("{} {}", names.of(Kind::Deployment, version.spec.deployment.0), version.spec.tag)
-        }
+        Entity::Version(version) => names.tag(&version.spec),
         Entity::Pin(pin) => {
             let place = names.place(pin.spec.deployment.0, pin.spec.environment, pin.spec.resource);
             format!("{} on {place}", names.of(Kind::Version, pin.spec.version.0))
@@ -46,8 +45,12 @@ pub(crate) fn called(catalog: &Lookup, entity: &Entity) -> String {
     }
 }
 
-/// A job, as the audit names it.
-pub(crate) fn job(catalog: &Lookup, job: &JobRef) -> String {
+/// A job, as the audit tells it.
+pub(crate) fn job(catalog: &Lookup, job: &JobRef) -> Object {
+    Object { kind: "Job".to_owned(), id: job.id.to_string(), name: job_name(catalog, job) }
+}
+
+fn job_name(catalog: &Lookup, job: &JobRef) -> String {
     let names = Names { catalog, workspace: &job.workspace };
     if let Purpose::Workflow { workflow, .. } = &job.purpose {
         return format!("{} {}", names.of(Kind::Workflow, workflow.0), job.tag);
@@ -70,11 +73,13 @@ impl Names<'_> {
         self.catalog.name(self.workspace, kind, id).unwrap_or_else(|| id.to_string())
     }
 
+    fn tag(&self, version: &Version) -> String {
+        format!("{} {}", self.of(Kind::Deployment, version.deployment.0), version.tag)
+    }
+
     fn version(&self, id: VersionId) -> String {
         match self.catalog.get(self.workspace, Kind::Version, id.0) {
-            Some(Entity::Version(version)) => {
-                format!("{} {}", self.of(Kind::Deployment, version.spec.deployment.0), version.spec.tag)
-            }
+            Some(Entity::Version(version)) => self.tag(&version.spec),
             _ => id.to_string(),
         }
     }

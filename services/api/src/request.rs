@@ -216,6 +216,11 @@ impl Page {
     }
 }
 
+/// What stands between the commas of a parameter; blanks and nothing are left out.
+pub(crate) fn words(text: Option<&str>) -> impl Iterator<Item = &str> {
+    text.unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

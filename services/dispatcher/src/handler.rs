@@ -10,7 +10,6 @@ use bus::{Base, Bus, Delivery, Failure, Freezes, Handler, Json, Known, Recorded,
 use domain::Timestamp;
 use domain::catalog::Applied;
 use domain::command::{AgentCommand, Verb};
-use domain::dispatch::AskedFor;
 use domain::entity::{JobAgent, Kind, Record};
 use domain::id::{JobAgentId, JobId};
 use domain::job::{
@@ -56,8 +55,7 @@ impl Handler for Dispatcher {
                 if delivery.attempt > 1 {
                     return self.dispatch_if_due(job).await;
                 }
-                let asked = AskedFor::of(job, event.at);
-                let got = self.dispatch(job, Base::After(delivery.sequence), None, Some(asked)).await?;
+                let got = self.dispatch(job, Base::After(delivery.sequence), None, Some(event.at)).await?;
                 self.see_to_all(&job.workspace, got).await
             }
             JobFact::RetryRequested { .. } => self.dispatch_if_due(job).await,
@@ -99,18 +97,18 @@ impl Dispatcher {
     }
 
     /// Chooses the agent, renders its config, takes a slot, records the dispatch and sends the command. Answers who got a
-    /// slot by that: somebody must see to them. `asked`: for what the gates let the job go, where its config is made only now.
+    /// slot by that: somebody must see to them. `asked_at`: when the gates let the job go, where its config is made only now.
     async fn dispatch(
         &self,
         job: &JobRef,
         base: Base,
         rerun_of: Option<ExternalRef>,
-        asked: Option<AskedFor>,
+        asked_at: Option<Timestamp>,
     ) -> Result<Vec<JobId>, Failure> {
         let changed_at = self.see_freezes(job).await?;
         // One instant for everything that is asked of the job here.
         let now = self.clock.now();
-        let Chosen { dispatch, limit, freezes } = match self.choose(job, asked, now) {
+        let Chosen { dispatch, limit, freezes } = match self.choose(job, asked_at, now) {
             Ok(chosen) => chosen,
             Err(refusal) => {
                 let fact = JobFact::ended(refusal.status, refusal.reason, refusal.message);
@@ -137,15 +135,15 @@ impl Dispatcher {
     fn choose(
         &self,
         job: &JobRef,
-        asked: Option<AskedFor>,
+        asked_at: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Chosen, domain::dispatch::Undispatchable> {
         let catalog = self.catalog.read();
         let workspace = catalog
             .workspace(&job.workspace)
             .ok_or_else(|| domain::dispatch::Undispatchable::no_workspace(&job.workspace))?;
-        if let Some(asked) = asked {
-            domain::dispatch::as_asked_for(workspace, job, &asked)?;
+        if let Some(asked_at) = asked_at {
+            domain::dispatch::as_asked_for(workspace, job, asked_at)?;
         }
         let dispatch = domain::dispatch::dispatch(workspace, job)?;
         // A verification is run by the system itself: it is no agent of the catalog's, and takes no slot.
@@ -256,9 +254,8 @@ impl Dispatcher {
         let job = known.state.job.clone();
         let rerun_of = known.state.external.clone();
         // What was dispatched has its config already.
-        let asked =
-            (known.state.phase != Phase::Dispatched).then(|| AskedFor::of(&job, known.state.created_at));
-        self.dispatch(&job, Base::Known(Box::new(known)), rerun_of, asked).await
+        let asked_at = (known.state.phase != Phase::Dispatched).then_some(known.state.created_at);
+        self.dispatch(&job, Base::Known(Box::new(known)), rerun_of, asked_at).await
     }
 
     /// Passes a wish to end on to the agent; ends the job itself where no agent can have called a platform.

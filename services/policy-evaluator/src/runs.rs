@@ -156,7 +156,7 @@ fn next(memory: &Memory, clock: &Clock, workspace: &Slug, run: WorkflowRunId) ->
     })
 }
 
-fn seen(job: &JobStanding) -> Seen {
+pub(crate) fn seen(job: &JobStanding) -> Seen {
     match job.standing {
         Standing::Active { cancelling } => Seen::Active { cancelling },
         Standing::Over { status, .. } => Seen::Over(status),

@@ -127,8 +127,9 @@ async fn write(bucket: &Bucket, key: &str, run: Record<WorkflowRun>, revision: u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runs::seen;
     use domain::job::{JobEvent, JobFact, JobRef, TerminalStatus};
-    use domain::workflow::{self, RunStatus, Seen};
+    use domain::workflow::{self, RunStatus};
     use serde_json::json;
 
     fn at(days: i64) -> Timestamp {
@@ -154,13 +155,7 @@ mod tests {
     }
 
     fn asked(run: &Record<WorkflowRun>, facts: &Facts, now: Timestamp) -> Option<Ends> {
-        let seen = |job| {
-            facts.job(job).map(|job| match job.standing {
-                domain::evaluate::Standing::Active { cancelling } => Seen::Active { cancelling },
-                domain::evaluate::Standing::Over { status, .. } => Seen::Over(status),
-            })
-        };
-        ends(run, &workflow::plan(run, seen, now), facts, now)
+        ends(run, &workflow::plan(run, |job| facts.job(job).map(seen), now), facts, now)
     }
 
     fn over() -> Option<JobFact> {

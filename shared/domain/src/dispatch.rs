@@ -97,28 +97,12 @@ struct Parts<'a> {
     version: &'a Record<Version>,
 }
 
-/// For what a job was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AskedFor {
-    /// The content of the version that its gates let go, where the request tells.
-    pub content: Option<Uuid>,
-    /// When.
-    pub at: Timestamp,
-}
-
-impl AskedFor {
-    /// For what the job was asked then.
-    pub fn of(job: &JobRef, at: Timestamp) -> Self {
-        Self { content: job.content, at }
-    }
-
-    /// Whether it was asked for the version as it is now. By content, because the clocks of who changes a version and of
-    /// who decides may differ.
-    pub fn is_for(&self, version: &Record<Version>) -> bool {
-        match self.content {
-            Some(content) => version.content() == content,
-            None => version.spec.content_since.is_none_or(|changed| changed <= self.at),
-        }
+/// Whether the job was asked for the version as it is now. By content, because the clocks of who changes a version and of
+/// who decides may differ; by when it was asked for, where the job does not tell its content.
+pub fn is_as_asked_for(version: &Record<Version>, job: &JobRef, asked_at: Timestamp) -> bool {
+    match job.content {
+        Some(content) => version.content() == content,
+        None => version.spec.content_since.is_none_or(|changed| changed <= asked_at),
     }
 }
 
@@ -130,10 +114,10 @@ impl AskedFor {
 pub fn as_asked_for(
     workspace: &WorkspaceCatalog,
     job: &JobRef,
-    asked: &AskedFor,
+    asked_at: Timestamp,
 ) -> Result<(), Undispatchable> {
     let version = workspace.version(job.version).filter(|_| job.purpose.is_deploy());
-    if version.is_none_or(|version| asked.is_for(version)) {
+    if version.is_none_or(|version| is_as_asked_for(version, job, asked_at)) {
         return Ok(());
     }
     Err(Undispatchable {

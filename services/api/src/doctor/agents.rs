@@ -2,10 +2,11 @@
 
 use domain::Timestamp;
 use domain::budget::SharedBudget;
-use domain::entity::{Entity, Kind};
+use domain::entity::{Entity, JobAgent, Kind, Record};
 use domain::id::JobAgentId;
 use domain::token::Slug;
 use domain::webhook::{Account, Health, TroubleKind};
+use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
 use super::Check;
@@ -15,6 +16,8 @@ use crate::context::App;
 
 /// A webhook that was not looked at for so long is not looked after.
 const LOOKED_AFTER_MINUTES: i64 = 15;
+/// So many agents are looked at at once: each look is a few lists of jobs.
+const AT_ONCE: usize = 16;
 /// With less than this share of calls left, a person should know.
 const LOW_PERCENT: u64 = 10;
 
@@ -25,28 +28,39 @@ pub(super) async fn check(
     accounts: &[KnownAccount],
     now: Timestamp,
 ) -> Vec<Check> {
-    let mut checks = Vec::new();
-    for agent in app.catalog.entities(workspace, Kind::JobAgent) {
-        let Entity::JobAgent(agent) = agent else { continue };
-        let name = format!("agent/{workspace}/{}", agent.meta.name);
-        let id = JobAgentId(agent.meta.id);
-        let of_jobs = match Jobs::of(app, workspace, &agent).await {
-            Ok(jobs) => jobs::judge(&name, &agent, &jobs, now),
-            Err(error) => {
-                let message = format!("how its jobs stand is not known: {error}");
-                Some(Check::warn(name.as_str(), message, "see the check of the views"))
-            }
-        };
-        let of_webhooks: Vec<Check> = accounts
-            .iter()
-            .filter(|known| known.account.users.iter().any(|user| user.agent == id))
-            .map(|known| webhook(&name, &known.account, now))
-            .collect();
-        if of_webhooks.is_empty() && of_jobs.is_none() {
-            checks.push(Check::ok(name, jobs::ways(&agent.spec.platform)));
+    let agents = app
+        .catalog
+        .entities(workspace, Kind::JobAgent)
+        .into_iter()
+        .filter_map(|entity| if let Entity::JobAgent(agent) = entity { Some(agent) } else { None });
+    let looks = stream::iter(agents).map(|agent| of_agent(app, workspace, agent, accounts, now));
+    looks.buffered(AT_ONCE).collect::<Vec<_>>().await.concat()
+}
+
+async fn of_agent(
+    app: &App,
+    workspace: &Slug,
+    agent: Record<JobAgent>,
+    accounts: &[KnownAccount],
+    now: Timestamp,
+) -> Vec<Check> {
+    let name = format!("agent/{workspace}/{}", agent.meta.name);
+    let id = JobAgentId(agent.meta.id);
+    let of_jobs = match Jobs::of(app, workspace, &agent).await {
+        Ok(jobs) => jobs::judge(&name, &agent, &jobs, now),
+        Err(error) => {
+            let message = format!("how its jobs stand is not known: {error}");
+            Some(Check::warn(name.as_str(), message, "see the check of the views"))
         }
-        checks.extend(of_webhooks);
-        checks.extend(of_jobs);
+    };
+    let mut checks: Vec<Check> = accounts
+        .iter()
+        .filter(|known| known.account.users.iter().any(|user| user.agent == id))
+        .map(|known| webhook(&name, &known.account, now))
+        .collect();
+    checks.extend(of_jobs);
+    if checks.is_empty() {
+        checks.push(Check::ok(name, jobs::ways(&agent.spec.platform)));
     }
     checks
 }

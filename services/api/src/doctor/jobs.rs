@@ -49,11 +49,13 @@ impl Jobs {
         if is_pulled(&agent.spec.platform) {
             let in_hand = vec![JobStatus::InProgress, JobStatus::ActionRequired];
             jobs.in_hand = list(in_hand, 1, 0).await?.total;
-            let waiting = || vec![JobStatus::Pending, JobStatus::Queued];
+            let waiting = |offset| list(vec![JobStatus::Pending, JobStatus::Queued], WAITING, offset);
+            let newest = waiting(0).await?;
             // The newest are listed first, and those that wait longest tell.
-            let total = list(waiting(), 1, 0).await?.total;
-            let newer = total.saturating_sub(WAITING as u64).min(OFFSET_MAX);
-            jobs.unclaimed = list(waiting(), WAITING, newer).await?.items;
+            jobs.unclaimed = match newest.total.saturating_sub(WAITING as u64).min(OFFSET_MAX) {
+                0 => newest.items,
+                newer => waiting(newer).await?.items,
+            };
             // What a freeze or a missing slot holds is not in the queue.
             jobs.unclaimed.retain(|job| !matches!(job.reason, Some(Reason::Concurrency | Reason::Frozen)));
         }

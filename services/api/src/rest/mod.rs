@@ -116,8 +116,7 @@ pub(crate) async fn write(
     if let To::Named(text) = to {
         entity = renamed(app, text, entity)?;
     }
-    if let Some(other) = same_slug(app, &entity) {
-        let message = format!("is the slug of the {} {other} already", kind.token());
+    if let Some(message) = same_slug(app, &entity) {
         return Err(
             Problem::conflict(format!("slug: {message}")).with(vec![Fault::of_field("slug", message)])
         );

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
-use domain::audit::{Documents, Object};
+use domain::audit::Documents;
 use domain::entity::{Entity, Kind, Metadata, Record};
 use domain::id::{JobAgentId, JobId};
 use domain::job::JobStatus;
@@ -194,8 +194,7 @@ pub(super) async fn claim(
     let claimed = pulls::ask(&app, &workspace, JobAgentId(agent.meta.id), "claim", body).await?;
     let told = told(&app, &workspace, job).await?.ok_or_else(|| missing(job))?;
     let documents = Documents::between(None, Some(json!({ "claimedBy": by, "fence": claimed["fence"] })));
-    let name = audited::job(&app.catalog, &told.state.job);
-    let object = Object { kind: "Job".to_owned(), id: job.to_string(), name };
+    let object = audited::job(&app.catalog, &told.state.job);
     let after = Some(told.sequence);
     let deed = Deed { action: "claim", workspace: &workspace, object, before: None, after, documents };
     audit::note(&app.bus, &caller, deed).await?;

@@ -7,9 +7,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use bus::{Base, Known, Recorded, crash_point};
-use domain::audit::{Documents, Object};
+use domain::audit::Documents;
 use domain::decision::{JobOnTarget, TargetDecision};
-use domain::dispatch::AskedFor;
+use domain::dispatch::is_as_asked_for;
 use domain::entity::{Entity, Kind};
 use domain::id::{
     DeploymentId, EnvironmentId, JobAgentId, JobId, ResourceId, VersionId, WorkflowId, WorkflowRunId,
@@ -32,7 +32,7 @@ use crate::caller::Caller;
 use crate::context::App;
 use crate::openapi::shapes::{Accepted, Listed, Thing};
 use crate::problem::Problem;
-use crate::request::{MaybeBody, Params, Segments};
+use crate::request::{MaybeBody, Params, Segments, words};
 use crate::shape::flat;
 use crate::spelling::spelt;
 
@@ -178,7 +178,7 @@ async fn wished(
     if let JobFact::RetryRequested { .. } = fact
         && let Some(Entity::Version(version)) = app.catalog.get(&workspace, Kind::Version, job.version.0)
         && job.purpose.is_deploy()
-        && !AskedFor::of(&job, known.state.created_at).is_for(&version)
+        && !is_as_asked_for(&version, &job, known.state.created_at)
     {
         return Err(Problem::conflict(format!(
             "retry is not possible: {} was changed after job {id} was asked for; redeploy it, so that its rules are \
@@ -211,8 +211,7 @@ async fn wished(
     crash_point("api.wish.after");
     let (sequence, message) = match recorded? {
         Recorded::Appended { sequence } => {
-            let name = audited::job(&app.catalog, &job);
-            let object = Object { kind: "Job".to_owned(), id: id.to_string(), name };
+            let object = audited::job(&app.catalog, &job);
             let deed = Deed {
                 action,
                 workspace: &workspace,
@@ -302,8 +301,7 @@ fn version(
 
 /// Statuses separated by commas.
 pub(super) fn statuses(text: Option<&str>) -> Result<Vec<JobStatus>, Problem> {
-    let words = text.unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty());
-    words
+    words(text)
         .map(|word| {
             JobStatus::parse(word).ok_or_else(|| {
                 let known = JobStatus::ALL.map(JobStatus::as_camel).join(", ");

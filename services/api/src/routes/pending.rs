@@ -80,7 +80,8 @@ pub(super) async fn pending(
     })))
 }
 
-fn waits(rule: &RuleVerdict) -> bool {
+/// Whether it waits for somebody's word.
+pub(super) fn waits(rule: &RuleVerdict) -> bool {
     let is_open = match rule.verdict {
         Verdict::Wait { .. } => true,
         Verdict::Allow | Verdict::Deny => false,

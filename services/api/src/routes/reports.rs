@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use bus::topology::{ARGO_WORKFLOWS, GITHUB_ACTIONS, GITLAB_CI, HTTP_PULL, KUBERNETES_JOBS};
 use bus::{Base, Recorded, crash_point};
-use domain::audit::{Documents, Object};
+use domain::audit::Documents;
 use domain::id::derive;
 use domain::job::{
     ActiveStatus, ExternalRef, JobState, JobStatus, Links, RawStatus, Snapshot, SnapshotStatus, Source,
@@ -177,8 +177,7 @@ async fn note(
         Some(json!({ "status": told.state.status() })),
         Some(json!({ "status": status, "reported": true })),
     );
-    let name = audited::job(&app.catalog, job);
-    let object = Object { kind: "Job".to_owned(), id: job.id.to_string(), name };
+    let object = audited::job(&app.catalog, job);
     let before = Some(told.sequence);
     let deed = Deed { action: "report", workspace: &job.workspace, object, before, after, documents };
     audit::note(&app.bus, caller, deed).await

@@ -23,7 +23,7 @@ use crate::context::App;
 use crate::explain;
 use crate::filter;
 use crate::problem::Problem;
-use crate::request::{Cel, Page, Params, Segments};
+use crate::request::{Cel, Page, Params, Segments, words};
 use crate::spelling::spelt;
 
 #[derive(Deserialize, IntoParams)]
@@ -71,8 +71,8 @@ pub(super) async fn list(
             && environment.is_none_or(|id| target.environment.0 == id)
             && resource.is_none_or(|id| target.resource.0 == id)
             && (!wish.failed || has_failed(decision))
-            && states.as_ref().is_none_or(|states| states.contains(&decision.state))
-            && on.as_ref().is_none_or(|on| on.contains(&target.resource))
+            && (states.is_empty() || states.contains(&decision.state))
+            && (on.is_empty() || on.contains(&target.resource))
     });
     if by_state {
         decisions.sort_by_key(|decision| rank(decision.state));
@@ -85,22 +85,22 @@ pub(super) async fn list(
 }
 
 impl Wanted {
-    fn states(&self) -> Result<Option<Vec<TargetState>>, Problem> {
+    fn states(&self) -> Result<Vec<TargetState>, Problem> {
         let read = |word: &str| {
             serde_json::from_value(json!(word)).map_err(|_| {
                 let known = "noVersion, upToDate, deploying, waiting, blocked, failed, gone";
                 Problem::invalid_field("state", format!("{word:?} is none of {known}"))
             })
         };
-        self.state.as_deref().and_then(words).map(|words| words.map(read).collect()).transpose()
+        words(self.state.as_deref()).map(read).collect()
     }
 
-    fn resources(&self) -> Result<Option<HashSet<ResourceId>>, Problem> {
+    fn resources(&self) -> Result<HashSet<ResourceId>, Problem> {
         let read = |word: &str| {
             let parsed = Uuid::parse_str(word).map(ResourceId);
             parsed.map_err(|_| Problem::invalid_field("resources", format!("{word:?} is no id")))
         };
-        self.resources.as_deref().and_then(words).map(|words| words.map(read).collect()).transpose()
+        words(self.resources.as_deref()).map(read).collect()
     }
 
     fn is_by_state(&self) -> Result<bool, Problem> {
@@ -110,12 +110,6 @@ impl Wanted {
             Some(other) => Err(Problem::invalid_field("order", format!("{other:?} is no order: state is"))),
         }
     }
-}
-
-/// What stands between commas; `None`: nothing.
-fn words(text: &str) -> Option<impl Iterator<Item = &str>> {
-    let words = || text.split(',').map(str::trim).filter(|word| !word.is_empty());
-    words().next().is_some().then(words)
 }
 
 /// What people look at first.

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::Json;
 use axum::extract::State;
 use domain::Timestamp;
-use domain::decision::{RuleVerdict, Verdict};
-use domain::entity::{AnyApproval, Kind};
+use domain::decision::RuleVerdict;
+use domain::entity::Kind;
 use domain::id::{EnvironmentId, PolicyId, VersionId};
 use domain::target::TargetKey;
 use serde_json::{Value, json};
 
+use super::pending::waits;
 use super::waiting::{Held, Query, held_on, holding, version_shown};
 use crate::caller::Caller;
 use crate::context::App;
@@ -121,11 +122,8 @@ impl Summary {
             self.policies.entry(policy).or_default().insert(held.decision.target);
         }
         if held.newest {
-            let is_persons = |verdict: &RuleVerdict| {
-                verdict.rule == AnyApproval::RULE && matches!(verdict.verdict, Verdict::Wait { .. })
-            };
             self.targets += 1;
-            match holding(held.version).any(is_persons) {
+            match holding(held.version).any(waits) {
                 true => self.for_people += 1,
                 false => self.for_rules += 1,
             }

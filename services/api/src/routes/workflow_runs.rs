@@ -26,7 +26,7 @@ use crate::context::App;
 use crate::idempotency::{self, KEY_HEADER};
 use crate::openapi::shapes::{Listed, Thing};
 use crate::problem::{Fault, Problem};
-use crate::request::{MaybeBody, Page, Params, Segments};
+use crate::request::{MaybeBody, Page, Params, Segments, words};
 use crate::rest;
 use crate::rest::etag::{Precondition, Tagged};
 use crate::shape::flat;
@@ -183,7 +183,7 @@ fn statuses(text: &str) -> Result<Vec<RunStatus>, Problem> {
             Problem::invalid_field("status", format!("{word:?} is no status of a run: {known}"))
         })
     };
-    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(read).collect()
+    words(Some(text)).map(read).collect()
 }
 
 /// `GET /workflow-runs/{run}`: with every job, what it needs, its status, and why it does not start

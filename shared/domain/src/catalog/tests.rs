@@ -1,5 +1,5 @@
 use super::*;
-use crate::dispatch::{AskedFor, as_asked_for, dispatch};
+use crate::dispatch::{as_asked_for, dispatch};
 use crate::id::{EnvironmentId, PolicyId, ReleaseId, ResourceId, VersionId};
 use crate::job::{JobRef, Purpose, Reason, TerminalStatus};
 use crate::target::TargetKey;
@@ -285,11 +285,11 @@ fn a_job_does_not_bring_what_a_version_became_after_it_was_asked_for() {
         let job = JobRef { purpose, ..job("s-1", "staging") };
         let workspace = catalog.workspace(&acme()).unwrap();
         let at = asked.parse().unwrap();
-        let answer = as_asked_for(workspace, &job, &AskedFor { content: None, at });
+        let answer = as_asked_for(workspace, &job, at);
         assert_eq!(answer.is_err(), refused, "{answer:?}");
         // Where its content is known, instants say nothing: they may be of another's clock.
         let content = workspace.version(job.version).unwrap().content();
-        let of = |content| as_asked_for(workspace, &job, &AskedFor { content: Some(content), at });
+        let of = |content| as_asked_for(workspace, &JobRef { content: Some(content), ..job.clone() }, at);
         assert_eq!(of(content), Ok(()));
         assert_eq!(of(uuid::Uuid::nil()).is_err(), purpose.is_deploy());
         if let Err(why) = answer {

@@ -68,7 +68,7 @@ impl<'a> DeploymentView<'a> {
             let question = Question {
                 ruled_since: policy.meta.created_at,
                 content_since: version.content_since(),
-                content: version.content(),
+                content: self.content_of(version),
                 created_by: version.created_by(),
                 edited_by: &version.spec.edited_by,
                 environment: &place.environment.meta.name,
