@@ -2,6 +2,7 @@
 import { all, of, post, remove } from "/console/static/core/api.js";
 import { ask } from "/console/static/core/dialog.js";
 import { h, say } from "/console/static/core/dom.js";
+import { isOn } from "/console/static/core/freezes.js";
 import { icon } from "/console/static/core/icons.js";
 import { names } from "/console/static/core/names.js";
 import { head, part } from "/console/static/core/page.js";
@@ -27,7 +28,7 @@ export default {
     const now = Date.now();
     const over = (freeze) => freeze.until && Date.parse(freeze.until) <= now;
     const later = (freeze) => freeze.from && Date.parse(freeze.from) > now;
-    const on = freezes.filter((freeze) => !over(freeze) && !later(freeze));
+    const on = freezes.filter(isOn);
     const planned = freezes.filter((freeze) => later(freeze) && !over(freeze));
     const gone = freezes.filter(over);
     const past = [...gone].sort((one, other) => Date.parse(other.until) - Date.parse(one.until)).slice(0, SHOWN);
