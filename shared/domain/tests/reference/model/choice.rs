@@ -57,18 +57,26 @@ pub(crate) fn choose<'a>(scene: &Scene<'a>, target: &TargetKey) -> Answer<'a> {
     let runs = stays(scene, target, &held);
     let pending = rollback::pending(scene, target, &held);
     let back = pending.and_then(|_| rollback::back_to(scene, target, &held));
-    let ready = ready.into_iter().filter(|v| !rollback::between(scene, &held, back.or(runs), v));
+    let pinned = pin::narrowest(scene, target).map(|pin| pin.spec.version);
+    // "Where what runs is rejected, they are", and where another one is pinned.
+    let elsewhere = pinned.is_some_and(|pinned| runs != Some(pinned));
+    let above = runs
+        .or(back)
+        .or(pending.map(|held| held.version))
+        .filter(|_| !elsewhere && !runs_rejected(scene, target));
+    let ready = ready.into_iter().filter(|v| !rollback::between(scene, &held, above, v));
     let of_held = kept_back.into_iter().flat_map(|version| ask(scene, target, version));
     let of_held = of_held.filter_map(|asked| asked.says.changes()).collect();
     let asked: Vec<_> = ready.map(|version| (version, ask(scene, target, version))).collect();
-    let pinned = pin::narrowest(scene, target).map(|pin| pin.spec.version);
     // What is held back makes way for what is newer, or for what ran before.
     let floor = match pending {
         // "Where what runs is rejected, they are."
         Some(_) if runs_rejected(scene, target) => None,
         // "… or another one is pinned."
         Some(held) if pinned.is_some_and(|pinned| pinned != held.version && Some(pinned) != back) => None,
-        Some(held) => Some(held.version),
+        // "Unless a newer version passes": what runs, but was changed since it was asked for, is one, and no other than itself
+        // lies between it and the held one.
+        Some(held) => runs.filter(|runs| Some(*runs) != back).or(Some(held.version)),
         // A held version is on its way where somebody runs its job again.
         None => runs.or_else(|| {
             let way = scene.active(target).map(|job| job.job.version);
@@ -94,7 +102,7 @@ pub(crate) fn choose<'a>(scene: &Scene<'a>, target: &TargetKey) -> Answer<'a> {
         (Some((version, _)), _) => {
             let id = VersionId(version.meta.id);
             answer.desired = Some(id);
-            bring(scene, target, id, &mut answer);
+            bring(scene, target, id, back.is_some(), &mut answer);
         }
         (None, Some(_)) => {
             answer.desired = kept(scene, target);
@@ -157,8 +165,15 @@ fn at_least(scene: &Scene<'_>, version: &Record<Version>, floor: VersionId) -> b
     })
 }
 
-/// Asks for a job of a version that every gate allows, unless it runs, was tried, or another job is on its way.
-fn bring(scene: &Scene<'_>, target: &TargetKey, version: VersionId, answer: &mut Answer<'_>) {
+/// Asks for a job of a version that every gate allows, unless it runs, was tried, or another job is on its way. Where
+/// something has to come back after a failure, what runs is no reason not to.
+fn bring(
+    scene: &Scene<'_>,
+    target: &TargetKey,
+    version: VersionId,
+    comes_back: bool,
+    answer: &mut Answer<'_>,
+) {
     let release = scene.release(target, version);
     if in_the_way(scene, target, version, answer) {
         return;
@@ -166,7 +181,7 @@ fn bring(scene: &Scene<'_>, target: &TargetKey, version: VersionId, answer: &mut
     if wished(scene, target, version) {
         return request(scene, target, version, answer);
     }
-    if scene.current(target).is_some_and(|(job, _)| job.job.release == release) {
+    if !comes_back && scene.current(target).is_some_and(|(job, _)| job.job.release == release) {
         return;
     }
     try_once_more(scene, target, version, answer);
