@@ -26,7 +26,8 @@ pub enum RuleInputs {
     },
     /// `gradualRollout`
     Rollout {
-        /// The place among the targets of the environment when it was placed, from 0.
+        /// The place among the targets of the environment when the rollout started here, from 0; until then the place
+        /// that it would be given now.
         position: u32,
         /// How many targets there were then.
         targets: u32,

@@ -66,7 +66,8 @@ pub struct TargetDecision {
     /// is not shown, the first.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub waits_for: BTreeSet<String>,
-    /// The places in rollouts that the target was given for versions that are not shown, the last first. At most eight.
+    /// The places in rollouts that the target was given for versions that are not shown: for all that still wait here or
+    /// failed here, and for eight others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<RolloutPlace>,
     /// The next instant at which anything can change by time alone.
@@ -251,7 +252,8 @@ pub struct Grounds {
     pub rules: Vec<RuleVerdict>,
 }
 
-/// The place a target was given in the rollout of a version by one rule, which it keeps as long as the policy is not changed.
+/// The place a target was given by one rule when the rollout of a version started there, which it keeps as long as the
+/// policy is not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutPlace {
@@ -272,18 +274,20 @@ pub struct RolloutPlace {
 }
 
 impl ConsideredVersion {
-    /// The places the target has in rollouts of the version.
+    /// The places the target has in rollouts of the version that have started.
     pub fn places(&self) -> impl Iterator<Item = RolloutPlace> + '_ {
         self.rules.iter().filter_map(|rule| match rule.inputs {
-            Some(RuleInputs::Rollout { position, targets, offset_seconds, .. }) => Some(RolloutPlace {
-                version: self.version,
-                policy: rule.policy?,
-                policy_updated_at: rule.policy_updated_at?,
-                rule_index: rule.rule_index,
-                position,
-                targets,
-                offset_seconds,
-            }),
+            Some(RuleInputs::Rollout { position, targets, offset_seconds, started_at: Some(_), .. }) => {
+                Some(RolloutPlace {
+                    version: self.version,
+                    policy: rule.policy?,
+                    policy_updated_at: rule.policy_updated_at?,
+                    rule_index: rule.rule_index,
+                    position,
+                    targets,
+                    offset_seconds,
+                })
+            }
             _ => None,
         })
     }

@@ -4,7 +4,7 @@
 use super::decided::Decided;
 use super::facts::Facts;
 use super::facts::JobStanding;
-use super::gradual_rollout;
+use super::gradual_rollout::{self, Need};
 use super::history::{Active, History, on_target};
 use super::review::{Depth, Floor, Review, review};
 use super::rollback::Holds;
@@ -133,7 +133,7 @@ impl<'a> DeploymentView<'a> {
         let verified = success.map(|success| self.verified(place, success)).unwrap_or_default();
         let holds = self.holds(place, history, Some(&verified), previous);
         let floor = self.floor(place, history, &holds);
-        let mut review = review(self, place, &floor, history, &holds, depth);
+        let mut review = review(self, place, floor, history, &holds, depth);
         self.tell_afterwards(place, history, &holds, &verified, &mut review);
         Reviewed { review, holds, verified }
     }
@@ -306,8 +306,12 @@ impl<'a> DeploymentView<'a> {
                 .is_some_and(|c| self.version(c.version).is_some_and(is_rejected)),
         };
         let (state, summary) = describe(&picture);
-        let is_known = |version| self.version(version).is_some();
-        let places = gradual_rollout::places(&review.considered, &review.hidden, previous, is_known);
+        let floor = match (&step, review.chosen) {
+            (Step::Request, Some((version, _))) => Floor::Version(VersionId(version.meta.id)),
+            _ => review.floor,
+        };
+        let need = |version| self.need(place, &floor, version);
+        let places = gradual_rollout::places(&review.considered, &review.hidden, previous, need);
         let decision = TargetDecision {
             workspace: place.deployment.meta.workspace.clone(),
             target: place.key,
@@ -402,7 +406,7 @@ impl<'a> DeploymentView<'a> {
             considered: Vec::new(),
             left_out: 0,
             waits_for: BTreeSet::new(),
-            places: gradual_rollout::places(&[], &[], previous, |version| self.version(version).is_some()),
+            places: gradual_rollout::places(&[], &[], previous, |_| Need::Kept),
             next_look: None,
             catalog_revision: self.catalog_revision,
             decided_at: self.now,

@@ -2,12 +2,9 @@
 //! targets of an environment.
 
 use super::any_approval::{self, Question};
-use super::ask::Parts;
 use super::environment_progression::{self, Dependency, Success};
 use super::facts::{JobStanding, Standing};
-use super::gradual_rollout::{self, Placed, Turn};
-use super::history::{History, speaks_against};
-use super::open_time::{Start, Stop, crowded};
+use super::history::History;
 use super::retry;
 use super::ruling::{Named, Ruling};
 use super::verification::Verified;
@@ -16,35 +13,17 @@ use super::{dependency, deployment_window, freeze, version_selector};
 use crate::Timestamp;
 use crate::decision::{EndedBadly, Running};
 use crate::entity::{
-    AnyApproval, DeploymentDependency, DeploymentWindow, Environment, EnvironmentProgression, GradualRollout,
-    Kind, Policy, Record, RolloutAction, RolloutControl, Version, VersionDependency, VersionSelector,
+    AnyApproval, DeploymentDependency, DeploymentWindow, Environment, EnvironmentProgression, Kind, Policy,
+    Record, Version, VersionDependency, VersionSelector,
 };
-use crate::id::{DeploymentId, EnvironmentId, PolicyId, RolloutControlId, VersionId};
+use crate::id::{DeploymentId, EnvironmentId, PolicyId, VersionId};
 use crate::job::TerminalStatus;
 use crate::target::TargetKey;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 
 /// A rule of a policy, asked of a version in an environment.
 pub(super) type Asked = (PolicyId, usize, VersionId, EnvironmentId);
-
-/// The rollout of a version over the targets of an environment.
-pub(super) struct Rollout<'a> {
-    /// The place of each target, from 0.
-    positions: FxHashMap<TargetKey, usize>,
-    /// From when to when it was bad on targets, each with the target's turn: its offset in seconds, and its place.
-    bad: Vec<((u64, u32), Bad)>,
-    /// A person's word on it.
-    control: Option<&'a Record<RolloutControl>>,
-}
-
-/// From when to when a version was bad on a target. No end: it is.
-#[derive(Debug, Clone, Copy)]
-struct Bad {
-    from: Timestamp,
-    until: Option<Timestamp>,
-}
 
 impl<'a> DeploymentView<'a> {
     pub(super) fn any_approval(
@@ -237,143 +216,6 @@ impl<'a> DeploymentView<'a> {
         said
     }
 
-    /// `start` is when all other gates were met; `None`: they are not.
-    pub(super) fn gradual_rollout(
-        &self,
-        policy: &'a Record<Policy>,
-        index: usize,
-        rule: &'a GradualRollout,
-        (place, version): (&Place<'a>, &'a Record<Version>),
-        start: Option<&Start<'_>>,
-        runs: bool,
-    ) -> Ruling {
-        if let Some((id, error)) = self.ws.broken(Kind::RolloutControl).next() {
-            return Ruling::error(format!("the word {id} on a rollout cannot be read: {error}"));
-        }
-        if let Some(why) = self.targets_untold() {
-            return Ruling::error(why);
-        }
-        let rollout = self.rollout(policy, index, rule, place, version);
-        let placed = self.placed(&rollout, &place.key, policy, index, rule, VersionId(version.meta.id));
-        let before = || rollout.bad.iter().filter(|(turn, _)| *turn < placed.turn()).map(|(_, bad)| bad);
-        let failures = before().filter(|bad| bad.until.is_none()).count();
-        let control = rollout.control.map(|control| &control.spec);
-        let mut stops = Vec::new();
-        if rule.pause_on_failure {
-            stops = crowded(before().map(|bad| (bad.from, bad.until)), rule.max_failures as usize);
-        }
-        let pauses = control.into_iter().flat_map(|control| &control.pauses);
-        stops.extend(pauses.map(|pause| Stop { from: pause.from, until: pause.until }));
-        let turn = Turn { placed, start, stops, failures, control, runs };
-        gradual_rollout::judge(rule, &turn, self.now)
-    }
-
-    fn placed(
-        &self,
-        rollout: &Rollout<'_>,
-        target: &TargetKey,
-        policy: &Record<Policy>,
-        index: usize,
-        rule: &GradualRollout,
-        version: VersionId,
-    ) -> Placed {
-        let before = self.decided.decision(target);
-        let remembered = before.and_then(|before| Placed::remembered(before, policy, index, version));
-        remembered.unwrap_or_else(|| {
-            let position = rollout.positions.get(target).copied().unwrap_or(rollout.positions.len());
-            Placed::new(rule, position, rollout.positions.len().max(1))
-        })
-    }
-
-    /// The rollout of a version over the targets of an environment that the policy governs.
-    fn rollout(
-        &self,
-        policy: &'a Record<Policy>,
-        index: usize,
-        rule: &GradualRollout,
-        place: &Place<'a>,
-        version: &'a Record<Version>,
-    ) -> Rc<Rollout<'a>> {
-        let version_id = VersionId(version.meta.id);
-        let asked: Asked = (PolicyId(policy.meta.id), index, version_id, place.key.environment);
-        if let Some(known) = self.rollouts.borrow().get(&asked) {
-            return Rc::clone(known);
-        }
-        let governed = self.targets.get(&place.key.environment).into_iter().flatten().filter(|target| {
-            self.ws.resource(target.resource).is_some_and(|resource| {
-                // Of whom it cannot be told, it is not told here either: its own decision is denied.
-                self.selects(policy, Parts { resource, ..place.parts() }).unwrap_or(false)
-            })
-        });
-        let mut order: Vec<TargetKey> = governed.copied().collect();
-        order.sort_by_cached_key(|target| gradual_rollout::rank_of(target, version_id));
-        let positions = order.into_iter().enumerate().map(|(position, target)| (target, position)).collect();
-        let control = self.ws.rollout_control(RolloutControlId::of(version_id, place.key.environment));
-        let mut rollout = Rollout { positions, bad: Vec::new(), control };
-        let forgiven = control
-            .filter(|control| control.spec.action == RolloutAction::Resume)
-            .map(|control| control.spec.at);
-        let turn = |target| self.placed(&rollout, &target, policy, index, rule, version_id).turn();
-        let bad = self.bad_on(version_id, &rollout, forgiven);
-        rollout.bad = bad.into_iter().map(|(target, bad)| (turn(target), bad)).collect();
-        let rollout = Rc::new(rollout);
-        self.rollouts.borrow_mut().insert(asked, Rc::clone(&rollout));
-        rollout
-    }
-
-    /// When it was bad on the targets of the rollout: from where the version failed, or its verification did, until the next
-    /// job of it there ended, or a person let the rollout go on.
-    fn bad_on(
-        &self,
-        version: VersionId,
-        rollout: &Rollout<'_>,
-        forgiven: Option<Timestamp>,
-    ) -> Vec<(TargetKey, Bad)> {
-        // One that is being tried again has not been mended yet.
-        let ended = self.facts.jobs_of_version(version).filter(|job| job.is_over());
-        let mut jobs: Vec<_> = ended.filter(|job| rollout.positions.contains_key(&job.job.target)).collect();
-        jobs.sort_unstable_by_key(|job| (job.job.target, job.sequence));
-        let mut bad = self.remembered_bad(version, rollout, forgiven);
-        for (nth, job) in jobs.iter().enumerate() {
-            let target = job.job.target;
-            let Some(from) = self.bad_since(&target, job) else { continue };
-            let next = jobs.get(nth + 1).filter(|next| next.job.target == target).map(|next| next.at);
-            let forgiven = forgiven.filter(|at| from <= *at);
-            let until = next.into_iter().chain(forgiven).min();
-            bad.push((target, Bad { from, until }));
-        }
-        bad
-    }
-
-    /// The same where the facts have forgotten, and the last decision on a target remembers how its last job ended.
-    fn remembered_bad(
-        &self,
-        version: VersionId,
-        rollout: &Rollout<'_>,
-        forgiven: Option<Timestamp>,
-    ) -> Vec<(TargetKey, Bad)> {
-        let known: FxHashSet<TargetKey> =
-            self.facts.jobs_of_version(version).map(|job| job.job.target).collect();
-        let forgotten = rollout.positions.keys().filter(|target| !known.contains(target));
-        let remembered = forgotten.filter_map(|target| {
-            let last = self.decided.decision(target)?.last.as_ref()?;
-            let is_bad = last.version == version && speaks_against(last.status, last.reason);
-            let until = forgiven.filter(|at| last.at <= *at);
-            is_bad.then_some((*target, Bad { from: last.at, until }))
-        });
-        remembered.collect()
-    }
-
-    /// Since when the job's end speaks against the version, if it does.
-    fn bad_since(&self, target: &TargetKey, job: &JobStanding) -> Option<Timestamp> {
-        let (status, reason) = job.status();
-        if speaks_against(status, reason) {
-            return Some(job.at);
-        }
-        let place = self.place(target).filter(|_| job.succeeded())?;
-        self.verified(&place, job).failed_at()
-    }
-
     /// The environments the deployment can go to as well: those that share a system with it. Without that, an
     /// environment of strangers, which never has targets of this deployment, would let everything pass.
     fn environments_beside(&self, place: &Place<'a>) -> impl Iterator<Item = &'a Record<Environment>> + '_ {
@@ -391,15 +233,14 @@ impl<'a> DeploymentView<'a> {
         rule: &EnvironmentProgression,
         version: &Record<Version>,
     ) -> Dependency<'a> {
-        let none = BTreeSet::new();
-        let targets = self.targets.get(&EnvironmentId(environment.meta.id)).unwrap_or(&none);
+        let targets = self.targets_in(EnvironmentId(environment.meta.id));
         let mut successes: BTreeMap<TargetKey, Success> = BTreeMap::new();
         let mut unverified: BTreeSet<TargetKey> = BTreeSet::new();
         let mut known: FxHashSet<TargetKey> = FxHashSet::default();
         let version = VersionId(version.meta.id);
         for job in self.facts.jobs_of_version(version) {
             known.insert(job.job.target);
-            if !targets.contains(&job.job.target) || !counts(rule, job) {
+            if targets.binary_search(&job.job.target).is_err() || !counts(rule, job) {
                 continue;
             }
             let Some(at) = self.counted_at(rule, job) else {
@@ -434,7 +275,7 @@ impl<'a> DeploymentView<'a> {
     }
 
     /// Why it cannot be told which targets there are, if so: what cannot be read is missing among them.
-    fn targets_untold(&self) -> Option<String> {
+    pub(super) fn targets_untold(&self) -> Option<String> {
         let unreadable = |kind: Kind, name: &str| {
             let (id, error) = self.ws.broken(kind).next()?;
             Some(format!("which targets there are cannot be told: the {name} {id} cannot be read: {error}"))

@@ -8,9 +8,25 @@ use crate::entity::{GradualRollout, Policy, Record, RolloutAction, RolloutContro
 use crate::id::{PolicyId, VersionId};
 use crate::target::TargetKey;
 use chrono::TimeDelta;
+use rustc_hash::FxHashSet;
 
-/// How many places of versions that are not shown a decision remembers.
-const PLACES_MAX: usize = 8;
+/// In how many rollouts a target can wait at a time, beside those of the versions that a decision shows: of each its
+/// place is kept. What is older than so many does not pass, since its place would be lost.
+pub(super) const PLACES_MAX: usize = 1_000;
+
+/// How many more places a decision remembers, of which it is unlikely that anybody asks for them.
+const SPARE_MAX: usize = 8;
+
+/// Who may ask for the place that a target was given in the rollout of a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// The target still waits there, or others wait there for what failed on it.
+    Kept,
+    /// Somebody may, if the version comes back.
+    Spare,
+    /// Nobody: there is no such version any more.
+    Gone,
+}
 
 /// Where a target stands in the rollout of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,24 +89,30 @@ impl Placed {
     }
 }
 
-/// The places of versions that are not shown, of those given now and those given before. `is_known` says whether the
-/// catalog has a version still.
+/// The places of versions that are not shown, of those given now and those given before.
 pub(super) fn places(
     shown: &[ConsideredVersion],
     hidden: &[ConsideredVersion],
     previous: Option<&TargetDecision>,
-    is_known: impl Fn(VersionId) -> bool,
+    need: impl Fn(VersionId) -> Need,
 ) -> Vec<RolloutPlace> {
+    let rule = |of: &RolloutPlace| (of.version, of.policy, of.rule_index);
+    let shown = shown.iter().flat_map(ConsideredVersion::places);
+    let mut listed: FxHashSet<_> = shown.map(|place| rule(&place)).collect();
     let given = hidden.iter().flat_map(ConsideredVersion::places);
     let before = previous.into_iter().flat_map(TargetDecision::rollout_places);
-    let mut places: Vec<RolloutPlace> = Vec::new();
+    let (mut places, mut spare) = (Vec::new(), 0);
     for place in given.chain(before) {
-        let rule = |of: &RolloutPlace| (of.version, of.policy, of.rule_index);
-        let mut shown = shown.iter().flat_map(ConsideredVersion::places);
-        let is_listed = shown.any(|listed| rule(&listed) == rule(&place))
-            || places.iter().any(|listed| rule(listed) == rule(&place));
-        if !is_listed && places.len() < PLACES_MAX && is_known(place.version) {
-            places.push(place);
+        if !listed.insert(rule(&place)) {
+            continue;
+        }
+        match need(place.version) {
+            Need::Kept if places.len() < PLACES_MAX => places.push(place),
+            Need::Spare if spare < SPARE_MAX => {
+                spare += 1;
+                places.push(place);
+            }
+            Need::Kept | Need::Spare | Need::Gone => {}
         }
     }
     places

@@ -20,6 +20,7 @@ mod pin;
 mod retry;
 mod review;
 mod rollback;
+mod rollouts;
 mod ruling;
 mod skip;
 mod summary;

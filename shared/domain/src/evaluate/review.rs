@@ -1,5 +1,6 @@
 //! Which version a target should run: the candidates, newest first, and what every rule says of each.
 
+use super::gradual_rollout::PLACES_MAX;
 use super::history::History;
 use super::open_time::Start;
 use super::rollback::{self, Holds};
@@ -8,7 +9,7 @@ use super::skip::Skipped;
 use super::view::{DeploymentView, Place};
 use super::{deployment_window, pin, skip, version_cooldown};
 use crate::Timestamp;
-use crate::decision::{ConsideredVersion, HeldVersion, RuleInputs, RuleVerdict, Verdict};
+use crate::decision::{ConsideredVersion, HeldVersion, RuleVerdict, Verdict};
 use crate::entity::{
     DeploymentDependency, DeploymentWindow, Kind, Policy, PolicyRule, Record, Version, VersionStatus,
 };
@@ -34,6 +35,18 @@ pub(super) enum Floor {
     After(Timestamp),
 }
 
+impl Floor {
+    /// Whether the version may replace what runs.
+    pub(super) fn is_below(&self, view: &DeploymentView<'_>, version: &Record<Version>) -> bool {
+        let rank = |of: &Record<Version>| (of.meta.created_at, of.meta.id);
+        match self {
+            Floor::None => true,
+            Floor::Version(floor) => view.version(*floor).is_none_or(|floor| rank(version) > rank(floor)),
+            Floor::After(instant) => version.meta.created_at > *instant,
+        }
+    }
+}
+
 /// How much is asked about candidates that are too many to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
@@ -51,6 +64,10 @@ pub(super) struct Review<'a> {
     pub(super) hidden: Vec<ConsideredVersion>,
     /// How many more do not pass, of which nothing else is known.
     pub(super) untold: usize,
+    /// How many wait in rollouts among those that are too many to show.
+    in_rollouts: usize,
+    /// What is never replaced by an older version.
+    pub(super) floor: Floor,
     /// The rules that hold one of them back.
     pub(super) waits_for: BTreeSet<&'static str>,
     /// The newest that passes, and the release it makes here.
@@ -66,7 +83,7 @@ pub(super) struct Review<'a> {
 pub(super) fn review<'a>(
     view: &DeploymentView<'a>,
     place: &Place<'a>,
-    floor: &Floor,
+    floor: Floor,
     history: &History<'a>,
     holds: &Holds,
     depth: Depth,
@@ -75,6 +92,8 @@ pub(super) fn review<'a>(
         considered: Vec::new(),
         hidden: Vec::new(),
         untold: 0,
+        in_rollouts: 0,
+        floor,
         waits_for: BTreeSet::new(),
         chosen: None,
         next_look: None,
@@ -89,14 +108,14 @@ pub(super) fn review<'a>(
     for version in view.versions() {
         let id = VersionId(version.meta.id);
         below = below.or(unreadable.filter(|held| version.meta.created_at <= held.since));
-        if let Floor::After(instant) = floor
+        if let Floor::After(instant) = &review.floor
             && version.meta.created_at <= *instant
         {
             break;
         }
-        let is_floor = matches!(floor, Floor::Version(floor) if *floor == id);
+        let is_floor = matches!(&review.floor, Floor::Version(floor) if *floor == id);
         let held = holds.of(id);
-        let is_between = !is_floor && !matches!(floor, Floor::None) && held.is_none();
+        let is_between = !is_floor && !matches!(review.floor, Floor::None) && held.is_none();
         let between = below.filter(|_| is_between);
         let is_pinned = pin.is_some_and(|pin| pin.spec.version == id);
         let is_candidate = version.spec.status == VersionStatus::Ready
@@ -151,12 +170,20 @@ impl<'a> Review<'a> {
         rulings: Vec<Named<'a>>,
         extent: Extent,
     ) -> bool {
-        if extent == Extent::FirstObstacle
+        let is_hidden = extent == Extent::FirstObstacle;
+        if is_hidden && let Some(rollout) = rulings.iter().find(|named| named.gives_place()) {
+            // A place in a rollout is kept, and without one nothing passes.
+            if self.in_rollouts == PLACES_MAX {
+                self.untold += 1;
+                self.waits_for.insert(rollout.rule);
+                return false;
+            }
+            self.in_rollouts += 1;
+        } else if is_hidden
             && let Some(Named { rule, ruling, .. }) =
                 rulings.last().filter(|last| !last.ruling.verdict.allows())
-            && !matches!(ruling.inputs, Some(RuleInputs::Rollout { .. }))
         {
-            // A place in a rollout is kept; of the others nothing need be remembered.
+            // Of the others nothing need be remembered.
             self.untold += 1;
             self.waits_for.insert(rule);
             self.next_look = self.next_look.into_iter().chain(ruling.next_change()).min();
@@ -226,8 +253,8 @@ fn shorten(considered: &mut Vec<ConsideredVersion>) -> Vec<ConsideredVersion> {
 pub(super) enum Extent {
     /// All of them.
     All,
-    /// Down to the first that does not allow it, which is the last in the answer. Rollouts are asked all the same: each
-    /// gives a place that is to be remembered.
+    /// Down to the first that does not allow it, which is the last in the answer. Rollouts are asked all the same when it
+    /// is their turn: each gives a place that is to be remembered.
     FirstObstacle,
 }
 

@@ -103,6 +103,11 @@ impl<'a> Named<'a> {
         Self { owner: Owner::Policy(policy, index), rule, ruling }
     }
 
+    /// Whether it gives the target a place in a rollout, which has started.
+    pub(super) fn gives_place(&self) -> bool {
+        matches!(self.ruling.inputs, Some(RuleInputs::Rollout { started_at: Some(_), .. }))
+    }
+
     pub(super) fn into_verdict(self) -> RuleVerdict {
         let changes_at = self.ruling.next_change();
         let (policy, policy_name, policy_updated_at, rule_index) = match self.owner {

@@ -5,9 +5,10 @@
 use super::ask::{Asker, Parts};
 use super::decided::Decided;
 use super::facts::Facts;
-use super::gates::{Asked, Rollout};
+use super::gates::Asked;
 use super::pin;
 use super::review::rank_of;
+use super::rollouts::Rollouts;
 use super::ruling::Ruling;
 use super::verification::Verified;
 use crate::Timestamp;
@@ -22,8 +23,7 @@ use crate::token::Slug;
 use crate::variables::Resolver;
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// A deployment at one instant.
@@ -36,12 +36,13 @@ pub struct DeploymentView<'a> {
     pub(super) catalog_revision: u64,
     deployment: Option<&'a Record<Deployment>>,
     versions: Vec<&'a Record<Version>>,
-    pub(super) targets: BTreeMap<EnvironmentId, BTreeSet<TargetKey>>,
+    /// Its targets by environment, in order.
+    targets: BTreeMap<EnvironmentId, Vec<TargetKey>>,
     pub(super) asker: Asker<'a>,
     pub(super) remembered: RefCell<FxHashMap<Asked, Ruling>>,
     /// What windows say, to targets on which something has run and to others.
     pub(super) windows: RefCell<FxHashMap<(PolicyId, usize, bool), Ruling>>,
-    pub(super) rollouts: RefCell<FxHashMap<Asked, Rc<Rollout<'a>>>>,
+    pub(super) rollouts: Rollouts<'a>,
     policies: Vec<&'a Record<Policy>>,
     /// Why it cannot be told what is selected.
     pub(super) selection_problems: Vec<SelectionProblem>,
@@ -77,9 +78,9 @@ impl<'a> DeploymentView<'a> {
         deployment: DeploymentId,
         now: Timestamp,
     ) -> Self {
-        let mut targets: BTreeMap<EnvironmentId, BTreeSet<TargetKey>> = BTreeMap::new();
+        let mut targets: BTreeMap<EnvironmentId, Vec<TargetKey>> = BTreeMap::new();
         for target in ws.targets_of(deployment) {
-            targets.entry(target.environment).or_default().insert(target);
+            targets.entry(target.environment).or_default().push(target);
         }
         let mut policies: Vec<_> = ws.policies().filter(|policy| policy.spec.enabled).collect();
         policies.sort_by_cached_key(|policy| rank_of(policy));
@@ -95,7 +96,7 @@ impl<'a> DeploymentView<'a> {
             asker: Asker::of(ws),
             remembered: RefCell::default(),
             windows: RefCell::default(),
-            rollouts: RefCell::default(),
+            rollouts: Rollouts::default(),
             policies,
             selection_problems: ws.selection_problems(deployment),
             variables: Resolver::of(ws, deployment),
@@ -123,6 +124,11 @@ impl<'a> DeploymentView<'a> {
     pub(super) fn version(&self, id: VersionId) -> Option<&'a Record<Version>> {
         let deployment = self.deployment?.meta.id;
         self.ws.version(id).filter(|version| version.spec.deployment.0 == deployment)
+    }
+
+    /// The targets in an environment, in order.
+    pub(super) fn targets_in(&self, environment: EnvironmentId) -> &[TargetKey] {
+        self.targets.get(&environment).map_or(&[], Vec::as_slice)
     }
 
     /// Names the content of a version.
@@ -159,9 +165,7 @@ impl<'a> DeploymentView<'a> {
 
     /// The target with what it consists of; `None` when it is not selected (any more).
     pub(super) fn place(&self, key: &TargetKey) -> Option<Place<'a>> {
-        if !self.targets.get(&key.environment)?.contains(key) {
-            return None;
-        }
+        self.targets_in(key.environment).binary_search(key).ok()?;
         let deployment = self.deployment?;
         let environment = self.ws.environment(key.environment)?;
         let resource = self.ws.resource(key.resource)?;

@@ -4,6 +4,7 @@ mod fields;
 mod gates;
 mod laws;
 mod memory;
+mod places;
 mod recovery;
 mod stories;
 mod story;

@@ -8,7 +8,7 @@ use crate::subject::{self, Decided};
 use chrono::TimeDelta;
 use domain::Timestamp;
 use domain::catalog::{Catalog, WorkspaceCatalog};
-use domain::decision::{RolloutPlace, TargetDecision};
+use domain::decision::{RolloutPlace, RuleInputs, TargetDecision};
 use domain::entity::*;
 use domain::evaluate::{Facts, Outcome, same_decision};
 use domain::id::*;
@@ -160,11 +160,16 @@ impl World {
         policy: PolicyId,
         rule_index: u32,
     ) -> Option<u32> {
+        // It is told also before the rollout has started.
         let found = |outcome: &Outcome| {
-            rollouts(&outcome.decision).find_map(|placed| {
-                let same =
-                    (placed.version, placed.policy, placed.rule_index) == (version, policy, rule_index);
-                same.then_some(placed.position)
+            let of_version = outcome.decision.considered.iter().filter(|told| told.version == version);
+            of_version.flat_map(|told| &told.rules).find_map(|rule| match rule.inputs {
+                Some(RuleInputs::Rollout { position, .. })
+                    if (rule.policy, rule.rule_index) == (Some(policy), rule_index) =>
+                {
+                    Some(position)
+                }
+                _ => None,
             })
         };
         let mut fresh = self.decided.clone();
