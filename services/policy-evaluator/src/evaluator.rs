@@ -72,6 +72,7 @@ impl Evaluator {
         let targets = self.targets_meant(left.workspace, left.deployment, &marked.what);
         left.targets.extend(targets.iter().copied());
         let cause = cause.unwrap_or(&marked.cause);
+        cause.clone_into(&mut left.cause);
         for chunk in targets.chunks(DECIDED_AT_ONCE) {
             let writes = self.decide(chunk, cause, left);
             let mut written = futures::stream::iter(writes)
@@ -193,11 +194,14 @@ struct Unsettled<'a> {
     deployment: DeploymentId,
     targets: BTreeSet<TargetKey>,
     put_off: BTreeSet<TargetKey>,
+    /// Why they are looked at; it stays the reason when they are looked at again.
+    cause: String,
 }
 
 impl<'a> Unsettled<'a> {
     fn new(memory: &'a Memory, workspace: &'a Slug, deployment: DeploymentId) -> Self {
-        Self { memory, workspace, deployment, targets: BTreeSet::new(), put_off: BTreeSet::new() }
+        let (targets, put_off) = (BTreeSet::new(), BTreeSet::new());
+        Self { memory, workspace, deployment, targets, put_off, cause: String::new() }
     }
 
     fn settled(&mut self, target: &TargetKey) {
@@ -218,7 +222,7 @@ impl<'a> Unsettled<'a> {
     fn mark(&self, targets: BTreeSet<TargetKey>) {
         if !targets.is_empty() {
             let of = (self.workspace, self.deployment);
-            self.memory.mark(of, What::Targets(targets), "looked at again", PATIENCE);
+            self.memory.mark(of, What::Targets(targets), &self.cause, PATIENCE);
         }
     }
 }
