@@ -118,9 +118,11 @@ pub(super) fn review<'a>(
         let is_between = !is_floor && !matches!(review.floor, Floor::None) && held.is_none();
         let between = below.filter(|_| is_between);
         let is_pinned = pin.is_some_and(|pin| pin.spec.version == id);
-        let is_candidate = version.spec.status == VersionStatus::Ready
-            && holds.restore.as_ref().is_none_or(|r| r.version != id);
-        let is_shown = review.considered.len() < SHOWN_MAX || is_floor || is_pinned || held.is_some();
+        let ran_before = holds.restore.as_ref().is_some_and(|restore| restore.version == id);
+        // What ran before comes back at the end, gates or not; where what runs was rejected, it is one of many as well.
+        let is_candidate = version.spec.status == VersionStatus::Ready && !(ran_before && is_floor);
+        let is_one_to_show = is_floor || is_pinned || ran_before || held.is_some();
+        let is_shown = review.considered.len() < SHOWN_MAX || is_one_to_show;
         let is_told = is_shown
             || match depth {
                 Depth::Of(most) => review.considered.len() < most,
@@ -150,6 +152,7 @@ pub(super) fn review<'a>(
     if let (None, Some(restore)) = (&review.chosen, &holds.restore)
         && let Some(version) = view.version(restore.version)
     {
+        review.considered.retain(|told| told.version != restore.version);
         let back = Ruling::allow("it ran here before, and what came after it failed", None);
         let mut rulings = vec![Named::built_in("rollback", back)];
         rulings.extend(view.freeze(place).map(|ruling| Named::built_in("freeze", ruling)));

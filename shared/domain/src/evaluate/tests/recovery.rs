@@ -394,3 +394,24 @@ fn a_failure_that_may_be_tried_again_says_what_a_rollback_waits_for() {
     assert_eq!(rule.reason, "its last job ended as failure; it is held when its retries are used up");
     assert!(matches!(rule.inputs, Some(RuleInputs::Rollback { job: Some(_), held_at: None })), "{rule:?}");
 }
+
+#[test]
+fn what_ran_before_a_version_that_failed_and_is_rejected_comes_before_what_is_older() {
+    check(
+        "env staging 1
+         policy watch on *: verified by sleep ; rollback
+         version v1
+         version v2
+         look staging-0 = deploying want v2 run - request v2#1
+         end staging-0 successful
+         look staging-0 = upToDate want v2 run v2
+         measured staging-0 passed
+         version v3
+         look staging-0 = deploying want v3 run v2 request v3#1
+         end staging-0 successful
+         look staging-0 = upToDate want v3 run v3
+         measured staging-0 failed
+         version v3 rejected
+         look staging-0 = deploying want v2 run v3 request v2#2",
+    );
+}
