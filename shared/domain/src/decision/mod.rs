@@ -66,8 +66,8 @@ pub struct TargetDecision {
     /// is not shown, the first.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub waits_for: BTreeSet<String>,
-    /// The places in rollouts that the target was given for versions that are not shown: for all that still wait here or
-    /// failed here, and for eight others.
+    /// The places in rollouts that the target was given for versions that are not shown: for all that may still come here
+    /// or failed here, and for eight others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<RolloutPlace>,
     /// The next instant at which anything can change by time alone.
@@ -271,6 +271,13 @@ pub struct RolloutPlace {
     pub targets: u32,
     /// Seconds after the rollout's start.
     pub offset_seconds: u64,
+}
+
+impl RolloutPlace {
+    /// By which rule it was given, in the rollout of which version.
+    pub fn rule(&self) -> (VersionId, PolicyId, u32) {
+        (self.version, self.policy, self.rule_index)
+    }
 }
 
 impl ConsideredVersion {

@@ -106,8 +106,9 @@ impl<'a> DeploymentView<'a> {
         let Some(place) = self.place(target) else {
             return self.gone(target, history, previous, cause);
         };
-        let Reviewed { review, holds, verified } = self.reviewed(&place, &history, previous, Depth::Shown);
-        let course = self.course(&place, &history, &holds, review);
+        let Reviewed { floor, review, holds, verified } =
+            self.reviewed(&place, &history, previous, Depth::Shown);
+        let course = self.course(&place, &history, &holds, floor, review);
         self.outcome(&place, history, course, holds, verified, previous, cause)
     }
 
@@ -133,9 +134,9 @@ impl<'a> DeploymentView<'a> {
         let verified = success.map(|success| self.verified(place, success)).unwrap_or_default();
         let holds = self.holds(place, history, Some(&verified), previous);
         let floor = self.floor(place, history, &holds);
-        let mut review = review(self, place, floor, history, &holds, depth);
+        let mut review = review(self, place, &floor, history, &holds, depth);
         self.tell_afterwards(place, history, &holds, &verified, &mut review);
-        Reviewed { review, holds, verified }
+        Reviewed { floor, review, holds, verified }
     }
 
     /// What runs, or is on its way, is not replaced by an older version unless it was rejected, is held back, or
@@ -170,6 +171,7 @@ impl<'a> DeploymentView<'a> {
         place: &Place<'a>,
         history: &History<'a>,
         holds: &Holds,
+        floor: Floor,
         mut review: Review<'a>,
     ) -> Course<'a> {
         let chosen = review.chosen.map(|(_, release)| release);
@@ -225,7 +227,11 @@ impl<'a> DeploymentView<'a> {
         let put_off = open.filter(|_| wish.is_none() && step != Step::WishWaits);
         let put_off = put_off.and_then(|wish| self.version(wish.spec.version?));
         let wished_at = wish.map(|wish| wish.spec.at);
-        Course { step, review, retry_at, wished_at, put_off }
+        let floor = match (&step, review.chosen) {
+            (Step::Request, Some((version, _))) => Floor::Version(VersionId(version.meta.id)),
+            _ => floor,
+        };
+        Course { step, floor, review, retry_at, wished_at, put_off }
     }
 
     /// Whether a release that ended badly is tried again: now, or when. All that are asked must allow it.
@@ -253,7 +259,7 @@ impl<'a> DeploymentView<'a> {
         previous: Option<&TargetDecision>,
         cause: Option<String>,
     ) -> Outcome {
-        let Course { step, review, retry_at, wished_at, put_off } = course;
+        let Course { step, floor, review, retry_at, wished_at, put_off } = course;
         let mut request = None;
         let mut supersede = None;
         // A yes is needed as long as its job is not asked for, and may have to be asked for again.
@@ -266,6 +272,8 @@ impl<'a> DeploymentView<'a> {
             Step::Active | Step::Request | Step::Keep | Step::WishWaits => None,
         };
         let next_look = review.next_look.into_iter().chain(yes_until).chain(retry_at).min();
+        let need = |given: &_| self.need(place, &history, &floor, given);
+        let places = gradual_rollout::places(&review.considered, &review.hidden, previous, need);
         let attempts = history.attempts().to_vec();
         let running = history.active.as_ref().and_then(|active| active.running).map(|running| &running.job);
         let next = review.chosen.map(|(version, release)| (version, release, history.next_attempt(release)));
@@ -306,12 +314,6 @@ impl<'a> DeploymentView<'a> {
                 .is_some_and(|c| self.version(c.version).is_some_and(is_rejected)),
         };
         let (state, summary) = describe(&picture);
-        let floor = match (&step, review.chosen) {
-            (Step::Request, Some((version, _))) => Floor::Version(VersionId(version.meta.id)),
-            _ => review.floor,
-        };
-        let need = |version| self.need(place, &floor, version);
-        let places = gradual_rollout::places(&review.considered, &review.hidden, previous, need);
         let decision = TargetDecision {
             workspace: place.deployment.meta.workspace.clone(),
             target: place.key,
@@ -430,6 +432,7 @@ impl DeploymentView<'_> {
 
 /// What was found of the candidates, and on the way to them.
 struct Reviewed<'a> {
+    floor: Floor,
     review: Review<'a>,
     holds: Holds,
     verified: Verified,
@@ -438,6 +441,8 @@ struct Reviewed<'a> {
 /// What was found to happen.
 struct Course<'a> {
     step: Step,
+    /// What is not replaced by an older version from then on.
+    floor: Floor,
     review: Review<'a>,
     /// When a release that ended badly is tried again.
     retry_at: Option<Timestamp>,

@@ -5,26 +5,26 @@ use super::ruling::{Ruling, rfc};
 use crate::Timestamp;
 use crate::decision::{ConsideredVersion, RolloutPlace, RuleInputs, TargetDecision};
 use crate::entity::{GradualRollout, Policy, Record, RolloutAction, RolloutControl, RolloutType};
-use crate::id::{PolicyId, VersionId};
+use crate::id::VersionId;
 use crate::target::TargetKey;
 use chrono::TimeDelta;
 use rustc_hash::FxHashSet;
 
-/// In how many rollouts a target can wait at a time, beside those of the versions that a decision shows: of each its
-/// place is kept. What is older than so many does not pass, since its place would be lost.
+/// How many places a target is given in rollouts in which it waits. Where all are given, the next rollout waits for one:
+/// a place that is not remembered could move.
 pub(super) const PLACES_MAX: usize = 1_000;
 
-/// How many more places a decision remembers, of which it is unlikely that anybody asks for them.
+/// Of how many more versions a decision remembers the places, of which it is unlikely that anybody asks for them.
 const SPARE_MAX: usize = 8;
 
-/// Who may ask for the place that a target was given in the rollout of a version.
+/// Who may ask for a place that a target was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     /// The target still waits there, or others wait there for what failed on it.
     Kept,
     /// Somebody may, if the version comes back.
     Spare,
-    /// Nobody: there is no such version any more.
+    /// Nobody: there is no such version, or no such rule, any more.
     Gone,
 }
 
@@ -72,20 +72,10 @@ impl Placed {
         (self.offset, self.position)
     }
 
-    /// The place that an earlier decision gave the target, by the policy as it is.
-    pub(super) fn remembered(
-        decision: &TargetDecision,
-        policy: &Record<Policy>,
-        index: usize,
-        version: VersionId,
-    ) -> Option<Self> {
-        let place = decision.rollout_places().find(|place| {
-            (place.version, place.policy) == (version, PolicyId(policy.meta.id))
-                && place.policy_updated_at == policy.meta.updated_at
-                && usize::try_from(place.rule_index) == Ok(index)
-        })?;
-        let RolloutPlace { position, targets, offset_seconds: offset, .. } = place;
-        Some(Self { position, targets, offset })
+    /// The place that an earlier decision gave the target by a rule, where the policy is as it was then.
+    pub(super) fn remembered(place: &RolloutPlace, policy: &Record<Policy>) -> Option<Self> {
+        let RolloutPlace { position, targets, offset_seconds: offset, .. } = *place;
+        (place.policy_updated_at == policy.meta.updated_at).then_some(Self { position, targets, offset })
     }
 }
 
@@ -94,28 +84,27 @@ pub(super) fn places(
     shown: &[ConsideredVersion],
     hidden: &[ConsideredVersion],
     previous: Option<&TargetDecision>,
-    need: impl Fn(VersionId) -> Need,
+    need: impl Fn(&RolloutPlace) -> Need,
 ) -> Vec<RolloutPlace> {
-    let rule = |of: &RolloutPlace| (of.version, of.policy, of.rule_index);
     let shown = shown.iter().flat_map(ConsideredVersion::places);
-    let mut listed: FxHashSet<_> = shown.map(|place| rule(&place)).collect();
+    let mut listed: FxHashSet<_> = shown.map(|place| place.rule()).collect();
     let given = hidden.iter().flat_map(ConsideredVersion::places);
     let before = previous.into_iter().flat_map(TargetDecision::rollout_places);
-    let (mut places, mut spare) = (Vec::new(), 0);
-    for place in given.chain(before) {
-        if !listed.insert(rule(&place)) {
-            continue;
-        }
-        match need(place.version) {
-            Need::Kept if places.len() < PLACES_MAX => places.push(place),
-            Need::Spare if spare < SPARE_MAX => {
-                spare += 1;
-                places.push(place);
+    let mut spare: Vec<VersionId> = Vec::new();
+    let mut is_spared = |version| {
+        let is_one_more = !spare.contains(&version) && spare.len() < SPARE_MAX;
+        spare.extend(is_one_more.then_some(version));
+        spare.contains(&version)
+    };
+    let places = given.chain(before).filter(|place| {
+        listed.insert(place.rule())
+            && match need(place) {
+                Need::Kept => true,
+                Need::Spare => is_spared(place.version),
+                Need::Gone => false,
             }
-            Need::Kept | Need::Spare | Need::Gone => {}
-        }
-    }
-    places
+    });
+    places.collect()
 }
 
 /// The order of targets: by a hash of target and version, so that no target is always the first. Wire law: replicas of
@@ -135,6 +124,14 @@ fn mix(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
+}
+
+/// What a rollout says to a target that has no place in it and cannot be given one.
+pub(super) fn without_place() -> Ruling {
+    let why = format!(
+        "the target waits in {PLACES_MAX} rollouts already: one of them must pass or be rejected first"
+    );
+    Ruling::wait(why, None)
 }
 
 pub(super) fn judge(rule: &GradualRollout, turn: &Turn<'_>, now: Timestamp) -> Ruling {

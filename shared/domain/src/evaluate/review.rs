@@ -1,9 +1,9 @@
 //! Which version a target should run: the candidates, newest first, and what every rule says of each.
 
-use super::gradual_rollout::PLACES_MAX;
 use super::history::History;
 use super::open_time::Start;
 use super::rollback::{self, Holds};
+use super::rollouts::{Places, Question};
 use super::ruling::{Named, Ruling, latest};
 use super::skip::Skipped;
 use super::view::{DeploymentView, Place};
@@ -15,7 +15,7 @@ use crate::entity::{
 };
 use crate::id::{PolicyId, ReleaseId, VersionId};
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
@@ -64,10 +64,6 @@ pub(super) struct Review<'a> {
     pub(super) hidden: Vec<ConsideredVersion>,
     /// How many more do not pass, of which nothing else is known.
     pub(super) untold: usize,
-    /// How many wait in rollouts among those that are too many to show.
-    in_rollouts: usize,
-    /// What is never replaced by an older version.
-    pub(super) floor: Floor,
     /// The rules that hold one of them back.
     pub(super) waits_for: BTreeSet<&'static str>,
     /// The newest that passes, and the release it makes here.
@@ -83,7 +79,7 @@ pub(super) struct Review<'a> {
 pub(super) fn review<'a>(
     view: &DeploymentView<'a>,
     place: &Place<'a>,
-    floor: Floor,
+    floor: &Floor,
     history: &History<'a>,
     holds: &Holds,
     depth: Depth,
@@ -92,8 +88,6 @@ pub(super) fn review<'a>(
         considered: Vec::new(),
         hidden: Vec::new(),
         untold: 0,
-        in_rollouts: 0,
-        floor,
         waits_for: BTreeSet::new(),
         chosen: None,
         next_look: None,
@@ -104,18 +98,18 @@ pub(super) fn review<'a>(
     // Where a version that is held cannot be read, what is older than its failure may lie below it.
     let unreadable = holds.held.iter().filter(|held| view.is_unreadable(held.version));
     let unreadable = unreadable.max_by_key(|held| held.since);
-    let on_target = OnTarget::of(view, place, history);
+    let on_target = OnTarget::of(view, place, history, floor);
     for version in view.versions() {
         let id = VersionId(version.meta.id);
         below = below.or(unreadable.filter(|held| version.meta.created_at <= held.since));
-        if let Floor::After(instant) = &review.floor
+        if let Floor::After(instant) = floor
             && version.meta.created_at <= *instant
         {
             break;
         }
-        let is_floor = matches!(&review.floor, Floor::Version(floor) if *floor == id);
+        let is_floor = matches!(floor, Floor::Version(floor) if *floor == id);
         let held = holds.of(id);
-        let is_between = !is_floor && !matches!(review.floor, Floor::None) && held.is_none();
+        let is_between = !is_floor && !matches!(floor, Floor::None) && held.is_none();
         let between = below.filter(|_| is_between);
         let is_pinned = pin.is_some_and(|pin| pin.spec.version == id);
         let ran_before = holds.restore.as_ref().is_some_and(|restore| restore.version == id);
@@ -173,20 +167,12 @@ impl<'a> Review<'a> {
         rulings: Vec<Named<'a>>,
         extent: Extent,
     ) -> bool {
-        let is_hidden = extent == Extent::FirstObstacle;
-        if is_hidden && let Some(rollout) = rulings.iter().find(|named| named.gives_place()) {
-            // A place in a rollout is kept, and without one nothing passes.
-            if self.in_rollouts == PLACES_MAX {
-                self.untold += 1;
-                self.waits_for.insert(rollout.rule);
-                return false;
-            }
-            self.in_rollouts += 1;
-        } else if is_hidden
+        // A place in a rollout is kept; of the others nothing need be remembered.
+        if extent == Extent::FirstObstacle
+            && !rulings.iter().any(Named::gives_place)
             && let Some(Named { rule, ruling, .. }) =
                 rulings.last().filter(|last| !last.ruling.verdict.allows())
         {
-            // Of the others nothing need be remembered.
             self.untold += 1;
             self.waits_for.insert(rule);
             self.next_look = self.next_look.into_iter().chain(ruling.next_change()).min();
@@ -266,14 +252,22 @@ pub(super) struct OnTarget<'v, 'a> {
     view: &'v DeploymentView<'a>,
     place: &'v Place<'a>,
     history: &'v History<'a>,
+    floor: &'v Floor,
     freeze: Option<Ruling>,
+    places: OnceCell<Places>,
     /// What `deploymentDependency` says, by policy and index of the rule.
     dependencies: RefCell<Vec<((PolicyId, usize), Ruling)>>,
 }
 
 impl<'v, 'a> OnTarget<'v, 'a> {
-    pub(super) fn of(view: &'v DeploymentView<'a>, place: &'v Place<'a>, history: &'v History<'a>) -> Self {
-        Self { view, place, history, freeze: view.freeze(place), dependencies: RefCell::default() }
+    pub(super) fn of(
+        view: &'v DeploymentView<'a>,
+        place: &'v Place<'a>,
+        history: &'v History<'a>,
+        floor: &'v Floor,
+    ) -> Self {
+        let (places, dependencies) = (OnceCell::new(), RefCell::default());
+        Self { view, place, history, floor, freeze: view.freeze(place), places, dependencies }
     }
 
     /// What every gate of every enabled matching policy says.
@@ -368,8 +362,10 @@ impl<'v, 'a> OnTarget<'v, 'a> {
         }
         let start = started_at(view, version, &rulings, &windows);
         let runs = history.current.as_ref().is_some_and(|current| current.version == id);
+        let places = self.places.get_or_init(|| view.places(place, history, self.floor));
         for (policy, index, name, rule) in rollouts {
-            let ruling = view.gradual_rollout(policy, index, rule, (place, version), start.as_ref(), runs);
+            let asked = Question { policy, index, rule, version, place, places };
+            let ruling = view.gradual_rollout(&asked, start.as_ref(), runs);
             let ruling = match skip(policy, index) {
                 Some(skipped) => skipped.apply(policy, ruling),
                 None => ruling,

@@ -1,20 +1,23 @@
 //! Asks rollouts: over which targets a version goes, which place each has, and on which of them it went badly.
 
 use super::ask::Parts;
+use super::decide::is_rejected;
 use super::facts::JobStanding;
 use super::gates::Asked;
-use super::gradual_rollout::{self, Need, Placed, Turn};
-use super::history::speaks_against;
+use super::gradual_rollout::{self, Need, PLACES_MAX, Placed, Turn};
+use super::history::{History, speaks_against};
 use super::open_time::{Start, Stop, crowded};
 use super::review::Floor;
 use super::ruling::Ruling;
+use super::verification::Verified;
 use super::view::{DeploymentView, Place};
 use crate::Timestamp;
+use crate::decision::{JobOnTarget, RolloutPlace, TargetDecision};
 use crate::entity::{GradualRollout, Kind, Policy, Record, RolloutAction, RolloutControl, Version};
 use crate::id::{EnvironmentId, PolicyId, RolloutControlId, VersionId};
 use crate::target::TargetKey;
 use rustc_hash::FxHashMap;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 /// What is the same for all targets of a rollout, each found once.
@@ -43,6 +46,41 @@ struct Rollout<'a> {
     control: Option<&'a Record<RolloutControl>>,
 }
 
+/// A rule asked about the rollout of a version to a target.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'v, 'a> {
+    pub(super) policy: &'a Record<Policy>,
+    pub(super) index: usize,
+    pub(super) rule: &'a GradualRollout,
+    pub(super) version: &'a Record<Version>,
+    pub(super) place: &'v Place<'a>,
+    pub(super) places: &'v Places,
+}
+
+impl Question<'_, '_> {
+    fn rule_of_version(&self) -> RuleOfVersion {
+        let index = u32::try_from(self.index).unwrap_or(u32::MAX);
+        (VersionId(self.version.meta.id), PolicyId(self.policy.meta.id), index)
+    }
+}
+
+type RuleOfVersion = (VersionId, PolicyId, u32);
+
+/// The places in rollouts that a target was given, and how many more it can be given.
+pub(super) struct Places {
+    known: FxHashMap<RuleOfVersion, RolloutPlace>,
+    free: Cell<usize>,
+}
+
+impl Places {
+    /// Takes one more, if there is one.
+    fn take(&self) -> bool {
+        let left = self.free.get().checked_sub(1);
+        self.free.set(left.unwrap_or(0));
+        left.is_some()
+    }
+}
+
 /// From when to when a version was bad on a target. No end: it is.
 #[derive(Debug, Clone, Copy)]
 struct Bad {
@@ -53,6 +91,11 @@ struct Bad {
 impl Rollout<'_> {
     fn has(&self, target: &TargetKey) -> bool {
         self.targets.binary_search(target).is_ok()
+    }
+
+    /// The place of a target that was not given one yet.
+    fn by_hash(&self, rule: &GradualRollout, target: &TargetKey) -> Placed {
+        Placed::new(rule, self.position(target), self.targets.len().max(1))
     }
 
     /// The target's place by hash; behind all where it is none of them.
@@ -75,21 +118,21 @@ impl<'a> DeploymentView<'a> {
     /// `start` is when all other gates were met; `None`: they are not.
     pub(super) fn gradual_rollout(
         &self,
-        policy: &'a Record<Policy>,
-        index: usize,
-        rule: &'a GradualRollout,
-        (place, version): (&Place<'a>, &'a Record<Version>),
+        asked: &Question<'_, 'a>,
         start: Option<&Start<'_>>,
         runs: bool,
     ) -> Ruling {
+        let Question { policy, rule, place, .. } = *asked;
         if let Some((id, error)) = self.ws.broken(Kind::RolloutControl).next() {
             return Ruling::error(format!("the word {id} on a rollout cannot be read: {error}"));
         }
         if let Some(why) = self.targets_untold() {
             return Ruling::error(why);
         }
-        let rollout = self.rollout(policy, index, rule, place, version);
-        let placed = self.placed(&rollout, &place.key, policy, index, rule, VersionId(version.meta.id));
+        let rollout = self.rollout(asked);
+        let known = asked.places.known.get(&asked.rule_of_version());
+        let known = known.and_then(|known| Placed::remembered(known, policy));
+        let placed = known.unwrap_or_else(|| rollout.by_hash(rule, &place.key));
         let before = || rollout.bad.iter().filter(|(turn, _)| *turn < placed.turn()).map(|(_, bad)| bad);
         let failures = before().filter(|bad| bad.until.is_none()).count();
         let control = rollout.control.map(|control| &control.spec);
@@ -100,50 +143,52 @@ impl<'a> DeploymentView<'a> {
         let pauses = control.into_iter().flat_map(|control| &control.pauses);
         stops.extend(pauses.map(|pause| Stop { from: pause.from, until: pause.until }));
         let turn = Turn { placed, start, stops, failures, control, runs };
-        gradual_rollout::judge(rule, &turn, self.now)
+        let ruling = gradual_rollout::judge(rule, &turn, self.now);
+        let is_new = known.is_none() && start.is_some();
+        if is_new && !asked.places.take() && !ruling.verdict.allows() {
+            return gradual_rollout::without_place();
+        }
+        ruling
     }
 
-    fn placed(
-        &self,
-        rollout: &Rollout<'_>,
-        target: &TargetKey,
-        policy: &Record<Policy>,
-        index: usize,
-        rule: &GradualRollout,
-        version: VersionId,
-    ) -> Placed {
-        let before = self.decided.decision(target);
-        let remembered = before.and_then(|before| Placed::remembered(before, policy, index, version));
-        remembered
-            .unwrap_or_else(|| Placed::new(rule, rollout.position(target), rollout.targets.len().max(1)))
+    /// The places the target was given, and how many more it can be given.
+    pub(super) fn places(&self, place: &Place<'a>, history: &History<'a>, floor: &Floor) -> Places {
+        let before = self.decided.decision(&place.key);
+        let known: FxHashMap<_, _> = before
+            .into_iter()
+            .flat_map(TargetDecision::rollout_places)
+            .map(|given| (given.rule(), given))
+            .collect();
+        let kept = known.values().filter(|given| self.need(place, history, floor, given) == Need::Kept);
+        let free = Cell::new(PLACES_MAX.saturating_sub(kept.count()));
+        Places { known, free }
     }
 
     /// The rollout of a version over the targets of an environment that the policy governs.
-    fn rollout(
-        &self,
-        policy: &'a Record<Policy>,
-        index: usize,
-        rule: &GradualRollout,
-        place: &Place<'a>,
-        version: &'a Record<Version>,
-    ) -> Rc<Rollout<'a>> {
-        let version_id = VersionId(version.meta.id);
-        let asked: Asked = (PolicyId(policy.meta.id), index, version_id, place.key.environment);
-        if let Some(known) = self.rollouts.known.borrow().get(&asked) {
+    fn rollout(&self, asked: &Question<'_, 'a>) -> Rc<Rollout<'a>> {
+        let Question { policy, index, rule, version, place, .. } = *asked;
+        let (version, environment) = (VersionId(version.meta.id), place.key.environment);
+        let key: Asked = (PolicyId(policy.meta.id), index, version, environment);
+        if let Some(known) = self.rollouts.known.borrow().get(&key) {
             return Rc::clone(known);
         }
-        let control = self.ws.rollout_control(RolloutControlId::of(version_id, place.key.environment));
+        let control = self.ws.rollout_control(RolloutControlId::of(version, environment));
         let targets = self.governed(policy, place);
-        let positions = OnceCell::new();
-        let mut rollout = Rollout { version: version_id, targets, positions, bad: Vec::new(), control };
+        let mut rollout = Rollout { version, targets, positions: OnceCell::new(), bad: Vec::new(), control };
         let forgiven = control
             .filter(|control| control.spec.action == RolloutAction::Resume)
             .map(|control| control.spec.at);
-        let turn = |target| self.placed(&rollout, &target, policy, index, rule, version_id).turn();
-        let bad = self.bad_on(&rollout, place.key.environment, forgiven);
-        rollout.bad = bad.into_iter().map(|(target, bad)| (turn(target), bad)).collect();
+        let turn = |target: &TargetKey| {
+            let mut given =
+                self.decided.decision(target).into_iter().flat_map(TargetDecision::rollout_places);
+            let given = given.find(|given| given.rule() == asked.rule_of_version());
+            let given = given.and_then(|given| Placed::remembered(&given, policy));
+            given.unwrap_or_else(|| rollout.by_hash(rule, target)).turn()
+        };
+        let bad = self.bad_on(&rollout, environment, forgiven);
+        rollout.bad = bad.into_iter().map(|(target, bad)| (turn(&target), bad)).collect();
         let rollout = Rc::new(rollout);
-        self.rollouts.known.borrow_mut().insert(asked, Rc::clone(&rollout));
+        self.rollouts.known.borrow_mut().insert(key, Rc::clone(&rollout));
         rollout
     }
 
@@ -178,7 +223,7 @@ impl<'a> DeploymentView<'a> {
         let mut bad = self.remembered_bad(rollout, environment, forgiven);
         for (nth, job) in jobs.iter().enumerate() {
             let target = job.job.target;
-            let Some(from) = self.bad_since(&target, job) else { continue };
+            let Some(from) = self.bad_since(job) else { continue };
             let next = jobs.get(nth + 1).filter(|next| next.job.target == target).map(|next| next.at);
             let forgiven = forgiven.filter(|at| from <= *at);
             let until = next.into_iter().chain(forgiven).min();
@@ -219,26 +264,50 @@ impl<'a> DeploymentView<'a> {
     }
 
     /// Since when the job's end speaks against the version, if it does.
-    fn bad_since(&self, target: &TargetKey, job: &JobStanding) -> Option<Timestamp> {
+    fn bad_since(&self, job: &JobStanding) -> Option<Timestamp> {
         let (status, reason) = job.status();
         if speaks_against(status, reason) {
             return Some(job.at);
         }
-        let place = self.place(target).filter(|_| job.succeeded())?;
-        self.verified(&place, job).failed_at()
+        // What was measured is a fact, whichever policies there are now.
+        let measured = || Verified::of(self.facts, job, std::iter::empty()).failed_at();
+        job.succeeded().then(measured)?
     }
 
-    /// Who may ask for the place of a target in the rollout of a version.
-    pub(super) fn need(&self, place: &Place<'a>, floor: &Floor, version: VersionId) -> Need {
-        let Some(record) = self.version(version) else {
-            return if self.is_unreadable(version) { Need::Kept } else { Need::Gone };
+    /// Who may ask for a place that the target was given.
+    pub(super) fn need(
+        &self,
+        place: &Place<'a>,
+        history: &History<'a>,
+        floor: &Floor,
+        given: &RolloutPlace,
+    ) -> Need {
+        let is_unreadable = |kind, id| self.ws.broken(kind).any(|(broken, _)| broken == id);
+        match self.ws.policy(given.policy) {
+            Some(policy) if policy.meta.updated_at == given.policy_updated_at => {}
+            None if is_unreadable(Kind::Policy, given.policy.0) => {}
+            Some(_) | None => return Need::Gone,
+        }
+        let Some(version) = self.version(given.version) else {
+            return if self.is_unreadable(given.version) { Need::Kept } else { Need::Gone };
         };
-        let was_bad = || {
-            let mut jobs = self.facts.jobs_of(&place.key).filter(|job| job.job.version == version);
-            let last = self.decided.decision(&place.key).and_then(|before| before.last.as_ref());
-            last.is_some_and(|last| last.version == version && speaks_against(last.status, last.reason))
-                || jobs.any(|job| self.bad_since(&place.key, job).is_some())
+        if is_rejected(version) {
+            return Need::Spare;
+        }
+        // What is on its way may fail, and then what is newer than what runs is a candidate again.
+        let runs = match &history.current {
+            Some(current) if self.version(current.version).is_some() => Floor::Version(current.version),
+            Some(current) if !self.is_unreadable(current.version) => Floor::After(current.since),
+            Some(_) | None => Floor::None,
         };
-        if floor.is_below(self, record) || was_bad() { Need::Kept } else { Need::Spare }
+        if floor.is_below(self, version) || runs.is_below(self, version) {
+            return Need::Kept;
+        }
+        let is_last =
+            |last: &JobOnTarget| last.version == given.version && speaks_against(last.status, last.reason);
+        let mut jobs = self.facts.jobs_of(&place.key).filter(|job| job.job.version == given.version);
+        let was_bad =
+            history.last.as_ref().is_some_and(is_last) || jobs.any(|job| self.bad_since(job).is_some());
+        if was_bad { Need::Kept } else { Need::Spare }
     }
 }

@@ -1,7 +1,7 @@
 //! What some policies say of one version on one target, whether or not it would be considered there.
 
 use super::history::History;
-use super::review::{Extent, OnTarget};
+use super::review::{Extent, Floor, OnTarget};
 use super::view::DeploymentView;
 use crate::decision::RuleVerdict;
 use crate::id::{PolicyId, VersionId};
@@ -20,7 +20,7 @@ impl DeploymentView<'_> {
         let place = self.place(target)?;
         let version = self.version(version)?;
         let history = History::of(self.facts, target, self.decided.decision(target));
-        let rulings = OnTarget::of(self, &place, &history).rulings(version, Extent::All);
+        let rulings = OnTarget::of(self, &place, &history, &Floor::None).rulings(version, Extent::All);
         let said = rulings.into_iter().map(|named| named.into_verdict());
         Some(said.filter(|said| said.policy.is_some_and(|policy| policies.contains(&policy))).collect())
     }

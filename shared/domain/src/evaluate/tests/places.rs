@@ -1,10 +1,11 @@
 //! A target that was given a place in a rollout never moves, whatever comes or goes beside it.
 
 use super::story::{World, check, deployment};
-use crate::decision::{RolloutPlace, RuleInputs, TargetDecision};
+use crate::decision::{ConsideredVersion, RolloutPlace, RuleInputs, TargetDecision};
+use crate::evaluate::same_decision;
 use crate::id::VersionId;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Of how many targets the environment may consist.
 const TARGETS_MAX: usize = 6;
@@ -93,23 +94,103 @@ proptest! {
     }
 }
 
-#[test]
-fn of_many_versions_that_wait_in_rollouts_each_keeps_its_turn_when_targets_are_added() {
-    let mut world = check(
-        "env staging 3
-         policy slow on staging: rollout 3600s",
-    );
-    for n in 1..=25 {
+/// A world in which `count` versions wait on staging-0, paused.
+fn waiting(policy: &str, before: &[&str], count: usize) -> World {
+    let mut world = World::new();
+    for step in [&["env staging 2", policy], before].concat() {
+        world.step(step);
+    }
+    for n in 1..=count {
         world.step("+1s");
         world.step(&format!("version v{n}"));
         world.step(&format!("pause v{n} in staging"));
-        world.step("look staging-0");
     }
-    let before = told(&world, "staging-0");
-    world.step("env staging 6");
     world.step("look staging-0");
-    let after = told(&world, "staging-0");
-    assert_eq!((before.len(), after), (25, before));
+    world
+}
+
+const SLOW: &str = "policy slow on staging: rollout 3600s";
+/// Something runs there already.
+const RUNS: [&str; 5] =
+    ["version v0", "+48h", "look staging-0", "end staging-0 successful", "look staging-0"];
+
+#[track_caller]
+fn nothing_moved(world: &mut World, before: &[(VersionId, (u32, u32, u64))]) {
+    world.step("env staging 6");
+    for _ in 0..2 {
+        world.step("look staging-0");
+        let after = told(world, "staging-0");
+        for place in before {
+            assert!(after.contains(place), "{place:?} of {} in {after:?}", before.len());
+        }
+    }
+}
+
+#[test]
+fn of_many_versions_that_wait_in_rollouts_each_keeps_its_place_when_targets_are_added() {
+    for (policy, places) in [(SLOW, 25), ("policy slow on staging: rollout 3600s ; rollout 60s", 50)] {
+        let mut world = waiting(policy, &[], 25);
+        let before = told(&world, "staging-0");
+        assert_eq!(before.len(), places);
+        nothing_moved(&mut world, &before);
+    }
+}
+
+#[test]
+fn what_waits_keeps_its_places_while_something_newer_is_on_its_way() {
+    let mut world = waiting(SLOW, &RUNS, 25);
+    let before: Vec<_> = told(&world, "staging-0").into_iter().take(25).collect();
+    for step in ["version hot", "skip gradualRollout of slow for hot", "look staging-0"] {
+        world.step(step);
+    }
+    for step in ["look staging-0", "end staging-0 failure", "look staging-0", "version hot rejected"] {
+        world.step(step);
+    }
+    nothing_moved(&mut world, &before);
+}
+
+#[test]
+fn what_cannot_be_read_for_a_moment_costs_no_place() {
+    for (name, again) in [("version v0", "version v0"), ("policy slow", "policy slow")] {
+        let mut world = waiting(SLOW, &RUNS, 25);
+        let before: Vec<_> = told(&world, "staging-0").into_iter().take(25).collect();
+        for step in ["redeploy staging-0 v0", "look staging-0", "end staging-0 successful", "look staging-0"]
+        {
+            world.step(step);
+        }
+        world.step(&format!("unreadable {name}"));
+        world.step("look staging-0");
+        world.step(&format!("readable {again}"));
+        nothing_moved(&mut world, &before);
+    }
+}
+
+#[test]
+fn a_failure_that_the_facts_forgot_keeps_its_place_until_something_else_ended() {
+    let mut world = World::new();
+    for step in ["env staging 1", SLOW] {
+        world.step(step);
+    }
+    let bring = |world: &mut World, tag: &str, end: &str| {
+        for step in ["+1s", &format!("version {tag}"), "look staging-0"] {
+            world.step(step);
+        }
+        world.step(&format!("end staging-0 {end}"));
+        for _ in 0..2 {
+            world.step("look staging-0");
+            let again = world.decide("staging-0").decision;
+            assert!(same_decision(&again, &world.decisions["staging-0"]), "{tag}");
+        }
+    };
+    for n in 1..=12 {
+        bring(&mut world, &format!("v{n}"), "successful");
+    }
+    bring(&mut world, "bad", "failure");
+    world.step("forget");
+    world.step("look staging-0");
+    let bad = VersionId::of(deployment(), "bad");
+    assert!(world.decisions["staging-0"].rollout_places().any(|place| place.version == bad));
+    bring(&mut world, "v13", "successful");
 }
 
 #[test]
@@ -159,31 +240,24 @@ fn a_failure_keeps_its_place_however_many_newer_versions_came() {
 }
 
 #[test]
-fn what_would_lose_its_place_does_not_pass() {
-    let mut world = check(
-        "env staging 2
-         policy slow on staging: rollout 86400s
-         version v0
-         pause v0 in staging
-         look staging-0 = waiting want - run -",
-    );
-    for n in 1..=1_020 {
-        world.step(&format!("version v{n}"));
-        world.step(&format!("pause v{n} in staging"));
+fn where_all_places_are_given_the_next_rollout_waits_for_one() {
+    let mut world = waiting(SLOW, &RUNS, 1_000);
+    let before: Vec<_> = told(&world, "staging-0").into_iter().take(1_000).collect();
+    for step in ["+1s", "version more", "pause more in staging", "look staging-0"] {
+        world.step(step);
     }
-    world.step("look staging-0");
-    let decision = &world.decisions["staging-0"];
-    let kept: BTreeSet<_> = decision.rollout_places().map(|place| place.version).collect();
-    let oldest = VersionId::of(deployment(), "v0");
-    assert!((1_000..=1_010).contains(&kept.len()) && !kept.contains(&oldest), "{}", kept.len());
-    assert!(decision.waits_for.contains("gradualRollout"), "{:?}", decision.waits_for);
-    world.step("resume v0 in staging");
-    world.step("+48h");
-    let desired = world.decide("staging-0").decision.desired;
-    assert_eq!(desired, None, "its place is lost");
-    for n in 900..=1_020 {
-        world.step(&format!("version v{n} rejected"));
+    let why = |world: &World, all: &[ConsideredVersion]| {
+        let more = all.iter().find(|told| told.tag == "more").unwrap();
+        assert_eq!(more.rules, world.decisions["staging-0"].considered[0].rules);
+        more.rules[0].reason.clone()
+    };
+    let told_of = |world: &World| world.considered_of("staging-0", 1_000).0;
+    let all = told_of(&world);
+    assert!(why(&world, &all).starts_with("the target waits in 1000 rollouts already"), "{:?}", all[0]);
+    nothing_moved(&mut world, &before);
+    for step in ["version v500 rejected", "look staging-0"] {
+        world.step(step);
     }
-    let desired = world.decide("staging-0").decision.desired.map(|desired| desired.tag);
-    assert_eq!(desired.as_deref(), Some("v0"), "and where there is one again, it passes");
+    let all = told_of(&world);
+    assert!(why(&world, &all).contains("paused by"), "{:?}", all[0]);
 }
