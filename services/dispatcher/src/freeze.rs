@@ -175,7 +175,7 @@ fn is_held_so(base: &Base, why: &HeldWhy) -> bool {
         Base::Known(known) => {
             matches!(&known.state.phase, Phase::Held { why: known_why } if known_why == why)
         }
-        Base::New | Base::After(_) | Base::Look => false,
+        Base::New | Base::Only | Base::After(_) | Base::Look => false,
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) async fn commit(
     write: Write,
 ) -> Result<Committed, BusError> {
     let Write { outcome, decision_changed, revision, .. } = write;
-    let Outcome { decision, request, supersede, verifications } = outcome;
+    let Outcome { decision, request, withdraw, supersede, verifications } = outcome;
     let (cause, target) = (decision.cause.clone(), decision.target);
     let asks_again = request.is_some() && !decision_changed;
     let grounds = request.as_ref().and_then(|job| decision.grounds(job.version));
@@ -56,6 +56,10 @@ pub(crate) async fn commit(
     }
     for job in &verifications {
         ask_for(bus, memory, job, write.catalog_revision, None, cause.clone()).await?;
+    }
+    if let Some(job) = &withdraw {
+        take_back(bus, memory, job, cause).await?;
+        return Ok(Committed::LookAgain);
     }
     if let Some(job) = &supersede {
         let fact = JobFact::CancelRequested { by: SERVICE.to_owned(), reason: CancelReason::Superseded };
@@ -159,6 +163,25 @@ async fn ask_for(
         }
         Recorded::Refused(refusal, _) => {
             tracing::warn!(job = %job.id, %refusal, "the history of the job does not admit its request");
+        }
+    }
+    Ok(())
+}
+
+/// Ends a job that nobody asked for. Where somebody did in the meantime, it is on its way.
+async fn take_back(bus: &Bus, memory: &Memory, job: &JobRef, cause: Option<String>) -> Result<(), BusError> {
+    let fact = JobFact::withdrawn();
+    match bus.jobs().record(job, fact.clone(), Base::Only, cause.clone()).await? {
+        Recorded::Appended { sequence } => {
+            metrics::counter!("evaluator_jobs_withdrawn_total").increment(1);
+            tracing::info!(workspace = %job.workspace, job = %job.id, version = job.tag, "job → withdrawn");
+            memory.anticipate(job, fact, cause, sequence);
+        }
+        Recorded::AlreadySo(known) => {
+            tracing::debug!(job = %job.id, sequence = known.sequence, "the job was requested meanwhile");
+        }
+        Recorded::Refused(refusal, _) => {
+            tracing::warn!(job = %job.id, %refusal, "the history of the job does not admit that it is taken back");
         }
     }
     Ok(())

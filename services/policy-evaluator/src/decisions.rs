@@ -4,7 +4,8 @@ use domain::Timestamp;
 use domain::decision::TargetDecision;
 use domain::entity::{DeploymentDependency, EnvironmentProgression, GradualRollout, built_in};
 use domain::evaluate::Decided;
-use domain::id::{DeploymentId, ResourceId};
+use domain::id::{DeploymentId, ResourceId, VersionId};
+use domain::job::JobStatus;
 use domain::target::TargetKey;
 use domain::token::Slug;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -98,6 +99,13 @@ impl Decisions {
     /// Every target of the deployment that was ever decided on, also those that are gone.
     pub(crate) fn targets_of(&self, deployment: DeploymentId) -> impl Iterator<Item = TargetKey> {
         self.deployments.get(&deployment).into_iter().flat_map(|of| of.targets.iter().copied())
+    }
+
+    /// Whether the last job on the target, as its decision has it, was of the version and did not succeed.
+    pub(crate) fn last_was_bad(&self, target: &TargetKey, version: VersionId) -> bool {
+        let decision = self.known.get(target).and_then(|known| known.decision.as_ref());
+        let last = decision.and_then(|decision| decision.last.as_ref());
+        last.is_some_and(|last| last.version == version && last.status != JobStatus::Successful)
     }
 
     /// Notes that a job of `target` ended or runs again, by the fact of that sequence, and tells whose decision may

@@ -144,8 +144,7 @@ impl Evaluator {
             let outcome = view.decide(target, Some(cause.to_owned()));
             count_errors(&outcome.decision);
             let same = previous.is_some_and(|previous| same_decision(previous, &outcome.decision));
-            let asks =
-                outcome.request.is_some() || outcome.supersede.is_some() || !outcome.verifications.is_empty();
+            let asks = outcome.asks();
             if same && !asks {
                 left.settled(target);
                 continue;

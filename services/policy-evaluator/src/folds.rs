@@ -145,7 +145,11 @@ impl Folds {
             // Who asked for it knows it; the others look when they have the time.
             FactChange::Started => BTreeSet::from([target]),
             FactChange::Reopened | FactChange::Ended | FactChange::EndedAgain => {
-                self.memory.decisions_mut().turned(&target, sequence, changes_health)
+                let mut decisions = self.memory.decisions_mut();
+                // What failed so long ago that the facts have forgotten it is remembered by the decision.
+                let mends = || decisions.last_was_bad(&target, event.job.version);
+                let changes_health = changes_health || mends();
+                decisions.turned(&target, sequence, changes_health)
             }
         };
         if !self.is_live() {

@@ -42,6 +42,8 @@ pub struct Known {
 pub enum Base {
     /// It is the first fact of the job.
     New,
+    /// It is the first fact of the job; where there is one already, that stands, whatever it is.
+    Only,
     /// It was born from the fact of this sequence: appended without looking, if that is still the last one.
     After(u64),
     /// It builds on this knowledge, which must admit it.
@@ -140,8 +142,9 @@ impl JobLog {
             traceparent: telemetry::current_traceparent(),
             fact,
         };
+        let must_be_first = matches!(base, Base::Only);
         let mut look = match base {
-            Base::New => judge(None, &event.fact),
+            Base::New | Base::Only => judge(None, &event.fact),
             Base::After(sequence) => Verdict::AppendAfter(sequence, Box::new(event.fact.clone())),
             Base::Known(known) => judge(Some(*known), &event.fact),
             Base::Look => judge(self.load(&job.workspace, job.id).await?, &event.fact),
@@ -163,7 +166,10 @@ impl JobLog {
                     tracing::debug!(subject, after = base, "somebody else was first: looking again");
                     metrics::counter!("bus_append_conflicts_total").increment(1);
                     tokio::time::sleep(backoff.next_delay()).await;
-                    look = judge(self.load(&job.workspace, job.id).await?, &event.fact);
+                    look = match self.load(&job.workspace, job.id).await? {
+                        Some(known) if must_be_first => return Ok(Recorded::AlreadySo(Box::new(known))),
+                        known => judge(known, &event.fact),
+                    };
                 }
             }
         }

@@ -5,8 +5,8 @@
 mod jobs;
 
 use domain::job::{
-    ActiveStatus, Admission, CancelReason, JobFact, JobStatus, Phase, Source, TerminalStatus, admit, evolve,
-    settled,
+    ActiveStatus, Admission, CancelReason, JobFact, JobStatus, Phase, Reason, Source, TerminalStatus, admit,
+    evolve, settled,
 };
 use jobs::{active, at, cancelled, dispatch, event, external, finished, history, look, over};
 
@@ -69,6 +69,19 @@ fn a_history_begins_with_a_request_and_with_nothing_else() {
         let appended = admit(None, &fact) == Admission::Append;
         assert_eq!(appended, name == "requested", "{name}");
     }
+}
+
+#[test]
+fn what_was_decided_may_be_taken_back_before_it_is_asked_for_and_never_after() {
+    let withdrawn = JobFact::withdrawn();
+    assert_eq!(admit(None, &withdrawn), Admission::Append);
+    let state = evolve(None, &event(1, withdrawn.clone()));
+    assert_eq!((state.status(), state.reason), (JobStatus::Cancelled, Some(Reason::Superseded)));
+    for (name, fact) in facts() {
+        let may_follow = admit(Some(&state), &fact) == Admission::Append;
+        assert_eq!(may_follow, ["retry", "attempt 2"].contains(&name), "{name}");
+    }
+    assert_eq!(admit(Some(&state), &withdrawn), Admission::AlreadySo);
 }
 
 #[test]

@@ -125,7 +125,12 @@ fn tree(explanation: &Explanation, now: Timestamp) -> String {
 }
 
 fn cause(decision: &TargetDecision) -> String {
-    decision.cause.as_ref().map(|cause| format!(", because of {}", one_line(cause))).unwrap_or_default()
+    let on = match decision.catalog_revision {
+        0 => String::new(),
+        revision => format!(", catalog revision {revision}"),
+    };
+    let because = decision.cause.as_ref().map(|cause| format!(", because of {}", one_line(cause)));
+    format!("{on}{}", because.unwrap_or_default())
 }
 
 fn version(version: &VersionOnTarget) -> String {
@@ -180,7 +185,8 @@ fn verdict(rule: &RuleVerdict, now: Timestamp) -> String {
     format!("{sign}  {} / {}: {}{until}", one_line(&rule.policy_name), rule.rule, one_line(&rule.reason))
 }
 
-/// What else is known of a verdict: when time changes it, what skips it, and which state of the policy said it.
+/// What else is known of a verdict: what was looked at, when time changes it, what skips it, and which state of the policy
+/// said it.
 fn more(rule: &RuleVerdict, now: Timestamp) -> Vec<String> {
     let until = match &rule.verdict {
         Verdict::Wait { until } => *until,
@@ -188,6 +194,7 @@ fn more(rule: &RuleVerdict, now: Timestamp) -> Vec<String> {
     };
     let changes = rule.changes_at.filter(|at| Some(*at) != until);
     [
+        looked_at(rule),
         changes.map(|at| format!("time may change it at {}", when(at, now))),
         rule.skipped_by.map(|skip| format!("by skip {skip}")),
         rule.policy_updated_at.map(|at| format!("as the policy is since {}", stamp(at))),
@@ -195,6 +202,30 @@ fn more(rule: &RuleVerdict, now: Timestamp) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The inputs of a rule by the names that they have in the API: `open true; changesAt 2026-01-01T22:00:00Z`.
+fn looked_at(rule: &RuleVerdict) -> Option<String> {
+    let Ok(Value::Object(inputs)) = serde_json::to_value(rule.inputs.as_ref()?) else { return None };
+    let told = inputs.iter().filter(|(name, value)| *name != "of" && !value.is_null());
+    let told: Vec<String> = told.map(|(name, value)| format!("{name} {}", short(value))).collect();
+    (!told.is_empty()).then(|| format!("looked at {}", told.join("; ")))
+}
+
+fn short(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::String(text) => one_line(text),
+        Value::Array(all) if all.is_empty() => "none".to_owned(),
+        Value::Array(all) => all.iter().map(short).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            let fields = fields.iter().filter(|(_, value)| !value.is_null());
+            let fields: Vec<String> =
+                fields.map(|(name, value)| format!("{name} {}", short(value))).collect();
+            format!("({})", fields.join("; "))
+        }
+    }
 }
 
 fn arrow(depth: usize) -> &'static str {
@@ -272,6 +303,7 @@ mod tests {
                     { "policyName": "gate", "rule": "environmentProgression", "verdict": { "is": "allow" }, "reason": "met" },
                     { "policyName": "gate", "rule": "anyApproval",
                       "verdict": { "is": "wait", "until": "2026-01-01T00:15:00Z" }, "reason": "0 of 1",
+                      "inputs": { "of": "approvals", "needed": 1, "approved": [], "rejected": ["bob"] },
                       "changesAt": "2026-01-01T00:15:00Z" },
                     { "policy": id, "policyName": "hours", "rule": "deploymentWindow", "policyUpdatedAt": at,
                       "verdict": { "is": "allow" }, "reason": "hotfix", "skippedBy": id,
@@ -306,6 +338,7 @@ Versions, newest first
   v2 is held back
     ├─ ✓ allow  gate / environmentProgression: met
     ├─ … wait   gate / anyApproval: 0 of 1, until 2026-01-01T00:15:00Z (in 10m)
+    │           looked at approved none; needed 1; rejected bob
     └─ ✓ allow  hours / deploymentWindow: hotfix
                 time may change it at 2026-01-01T01:05:00Z (in 60m)
                 by skip 29a51467-f7cc-52a4-900d-eddf4607415f

@@ -63,6 +63,30 @@ async fn what_one_replica_did_not_finish_the_next_one_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_one_replica_did_not_finish_is_taken_back_where_somebody_said_no_since() {
+    let rig = Rig::start().await;
+    rig.environment("staging", 1).await;
+    let target = target("staging", 0);
+    let replica = rig.replica().await;
+    rig.version("v1").await;
+    rig.requested("v1", &target).await;
+    replica.stop().await;
+    // As if it had died between the decision and the request.
+    rig.bus.jetstream().get_stream(JOBS.name).await.unwrap().purge().await.unwrap();
+    rig.version_as("v1", VersionStatus::Rejected).await;
+    let replica = rig.replica().await;
+    let waits =
+        rig.decided("it may have been asked for", &target, |decision| decision.next_look.is_some()).await;
+    assert!(rig.facts_of("v1").await.is_empty(), "it must not be asked for: {waits:?}");
+    rig.hand.pass(std::time::Duration::from_secs(10));
+    rig.decided("nothing is on its way", &target, |decision| decision.state == TargetState::NoVersion).await;
+    let facts = rig.facts_of("v1").await;
+    let names: Vec<&str> = facts[&target].iter().map(|event| event.fact.name()).collect();
+    assert_eq!(names, ["finished"]);
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_hints_every_target_is_still_looked_at() {
     let rig = Rig::start().await;
     rig.environment("staging", 1).await;

@@ -98,6 +98,26 @@ async fn facts_follow_each_other_and_the_state_is_their_fold() {
     assert_eq!(names, [(first, "requested"), (second, "dispatched"), (third, "triggerStarted")]);
 }
 
+#[tokio::test]
+async fn a_job_is_taken_back_only_where_nobody_asked_for_it() {
+    let rig = Rig::start().await;
+    let log = rig.bus.jobs();
+    for (nth, first, stands) in
+        [(1, REQUESTED, JobStatus::Pending), (2, JobFact::withdrawn(), JobStatus::Cancelled)]
+    {
+        let job = job(nth);
+        appended(&log, &job, first, Base::New).await;
+        for (late, base) in [(JobFact::withdrawn(), Base::Only), (REQUESTED, Base::New)] {
+            let late = log.record(&job, late, base, None).await.unwrap();
+            assert!(
+                matches!(&late, Recorded::AlreadySo(known) if known.state.status() == stands),
+                "{late:?}"
+            );
+        }
+        assert_eq!(log.events(&job.workspace, job.id).await.unwrap().len(), 1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_four_writers_one_is_first_and_the_others_see_it() {
     let rig = Rig::start().await;

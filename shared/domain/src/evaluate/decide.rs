@@ -8,7 +8,7 @@ use super::gradual_rollout::{self, Need};
 use super::history::{Active, History, on_target};
 use super::review::{Depth, Floor, Review, review};
 use super::rollback::Holds;
-use super::ruling::Named;
+use super::ruling::{Named, after};
 use super::summary::{Picture, Step, describe};
 use super::verification::Verified;
 use super::view::{DeploymentView, Place};
@@ -21,8 +21,13 @@ use crate::entity::{OnNewVersion, Record, Version, VersionStatus};
 use crate::id::{JobId, ReleaseId, VersionId};
 use crate::job::{JobRef, JobStatus, Purpose};
 use crate::target::TargetKey;
+use chrono::TimeDelta;
 use std::collections::BTreeSet;
 use uuid::Uuid;
+
+/// After so long a job that was decided is taken to have been forgotten by who was to ask for it, where the facts do not
+/// show it: until then they may only be behind.
+const RECORDED_WITHIN: TimeDelta = TimeDelta::seconds(10);
 
 /// A decision and what it asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,10 +37,21 @@ pub struct Outcome {
     /// The job to record `Requested` for. The same job may be asked for again: its id is the same,
     /// and a job that was requested stays requested once.
     pub request: Option<JobRef>,
+    /// The job that was decided, that nobody recorded `Requested` for, and that the gates do not let go any more: to be
+    /// ended, if it is still true that nobody did.
+    pub withdraw: Option<JobRef>,
     /// The job that makes way for a newer version.
     pub supersede: Option<JobRef>,
     /// The jobs to record `Requested` for that measure what runs.
     pub verifications: Vec<JobRef>,
+}
+
+impl Outcome {
+    /// Whether there is anything to record beside the decision.
+    pub fn asks(&self) -> bool {
+        let Self { decision: _, request, withdraw, supersede, verifications } = self;
+        request.is_some() || withdraw.is_some() || supersede.is_some() || !verifications.is_empty()
+    }
 }
 
 /// Decides on one target; for many targets of one deployment make one [`DeploymentView`] and ask it.
@@ -261,6 +277,7 @@ impl<'a> DeploymentView<'a> {
     ) -> Outcome {
         let Course { step, floor, review, retry_at, wished_at, put_off } = course;
         let mut request = None;
+        let (mut withdraw, mut withdraw_at) = (None, None);
         let mut supersede = None;
         // A yes is needed as long as its job is not asked for, and may have to be asked for again.
         let yes_until = match step {
@@ -271,11 +288,11 @@ impl<'a> DeploymentView<'a> {
             | Step::TriedBadly(..) => review.chosen_until,
             Step::Active | Step::Request | Step::Keep | Step::WishWaits => None,
         };
-        let next_look = review.next_look.into_iter().chain(yes_until).chain(retry_at).min();
         let need = |given: &_| self.need(place, &history, &floor, given);
         let places = gradual_rollout::places(&review.considered, &review.hidden, previous, need);
         let attempts = history.attempts().to_vec();
         let running = history.active.as_ref().and_then(|active| active.running).map(|running| &running.job);
+        let chosen_release = review.chosen.map(|(_, release)| release);
         let next = review.chosen.map(|(version, release)| (version, release, history.next_attempt(release)));
         let active = match (&step, history.active, next) {
             (Step::Request, _, Some((version, release, attempt))) => {
@@ -284,17 +301,25 @@ impl<'a> DeploymentView<'a> {
                 request = Some(job);
                 Some(active)
             }
-            (_, Some(Active { on_target, running: None }), _) => {
-                request = Some(place.job_again(&on_target));
-                Some(on_target)
-            }
-            (_, Some(Active { on_target, running: Some(running) }), _) => {
-                let makes_way = step == Step::Supersede && !running.is_cancelling();
-                supersede = makes_way.then(|| running.job.clone());
-                Some(on_target)
+            (_, Some(active), _) => {
+                let is_asked_for = active.running.is_some() && active.behind().is_none();
+                let may_go = chosen_release == Some(active.on_target.release);
+                if !is_asked_for && !may_go {
+                    let patience = after(active.on_target.at, RECORDED_WITHIN);
+                    let is_over = patience <= self.now;
+                    withdraw = is_over.then(|| place.job_again(&active.on_target));
+                    withdraw_at = (!is_over).then_some(patience);
+                } else if active.running.is_none() {
+                    request = Some(place.job_again(&active.on_target));
+                }
+                let makes_way = active.running.filter(|running| !running.is_cancelling());
+                supersede = makes_way.filter(|_| step == Step::Supersede).map(|running| running.job.clone());
+                Some(active.on_target)
             }
             (_, None, _) => None,
         };
+        let times = review.next_look.into_iter().chain(yes_until).chain(retry_at).chain(withdraw_at);
+        let next_look = times.min();
         let redeployed = match (&request, wished_at) {
             (Some(job), Some(at)) => Some(Redeployed { at, release: job.release, attempt: job.attempt }),
             _ => previous.and_then(|previous| previous.redeployed.clone()),
@@ -337,7 +362,7 @@ impl<'a> DeploymentView<'a> {
             decided_at: self.now,
             cause,
         };
-        Outcome { decision, request, supersede, verifications: verified.missing }
+        Outcome { decision, request, withdraw, supersede, verifications: verified.missing }
     }
 
     /// The chosen version; where none passes, what runs or is on its way stays desired unless it was rejected.
@@ -414,7 +439,7 @@ impl<'a> DeploymentView<'a> {
             decided_at: self.now,
             cause,
         };
-        Outcome { decision, request: None, supersede: None, verifications: Vec::new() }
+        Outcome { decision, request: None, withdraw: None, supersede: None, verifications: Vec::new() }
     }
 }
 

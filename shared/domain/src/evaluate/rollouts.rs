@@ -241,7 +241,11 @@ impl<'a> DeploymentView<'a> {
     ) -> Vec<(TargetKey, Bad)> {
         let remembered = self.ended_badly(environment);
         let of_version = remembered.get(&rollout.version).into_iter().flatten();
-        let is_known = |target| self.facts.jobs_of(target).any(|job| job.job.version == rollout.version);
+        // Until another job of it has ended there, nothing is mended.
+        let is_known = |target| {
+            let mut jobs = self.facts.jobs_of(target).filter(|job| job.job.version == rollout.version);
+            jobs.any(|job| job.is_over())
+        };
         let forgotten = of_version.filter(|(target, _)| rollout.has(target) && !is_known(target));
         let bad = |from: Timestamp| Bad { from, until: forgiven.filter(|at| from <= *at) };
         forgotten.map(|(target, from)| (*target, bad(*from))).collect()

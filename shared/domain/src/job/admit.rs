@@ -51,6 +51,7 @@ pub fn admit(state: Option<&JobState>, fact: &JobFact) -> Admission {
     let Some(state) = state else {
         return match fact {
             JobFact::Requested { .. } => Append,
+            withdrawn if withdrawn.withdraws() => Append,
             JobFact::Held { .. }
             | JobFact::Dispatched(_)
             | JobFact::TriggerStarted { .. }

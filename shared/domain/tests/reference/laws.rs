@@ -14,8 +14,8 @@ use domain::entity::{
     Freeze, GradualRollout, Pin, Policy, PolicyRule, Record, Retry, Rollback, RolloutAction, Skip,
     Verification, VersionCooldown, VersionDependency, built_in,
 };
-use domain::evaluate::{Facts, Outcome, same_decision};
-use domain::id::{FreezeId, JobId, PinId, PolicyId, SkipId};
+use domain::evaluate::{DeploymentView, Facts, Outcome, same_decision};
+use domain::id::{FreezeId, JobId, PinId, PolicyId, SkipId, VersionId};
 use domain::job::{JobRef, TerminalStatus};
 use domain::target::TargetKey;
 use proptest::prelude::*;
@@ -72,9 +72,11 @@ proptest! {
     fn one_more_gate_never_allows_more(plan in plan(40), gate in gate()) {
         at_the_end(&plan, |world, target| {
             let before = world.decide(target);
+            let open = let_go(world, target);
             put_rule(world, gate.clone());
             let after = world.decide(target);
             no_more(&before, &after)?;
+            nothing_else(&open, &after)?;
             nothing_older(&after)
         })?;
     }
@@ -421,6 +423,28 @@ fn no_more(before: &Outcome, after: &Outcome) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The versions that the gates of all policies let go to the target, also those that lie behind what was chosen.
+fn let_go(world: &World, target: &TargetKey) -> BTreeSet<VersionId> {
+    let ws = world.ws();
+    let policies = ws.policies().map(|policy| PolicyId(policy.meta.id)).collect();
+    let view = DeploymentView::of(ws, &world.facts, &world.decided, target.deployment, world.now);
+    let versions = ws.versions_of(target.deployment).map(|version| VersionId(version.meta.id));
+    let lets_go = |version: &VersionId| {
+        let said = view.verdicts(target, *version, &policies);
+        said.is_some_and(|said| said.iter().all(|rule| rule.verdict.allows()))
+    };
+    versions.filter(lets_go).collect()
+}
+
+/// What comes next where one more gate holds something back is something that could have gone before.
+fn nothing_else(open: &BTreeSet<VersionId>, after: &Outcome) -> Result<(), String> {
+    let mut allowed = after.decision.considered.iter().filter(|told| told.allowed && !comes_back(told));
+    match allowed.find(|told| !open.contains(&told.version)) {
+        Some(told) => Err(format!("the other gates did not let it go: {told:?}")),
+        None => Ok(()),
+    }
 }
 
 /// A gate that lets everything pass because it came later would be one more only in name.

@@ -277,4 +277,20 @@ fn a_rollout_that_failed_stays_paused_after_the_facts_have_forgotten_the_failure
          +60s
          look staging-2 = deploying want v1 run - request v1#1",
     );
+    check(
+        "env staging 3
+         policy slow on staging: rollout 60s
+         version v1
+         look staging-1 = deploying want v1 run - request v1#1
+         end staging-1 failure
+         look staging-1 = failed want v1 run -
+         forget
+         redeploy staging-1
+         look staging-1 = deploying want v1 run - request v1#2
+         +60s
+         look staging-2 = waiting want - run -
+         end staging-1 successful
+         look staging-1 = upToDate want v1 run v1
+         look staging-2 = deploying want v1 run - request v1#1",
+    );
 }

@@ -415,3 +415,41 @@ fn what_ran_before_a_version_that_failed_and_is_rejected_comes_before_what_is_ol
          look staging-0 = deploying want v2 run v3 request v2#2",
     );
 }
+
+#[test]
+fn what_was_decided_and_never_asked_for_is_taken_back_where_the_gates_say_no_by_then() {
+    let crashed = "env production 1
+         policy gate on production: approvals 1
+         version v1
+         yes ann v1 production
+         crash production-0 = deploying want v1 run - request v1#1";
+    for no in ["no bob v1 production", "version v1 rejected", "freeze production"] {
+        let mut world = check(&format!(
+            "{crashed}
+             {no}"
+        ));
+        let mut look = |at: &str| {
+            world.step(at);
+            world.step("look production-0").unwrap()
+        };
+        let soon = look("+1s");
+        assert!(!soon.contains("request") && soon.contains("next +"), "{no}: {soon}");
+        let late = look("+9s");
+        assert!(late.contains("withdraw v1#1"), "{no}: {late}");
+        let then = look("+1s");
+        assert!(!then.contains("v1#1") && !then.starts_with("deploying"), "{no}: {then}");
+    }
+    check(&format!(
+        "{crashed}
+         no bob v1 production
+         +10s
+         look production-0 = deploying want v1 run - withdraw v1#1
+         yes bob v1 production
+         look production-0 = deploying want v1 run - request v1#2"
+    ));
+    check(&format!(
+        "{crashed}
+         +10s
+         look production-0 = deploying want v1 run - request v1#1"
+    ));
+}

@@ -285,7 +285,18 @@ fn a_job_that_was_decided_and_never_requested_is_requested_again() {
          version v1
          crash staging-0 = deploying want v1 run - request v1#1
          version v2
-         look staging-0 = deploying want v2 run - request v1#1
+         look staging-0 = deploying want v2 run - next +9s
+         +9s
+         crash staging-0 = deploying want v2 run - withdraw v1#1
+         look staging-0 = deploying want v2 run - withdraw v1#1
+         look staging-0 = deploying want v2 run - request v2#1",
+    );
+    check(
+        "env staging 1
+         supersede
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         version v2
          crash staging-0 = deploying want v2 run - supersede v1#1
          look staging-0 = deploying want v2 run - supersede v1#1
          look staging-0 = deploying want v2 run -",
@@ -318,11 +329,12 @@ fn a_job_that_was_decided_waits_while_an_older_one_runs_again() {
          again production-0
          look production-0 = deploying want v2 run v1
          version v3
-         look production-0 = deploying want v3 run v1
+         look production-0 = deploying want v3 run v1 next +9s
          end production-0 END
-         look production-0 = deploying want v3 run v1 request v2#1
-         end production-0 successful
-         look production-0 = deploying want v3 run v2 request v3#1";
+         look production-0 = deploying want v3 run v1 next +9s
+         +9s
+         look production-0 = deploying want v3 run v1 withdraw v2#1
+         look production-0 = deploying want v3 run v1 request v3#1";
         check(&story.replace("END", end));
     }
     check(

@@ -216,7 +216,7 @@ impl World {
     }
 
     fn look(&mut self, target: &str, survives: bool) -> String {
-        let Outcome { decision, request, supersede, verifications } = self.decide(target);
+        let Outcome { decision, request, withdraw, supersede, verifications } = self.decide(target);
         assert!(!decision.summary.is_empty());
         let tag = |of: Option<&String>| of.map_or_else(|| "-".to_owned(), Clone::clone);
         let state = serde_json::to_value(decision.state).unwrap();
@@ -226,7 +226,7 @@ impl World {
             tag(decision.desired.as_ref().map(|v| &v.tag)),
             tag(decision.current.as_ref().map(|v| &v.tag)),
         );
-        for (verb, job) in [("request", &request), ("supersede", &supersede)] {
+        for (verb, job) in [("request", &request), ("withdraw", &withdraw), ("supersede", &supersede)] {
             if let Some(job) = job {
                 assert_eq!(job.id, JobId::of(job.release, job.attempt));
                 said.push_str(&format!(" {verb} {}#{}", job.tag, job.attempt));
@@ -241,6 +241,9 @@ impl World {
         if survives {
             if let Some(job) = request {
                 self.record(job, JobFact::Requested { catalog_revision: self.revision, grounds: None });
+            }
+            if let Some(job) = withdraw {
+                self.record(job, JobFact::withdrawn());
             }
             for job in verifications {
                 self.record(job, JobFact::Requested { catalog_revision: self.revision, grounds: None });

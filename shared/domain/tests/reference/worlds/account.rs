@@ -196,7 +196,8 @@ impl World {
 
     /// Keeps a decision and records what it asks for, as the evaluator's service does.
     pub(crate) fn keep(&mut self, target: &TargetKey, outcome: Outcome, answer_held: Remembered) {
-        let Outcome { decision, request, supersede, verifications } = outcome;
+        let Outcome { decision, request, withdraw, supersede, verifications } = outcome;
+        assert_eq!(withdraw, None, "what is decided is asked for at once here");
         let placed = rollouts(&decision).collect();
         self.remembered.insert(*target, Remembered { placed, ..answer_held });
         if !self.decided.get(target).is_some_and(|before| same_decision(before, &decision)) {
