@@ -53,10 +53,12 @@ pub(crate) async fn run(app: &App, workspace: Slug, request: Request) -> Result<
     let reading = Reading::of(since, now, LIMITS);
     let reading = timeout_at(deadline, read(&app.bus, &workspace, reading));
     let past = reading.await.map_err(|_elapsed| too_long())??;
+    let decisions = app.decisions.of(&workspace);
     let question = Question { workspace, policies, since, until: now };
     let replaying = tokio::task::spawn_blocking(move || {
         // Nobody can stop this thread: it is the only one until it is done, whoever still waits for it.
         let _permit = permit;
+        let past = past.remembering(decisions.iter().map(AsRef::as_ref));
         backtest(past, &question, &mut || Instant::now() < deadline)
     });
     replaying.await.map_err(|panicked| Problem::internal(&panicked))

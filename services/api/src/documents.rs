@@ -1,6 +1,7 @@
 //! Manifests on the wire: files in, entities with the places they stand in; entities out, as they would stand in a file.
 
 use bus::clock;
+use domain::Timestamp;
 use domain::entity::{Entity, Kind};
 use domain::id::{DeploymentId, VersionId};
 use domain::manifest;
@@ -45,6 +46,14 @@ impl Located {
         }))
     }
 
+    /// What is wrong with it as something that is there since `created_at`.
+    pub(crate) fn faults_since(&self, created_at: Timestamp) -> Vec<Fault> {
+        let mut entity = self.entity.clone();
+        entity.meta_mut().created_at = created_at;
+        let problems = manifest::validate(&entity, clock::now()).into_iter();
+        problems.map(|problem| fault(self.document.error(problem))).collect()
+    }
+
     /// Whether the file says the field itself.
     pub(crate) fn says(&self, field: &str) -> bool {
         self.document.says(field)
@@ -78,7 +87,7 @@ pub(crate) fn read(
 /// What is wrong with an entity that came in the body of a request: it has the fields of the spec, and the name, by
 /// themselves.
 pub(crate) fn check(entity: &Entity) -> Result<(), Problem> {
-    let problems = manifest::validate(entity).into_iter();
+    let problems = manifest::validate(entity, clock::now()).into_iter();
     let problems: Vec<_> =
         problems.map(|found| manifest::Problem { field: sent_as(&found.field), ..found }).collect();
     let Some(first) = problems.first() else { return Ok(()) };
@@ -135,5 +144,27 @@ fn fault(error: manifest::ManifestError) -> Fault {
         field: Some(problem.field).filter(|field| !field.is_empty()),
         message: problem.message,
         hint: problem.hint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+    use domain::manifest::OfNames;
+
+    #[test]
+    fn a_window_that_counts_from_the_creation_of_its_policy_may_be_over_already() {
+        let text = "kind: Policy\nmetadata: { name: gate }\nspec:\n  selector: 'true'\n  rules:\n    - deploymentWindow: { rrule: \
+                    FREQ=DAILY;COUNT=2, durationMinutes: 60 }\n";
+        let acme: Slug = "acme".parse().unwrap();
+        let files = [File::new("gate.yaml", text)];
+        let Ok(read) = read(&OfNames, &files, Some(&acme), "ann") else { panic!("it is new") };
+        let faults = |days| read[0].faults_since(clock::now() - TimeDelta::days(days));
+        assert_eq!(faults(0), []);
+        let told = faults(3);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!((told[0].file.as_deref(), told[0].line), (Some("gate.yaml"), Some(6)));
+        assert!(told[0].hint.as_deref().is_some_and(|hint| hint.contains("COUNT")), "{told:?}");
     }
 }

@@ -1,8 +1,12 @@
 //! Selectors and conditions: CEL, compiled once. What cannot be evaluated is an error, and callers fail closed.
 
 mod check;
+mod function;
+mod kind;
+mod mistake;
 mod value;
 
+pub use mistake::Mistake;
 pub use value::{ScopeValue, value_of};
 
 use crate::catalog::FIELDS;
@@ -150,6 +154,12 @@ impl Selector {
     pub(crate) fn unknown_field(&self) -> Option<(String, &'static [&'static str])> {
         let variables: Vec<&str> = self.names.used.iter().map(String::as_str).collect();
         unknown_field(&self.names, &variables)
+    }
+
+    /// What is surely wrong with it, whatever it will be asked about: it can be no boolean, or a part of it can be no value. For
+    /// those who write it; what is stored is evaluated as it is.
+    pub fn mistake(&self, variables: &[&str]) -> Option<Mistake> {
+        mistake::first(&self.expression, variables)
     }
 
     /// The fields of a variable that it asks for, as far as the text says which.

@@ -130,6 +130,7 @@ pub(crate) async fn write(
             names::keeps(before, &after)?;
         }
         keep(before, &mut after);
+        after.meta_mut().created_at = before.meta().created_at;
         documents::check(&after)?;
         if matches!(to, To::New) && !is_same(before, &after) {
             let (kind, name) = (kind.name(), &before.meta().name);

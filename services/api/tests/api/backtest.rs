@@ -1,7 +1,11 @@
 //! Proposed policies on a real past: read from the bus with the api's own permissions, and without a trace.
 
-use crate::harness::World;
+use crate::harness::{World, acme, until};
+use bus::clock;
+use bus::topology::TARGETS;
+use domain::TimeDelta;
 use domain::job::{JobFact, TerminalStatus};
+use domain::subject::target_key;
 use futures::TryStreamExt;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -92,6 +96,50 @@ async fn a_policy_is_tried_on_what_happened_and_leaves_no_trace() {
     assert_eq!((&unreadable["facts"], &unreadable["first"][0]["key"]), (&json!(1), &json!(subject)));
     assert_eq!((&told["outcome"], &tried.json["totals"]["delayed"]), (&json!("delayed"), &json!(1)));
     assert!(told["bySeconds"].is_number() && told["until"].is_string(), "{told}");
+    assert_eq!(traces(&world).await, before, "nothing was written");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_decisions_remember_of_the_time_before_the_facts_counts() {
+    let world = World::with_shop().await;
+    let versions = "/api/v1/workspaces/acme/deployments/web/versions";
+    let created = world.post("otto", versions, json!({ "tag": "1.0.1" })).await;
+    assert_eq!(created.status, StatusCode::OK, "{created:?}");
+    let job = world.requested(1).await;
+    world.record(&job, JobFact::ended(TerminalStatus::Successful, None, "done")).await;
+    // A minute of a month that is half a year away.
+    let month = (clock::now() + TimeDelta::days(182)).format("%m");
+    let rrule = format!("FREQ=YEARLY;BYMONTH={month};BYMONTHDAY=1;BYHOUR=0;BYMINUTE=0;BYSECOND=0");
+    let window = gate(&format!("deploymentWindow: {{ rrule: '{rrule}', durationMinutes: 1 }}"));
+    let body = json!({ "manifests": window, "since": "2020-01-01T00:00:00Z" });
+    let tried = world.post("vera", BACKTEST, body.clone()).await;
+    assert_eq!(tried.json["lookedAt"]["remembered"], 0, "{tried:?}");
+    assert_eq!(tried.json["jobs"][0]["outcome"], "allowed", "the first deployment of all: {tried:?}");
+
+    let now = clock::now();
+    let decision = json!({
+        "workspace": acme(), "target": job.target, "state": "upToDate", "summary": "1.0.1 runs", "decidedAt": now,
+        "current": { "version": job.version, "tag": job.tag, "release": job.release, "since": now },
+        "earlier": [{
+            "version": uuid::Uuid::nil(), "tag": "1.0.0", "release": uuid::Uuid::nil(), "since": now - TimeDelta::days(40),
+        }],
+    });
+    let key = target_key(&acme(), &job.target);
+    world.bus.bucket(&TARGETS).create_json(&key, &decision).await.expect("stored");
+    let before = traces(&world).await;
+    let tried = until("the decision is known", || async {
+        let tried = world.post("vera", BACKTEST, body.clone()).await;
+        (tried.json["lookedAt"]["remembered"] == json!(1)).then_some(tried)
+    })
+    .await;
+    let told = &tried.json["jobs"][0];
+    assert_eq!(
+        (&told["outcome"], &tried.json["totals"]["jobs"]),
+        (&json!("waiting"), &json!(1)),
+        "{tried:?}"
+    );
+    assert_eq!(told["heldBy"][0]["rule"], "deploymentWindow", "{told}");
     assert_eq!(traces(&world).await, before, "nothing was written");
     world.end().await;
 }

@@ -91,7 +91,7 @@ fn totals(totals: &Totals) -> String {
 
 /// What it is about, and what it leaves out.
 fn looked_at(looked_at: &LookedAt) -> String {
-    let LookedAt { facts, targets, days, changes, unreadable, cut, limits, .. } = looked_at;
+    let LookedAt { facts, targets, days, changes, remembered, unreadable, cut, limits, .. } = looked_at;
     let mut text = format!(
         "looked at {} of {} from {}, and {} of the catalog",
         count(*facts, "fact"),
@@ -99,6 +99,10 @@ fn looked_at(looked_at: &LookedAt) -> String {
         count(*days, "day"),
         count(*changes, "change")
     );
+    if *remembered > 0 {
+        let targets = count(*remembered, "target");
+        text.push_str(&format!("; of {targets} decisions remember what ran before"));
+    }
     if unreadable.facts + unreadable.changes > 0 {
         let (facts, changes) = (count(unreadable.facts, "fact"), count(unreadable.changes, "change"));
         text.push_str(&format!("\nwhat could not be read: {facts}, {changes} of the catalog"));
@@ -154,6 +158,7 @@ mod tests {
             targets: 2,
             days: 30,
             changes: 4,
+            remembered: 3,
             unreadable: Unreadable { facts: 1, changes: 0, first: vec![first] },
             cut: Some(Cut { at, by: CutBy::Facts }),
             limits: Limits { facts: 9, ..Limits::default() },
@@ -161,7 +166,9 @@ mod tests {
         };
         let text = looked_at(&some);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "looked at 1 fact of 2 targets from 30 days, and 4 changes of the catalog");
+        let first = "looked at 1 fact of 2 targets from 30 days, and 4 changes of the catalog; of 3 targets decisions \
+                     remember what ran before";
+        assert_eq!(lines[0], first);
         assert_eq!(lines[1], "what could not be read: 1 fact, 0 changes of the catalog");
         assert_eq!(lines[2], "  ctrlplane.job.acme.j at 7: no");
         let cut = format!("cut at {}: there are more than 9 facts; a later --since needs less", stamp(at));

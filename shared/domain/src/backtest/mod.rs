@@ -3,6 +3,7 @@
 
 mod past;
 mod reading;
+mod remembered;
 mod replay;
 mod report;
 #[cfg(test)]

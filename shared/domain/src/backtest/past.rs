@@ -1,10 +1,13 @@
 //! What happened in one workspace, in the order in which it was stored.
 
 use super::reading::Limits;
+use super::remembered;
 use super::report::{Cut, Unreadable};
 use crate::Timestamp;
+use crate::decision::TargetDecision;
 use crate::entity::{CatalogKey, Entity};
 use crate::job::JobEvent;
+use crate::target::TargetKey;
 use std::collections::BTreeMap;
 
 /// One change of the catalog.
@@ -35,6 +38,8 @@ pub struct JobMoment {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Past {
     moments: Vec<(Timestamp, Moment)>,
+    /// What ran before the oldest fact that is kept.
+    remembered: BTreeMap<TargetKey, TargetDecision>,
     pub(super) extent: Extent,
 }
 
@@ -75,7 +80,15 @@ impl Past {
         let mut all: Vec<_> = changes.chain(facts).collect();
         all.sort_by_key(|(at, source, sequence, _)| (*at, *source, *sequence));
         let moments = all.into_iter().map(|(at, _, _, moment)| (at, moment)).collect();
-        Self { moments, extent: Extent { oldest_fact, ..Extent::default() } }
+        Self { moments, remembered: BTreeMap::new(), extent: Extent { oldest_fact, ..Extent::default() } }
+    }
+
+    /// The same, beginning with what the decisions of today remember of what ran before the oldest fact. Without facts there is
+    /// nothing to be judged.
+    #[must_use]
+    pub fn remembering<'d>(self, decisions: impl IntoIterator<Item = &'d TargetDecision>) -> Self {
+        let Some(begin) = self.extent.oldest_fact else { return self };
+        Self { remembered: remembered::before(begin, decisions), ..self }
     }
 
     /// The past up to where it is cut, and what is to be told of it.
@@ -96,8 +109,10 @@ impl Past {
         values.filter_map(created).min()
     }
 
-    pub(super) fn into_parts(self) -> (Vec<(Timestamp, Moment)>, Extent) {
-        (self.moments, self.extent)
+    pub(super) fn into_parts(
+        self,
+    ) -> (Vec<(Timestamp, Moment)>, BTreeMap<TargetKey, TargetDecision>, Extent) {
+        (self.moments, self.remembered, self.extent)
     }
 }
 

@@ -1,14 +1,14 @@
 //! The replay: folds what happened up to each instant, and asks the proposed policies whenever a job was asked for.
 //!
 //! What happened to a job that is held happens as much later as the job is, or not at all, so that what depends on it
-//! (a soak, a cooldown, the next target of a rollout) is judged as it would have been. No decision is remembered:
-//! rollouts place their targets anew.
+//! (a soak, a cooldown, the next target of a rollout) is judged as it would have been. Of decisions only what ran before the
+//! oldest fact is remembered: rollouts place their targets anew.
 
 use super::past::{Extent, Moment, Past};
 use super::report::{Cut, CutBy, JudgedJob, LookedAt, Outcome, Report, Totals};
 use crate::Timestamp;
 use crate::catalog::{Affected, Catalog, WorkspaceCatalog};
-use crate::decision::{RuleVerdict, Verdict};
+use crate::decision::{RuleVerdict, TargetDecision, Verdict};
 use crate::entity::{CatalogKey, Entity, GradualRollout, Policy, Record};
 use crate::evaluate::{DeploymentView, FactChange, Facts};
 use crate::id::{JobId, PolicyId, VersionId};
@@ -58,6 +58,8 @@ struct Replay<'a> {
     /// The keys of the proposed policies: what was really stored there does not count.
     keys: BTreeSet<String>,
     catalog: Catalog,
+    /// What ran before the oldest fact.
+    remembered: BTreeMap<TargetKey, TargetDecision>,
     facts: Facts,
     /// Counts the facts as they are told here.
     told: u64,
@@ -107,7 +109,7 @@ impl<'a> Replay<'a> {
             proposed.insert(PolicyId(key.id));
             keys.insert(key.to_string());
         }
-        let (moments, extent) = past.into_parts();
+        let (moments, remembered, extent) = past.into_parts();
         let before = |cut: Cut| cut.at - TimeDelta::nanoseconds(1);
         let last = extent.cut.map_or(question.until, |cut| before(cut).min(question.until));
         let moments = moments.into_iter().filter(|(at, _)| *at <= last);
@@ -122,6 +124,7 @@ impl<'a> Replay<'a> {
             proposed,
             keys,
             catalog,
+            remembered,
             facts: Facts::default(),
             told: 0,
             queued: queue.len() as u64,
@@ -343,7 +346,7 @@ impl<'a> Replay<'a> {
             let deployment = job.target.deployment;
             let view = views
                 .entry(deployment)
-                .or_insert_with(|| DeploymentView::of(ws, &self.facts, &(), deployment, now));
+                .or_insert_with(|| DeploymentView::of(ws, &self.facts, &self.remembered, deployment, now));
             let mut said = view.verdicts(&job.target, job.version, &self.proposed)?;
             said.retain(|said| !said.verdict.allows());
             Some(said)
@@ -389,6 +392,7 @@ impl<'a> Replay<'a> {
                 targets: self.targets.len() as u64,
                 days: oldest_fact.map_or(0, |oldest| days(until - oldest)),
                 oldest_fact,
+                remembered: self.remembered.len() as u64,
                 changes,
                 unreadable,
                 cut,

@@ -34,8 +34,11 @@ pub struct LookedAt {
     pub targets: u64,
     /// From so many days, begun ones included: from the oldest fact to the end of history.
     pub days: u64,
-    /// When the oldest fact that is kept was stored. Before it nothing is known.
+    /// When the oldest fact that is kept was stored. Of the time before it is known only what decisions remember.
     pub oldest_fact: Option<Timestamp>,
+    /// Of so many release targets decisions remember what ran before the oldest fact.
+    #[serde(default)]
+    pub remembered: u64,
     /// So many changes of the catalog.
     pub changes: u64,
     /// What could not be read.

@@ -4,12 +4,16 @@ use super::{
     CatalogMoment, Cut, CutBy, JobMoment, Limits, Outcome, Past, Question, Reading, Report, backtest,
 };
 use crate::Timestamp;
+use crate::catalog::Catalog;
+use crate::decision::TargetDecision;
 use crate::entity::Entity;
+use crate::evaluate::{Facts, decide_target};
 use crate::id::{DeploymentId, EnvironmentId, JobId, ReleaseId, ResourceId, VersionId, derive};
 use crate::job::{JobEvent, JobFact, JobRef, TerminalStatus};
 use crate::manifest::{Defaults, File, OfNames, parse};
 use crate::target::TargetKey;
 use crate::token::Slug;
+use std::collections::BTreeSet;
 
 /// How many values of a key are kept.
 const KEPT: usize = 3;
@@ -115,6 +119,33 @@ impl Story {
         self.tell(end, &job, JobFact::ended(TerminalStatus::Successful, None, "done"));
     }
 
+    /// What is decided on every target at the end of the day.
+    fn decisions(&self) -> Vec<TargetDecision> {
+        let (mut catalog, mut facts) = (Catalog::default(), Facts::default());
+        for change in &self.catalog {
+            catalog.apply(&change.key, change.value.as_deref(), change.revision);
+        }
+        for fact in &self.jobs {
+            facts.apply(&fact.event, fact.sequence);
+        }
+        let ws = catalog.workspace(&acme()).unwrap();
+        let targets: BTreeSet<TargetKey> = self.jobs.iter().map(|fact| fact.event.job.target).collect();
+        let decide = |target| decide_target(ws, &facts, &(), target, at("23:00:00"), None).decision;
+        targets.iter().map(decide).collect()
+    }
+
+    /// The same without the facts of before.
+    fn forgetting_until(&self, time: &str) -> Self {
+        let mut story = self.clone();
+        story.jobs.retain(|fact| fact.at >= at(time));
+        story
+    }
+
+    fn report_remembering(&self, since: &str, decisions: &[TargetDecision], policies: &[&str]) -> Report {
+        let past = Past::of(self.catalog.clone(), self.jobs.clone(), KEPT).remembering(decisions);
+        backtest(past, &question(since, policies), &mut || true)
+    }
+
     fn report(&self, since: &str, policies: &[&str]) -> Report {
         let past = Past::of(self.catalog.clone(), self.jobs.clone(), KEPT);
         backtest(past, &question(since, policies), &mut || true)
@@ -188,9 +219,13 @@ fn named(name: &str, selector: &str, rules: &str) -> String {
 }
 
 fn job(tag: &str, resource: &str) -> JobRef {
-    let deployment = DeploymentId::of(&acme(), "web");
+    job_of("web", tag, resource)
+}
+
+fn job_of(name: &str, tag: &str, resource: &str) -> JobRef {
+    let deployment = DeploymentId::of(&acme(), name);
     let environment = resource.split('-').next().unwrap();
-    let release = ReleaseId(derive(&[tag, resource]));
+    let release = ReleaseId(derive(&[name, tag, resource]));
     JobRef {
         workspace: acme(),
         id: JobId::of(release, 1),
@@ -203,7 +238,7 @@ fn job(tag: &str, resource: &str) -> JobRef {
         tag: tag.to_owned(),
         release,
         attempt: 1,
-        deployment: "web".parse().unwrap(),
+        deployment: name.parse().unwrap(),
         environment: environment.parse().unwrap(),
         purpose: Default::default(),
         content: None,
@@ -574,4 +609,96 @@ fn it_is_cut_between_instants_when_there_is_no_time_left() {
         seen.push(report.jobs.len());
     }
     assert!(seen.is_sorted() && seen.contains(&3) && seen.contains(&6), "{seen:?}");
+}
+
+/// Told without the facts of before nine, told by one that remembers, and told with all facts.
+fn told_three_ways(story: &Story, gate: &str) -> [Vec<String>; 3] {
+    let old = story.forgetting_until("09:00:00");
+    let remembering = old.report_remembering("09:00:00", &story.decisions(), &[gate]);
+    let oldest = remembering.looked_at.oldest_fact.unwrap();
+    assert!(oldest >= at("09:00:00") && remembering.looked_at.remembered > 0, "{remembering:?}");
+    [old.report("09:00:00", &[gate]), remembering, story.report("09:00:00", &[gate])]
+        .map(|report| told(&report))
+}
+
+#[test]
+fn a_window_holds_what_is_not_the_first_on_its_target_for_as_long_as_decisions_remember() {
+    let mut story = Story::of_a_shop();
+    story.version("10:00:00", "v2");
+    story.deploy("10:00:02", "10:05:00", "v2", "production-0");
+    let [forgot, remembered, whole] = told_three_ways(&story, &policy(WINDOW));
+    assert_eq!(forgot, ["v2 production-0 allowed"], "it is taken for the first deployment");
+    assert_eq!(remembered, ["v2 production-0 delayed by 14398s: deploymentWindow"]);
+    assert_eq!(remembered, whole);
+    // What really is the first stays the first.
+    story.jobs.retain(|fact| fact.at > at("09:00:00"));
+    story.deploy("03:00:00", "03:10:00", "v1", "staging-0");
+    let [_, remembered, whole] = told_three_ways(&story, &policy(WINDOW));
+    assert_eq!(remembered, ["v2 production-0 allowed"]);
+    assert_eq!(remembered, whole);
+}
+
+#[test]
+fn a_dependency_is_met_by_what_decisions_remember() {
+    let mut story = Story::of_a_shop();
+    story.put("01:10:00", "kind: Deployment\nmetadata: { name: db }\nspec: { systems: [shop] }");
+    story.put("01:40:00", "kind: Version\nmetadata: { name: d1 }\nspec: { deployment: db, tag: d1 }");
+    let db = job_of("db", "d1", "production-0");
+    story.tell("02:00:00", &db, JobFact::Requested { catalog_revision: 1, grounds: None });
+    story.tell("02:10:00", &db, JobFact::ended(TerminalStatus::Successful, None, "done"));
+    story.version("10:00:00", "v2");
+    for resource in ["production-0", "production-1"] {
+        story.deploy("10:00:02", "10:05:00", "v2", resource);
+    }
+    let needs = policy("deploymentDependency: { dependsOn: deployment.name == 'db' && version.tag == 'd1' }");
+    let [forgot, remembered, whole] = told_three_ways(&story, &needs);
+    let stopped = |resource: &str| format!("v2 {resource} stopped: deploymentDependency");
+    assert_eq!(forgot, [stopped("production-0"), stopped("production-1")]);
+    assert_eq!(remembered, ["v2 production-0 allowed".to_owned(), stopped("production-1")]);
+    assert_eq!(remembered, whole);
+}
+
+#[test]
+fn a_version_that_passed_staging_before_the_oldest_fact_goes_on() {
+    let mut story = Story::of_a_shop();
+    story.version("03:00:00", "v2");
+    story.deploy("03:00:01", "03:10:00", "v2", "staging-0");
+    // Another one runs on staging when it goes on.
+    story.version("10:00:00", "v3");
+    story.deploy("10:00:00", "10:01:00", "v3", "staging-0");
+    story.deploy("10:10:00", "10:15:00", "v2", "production-0");
+    let soak = policy(
+        "environmentProgression: { dependsOnEnvironmentSelector: environment.name == 'staging', \
+         minimumSoakTimeMinutes: 30 }",
+    );
+    let [forgot, remembered, whole] = told_three_ways(&story, &soak);
+    assert_eq!(forgot, ["v3 staging-0 allowed", "v2 production-0 stopped: environmentProgression"]);
+    assert_eq!(remembered, ["v3 staging-0 allowed", "v2 production-0 allowed"]);
+    assert_eq!(remembered, whole);
+}
+
+#[test]
+fn of_decisions_only_what_was_true_at_the_oldest_fact_is_remembered() {
+    let mut story = Story::of_a_shop();
+    for (tag, begin, end) in [("v2", "03:00:00", "03:10:00"), ("v3", "10:00:00", "10:10:00")] {
+        story.version(begin, tag);
+        story.deploy(begin, end, tag, "production-0");
+    }
+    let decisions = story.decisions();
+    let target = job("v3", "production-0").target;
+    let of = |time: &str| super::remembered::before(at(time), &decisions).remove(&target);
+    let ran = |time: &str| {
+        let Some(decision) = of(time) else { return Vec::new() };
+        assert!(decision.active.is_none() && decision.last.is_none() && decision.attempts.is_empty());
+        assert!(decision.considered.is_empty() && decision.verifications.is_empty());
+        decision.current.iter().chain(&decision.earlier).map(|version| version.tag.clone()).collect()
+    };
+    assert_eq!(ran("23:00:00"), ["v3", "v2", "v1"]);
+    assert_eq!(ran("10:10:00"), ["v2", "v1"], "a success of that instant is a fact");
+    assert_eq!(ran("03:10:00"), ["v1"]);
+    assert_eq!(ran("02:10:00"), Vec::<String>::new());
+    // Without facts nothing is judged.
+    let nothing = Story { jobs: Vec::new(), ..story.clone() };
+    let report = nothing.report_remembering("09:00:00", &decisions, &[&policy(WINDOW)]);
+    assert_eq!((report.jobs.len(), report.looked_at.remembered), (0, 0));
 }

@@ -18,6 +18,9 @@ pub(crate) const FIELDS: &[(&str, &[&str])] = &[
     ("user", &["name", "role"]),
 ];
 
+/// Those of the fields that are maps. The others are strings, where they are there at all.
+pub(crate) const MAPS_OF_FIELDS: &[&str] = &["config", "metadata", "variables"];
+
 /// `resource`
 pub fn resource_context(resource: &Record<Resource>) -> Value {
     let (meta, spec) = (&resource.meta, &resource.spec);
@@ -135,6 +138,11 @@ mod tests {
             let said = FIELDS.iter().find(|(of, _)| *of == name).unwrap().1;
             let there: BTreeSet<&str> = context.as_object().unwrap().keys().map(String::as_str).collect();
             assert_eq!(said.iter().copied().collect::<BTreeSet<_>>(), there, "{name}");
+            for (field, value) in context.as_object().unwrap() {
+                let is_map = MAPS_OF_FIELDS.contains(&field.as_str());
+                let fits = if is_map { value.is_object() } else { value.is_string() || value.is_null() };
+                assert!(fits, "{name}.{field}: {value}");
+            }
         }
     }
 }

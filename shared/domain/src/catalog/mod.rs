@@ -6,7 +6,7 @@ mod ruled;
 mod selection;
 mod workspace;
 
-pub(crate) use context::FIELDS;
+pub(crate) use context::{FIELDS, MAPS_OF_FIELDS};
 pub use context::{
     deployment_context, environment_context, job_agent_context, resource_context, user_context,
     version_context,

@@ -114,7 +114,7 @@ pub fn parse(files: &[File<'_>], defaults: &Defaults<'_>) -> Result<Vec<Document
     for (place, node) in drafts {
         match convert::entity(&node, workspace, defaults) {
             Ok(entity) => {
-                let problems = validate(&entity);
+                let problems = validate(&entity, defaults.now);
                 errors.extend(problems.into_iter().map(|problem| located(&place, &node, problem)));
                 documents.push(Document { place, entity, node });
             }

@@ -1,6 +1,7 @@
 //! Files as people write them, right and wrong.
 
 use super::*;
+use crate::TimeDelta;
 use crate::entity::TriggerAction;
 use crate::id::{
     ApprovalId, DeploymentId, EnvironmentId, PolicyId, ResourceId, SkipId, SystemId, VersionId, WorkflowId,
@@ -434,6 +435,7 @@ spec:
             "12 spec.rules[1].environmentProgression.dependsOnEnvironmentSelector: there is no variable `resource`",
             "13 spec.rules[1].environmentProgression.minimumSuccessPercentage: a percentage is 0 to 100, not 101 (write 80 for four of five)",
             "14 spec.rules[1].environmentProgression.maximumAgeHours: must be at least 1",
+            "15 spec.rules[2].versionSelector.selector: `version.tag` is no boolean but a string (compare it, e.g. `version.tag == '…'`)",
             "16 spec.rules[3].anyApproval.approvers: `user` has fields: compare one of them, e.g. `user.name`",
             "17 spec.rules[4].anyApproval.approvers: `user` has fields: compare one of them, e.g. `user.name`",
             "18 spec.rules[5].environmentProgression.dependsOnEnvironmentSelector: `environment` has fields: compare one of them, e.g. `environment.name`",
@@ -478,6 +480,93 @@ spec: { systems: [shop], jobAgentSelector: jobAgent.platform == 'github-app' }
             "22 spec.jobAgentSelector: there is no `jobAgent.platform` (`jobAgent` has id, name, type, config, metadata)",
         ],
     );
+}
+
+#[test]
+fn an_expression_that_no_value_makes_a_boolean_is_refused_wherever_one_is_expected() {
+    check(
+        r#"
+kind: Policy
+metadata: { name: gate }
+spec:
+  selector: environment.name
+  rules:
+    - versionSelector: { selector: "version.tag.matches('^v(') || resource.kind" }
+    - versionSelector: { selector: version.config.enabled && resource.metadata.canary }
+    - deploymentDependency: { dependsOn: size(version.tag) }
+    - anyApproval: { minApprovals: 1, approvers: "'ann'" }
+    - environmentProgression: { dependsOnEnvironmentSelector: "'prod' in environment.name" }
+    - verification:
+        metrics:
+          - name: errors
+            successCondition: result.value + 1
+            failureCondition: result.value > timestamp('yesterday')
+            provider: { type: http, url: https://shop.example }
+---
+kind: Environment
+metadata: { name: a }
+spec: { systems: [shop], resourceSelector: "true ? resource.name : false" }
+---
+kind: Deployment
+metadata: { name: web }
+spec: { systems: [shop], resourceSelector: resource.name.contains(), jobAgentSelector: "['a']" }
+---
+kind: Trigger
+metadata: { name: push }
+spec:
+  source: git
+  event: push
+  when: type
+  then: { createVersion: { deployment: web, tag: "{{ event.after }}" } }
+---
+kind: Workflow
+metadata: { name: nightly }
+spec:
+  jobs: [{ name: a, agent: { ref: x } }, { name: b, agent: { ref: x }, needs: [a], if: needs.a.status }]
+"#,
+        &[
+            "5 spec.selector: `environment.name` is no boolean but a string (compare it, e.g. `environment.name == '…'`)",
+            "7 spec.rules[0].versionSelector.selector: `^v(` is no regular expression: unclosed group (as RE2 has them",
+            "9 spec.rules[2].deploymentDependency.dependsOn: `size(…)` is no boolean but a number (it is CEL over deployment, version, e.g.",
+            "10 spec.rules[3].anyApproval.approvers: `'ann'` is no boolean but a string (it is CEL over user, e.g.",
+            "11 spec.rules[4].environmentProgression.dependsOnEnvironmentSelector: `in` looks in a list or a map",
+            "15 spec.rules[5].verification.metrics[0].successCondition: what `+` makes is no boolean (it is CEL over result, e.g.",
+            "16 spec.rules[5].verification.metrics[0].failureCondition: `timestamp('yesterday')` is no timestamp (RFC 3339",
+            "21 spec.resourceSelector: `resource.name` is no boolean but a string",
+            "25 spec.jobAgentSelector: `[…]` is no boolean but a list",
+            "25 spec.resourceSelector: `contains` takes 1 argument, not 0",
+            "32 spec.when: `type` is no boolean but a string",
+            "38 spec.jobs[1].if: `needs.a.status` is no boolean but a string",
+        ],
+    );
+}
+
+#[test]
+fn a_window_whose_openings_are_all_over_is_refused_where_it_would_block_for_good() {
+    let window = |rrule: &str, rest: &str, enabled: bool| {
+        format!(
+            "kind: Policy\nmetadata: {{ name: gate }}\nspec:\n  selector: 'true'\n  enabled: {enabled}\n  rules:\n    \
+             - deploymentWindow: {{ rrule: '{rrule}', durationMinutes: 60{rest} }}"
+        )
+    };
+    let day = (now() - TimeDelta::days(1)).format("%Y%m%d").to_string();
+    let said = "7 spec.rules[0].deploymentWindow.rrule: all of its openings are over: nothing would ever pass (give UNTIL";
+    for over in [
+        format!("FREQ=HOURLY;UNTIL={day}"),
+        "DTSTART:20200101T090000 RRULE:FREQ=DAILY;COUNT=3".to_owned(),
+        "FREQ=DAILY;UNTIL=20200101T000000Z".to_owned(),
+    ] {
+        check(&window(&over, "", true), &[said]);
+        // Nothing is held by what is disabled, and by a quiet that is over.
+        good(&window(&over, "", false));
+        good(&window(&over, ", allowWindow: false", true));
+    }
+    for coming in ["FREQ=DAILY;COUNT=3", "FREQ=DAILY;UNTIL=20991231", "FREQ=DAILY"] {
+        good(&window(coming, "", true));
+    }
+    // One that is open for the last time is not over.
+    let begun = (now() - TimeDelta::minutes(30)).format("%Y%m%dT%H%M%SZ").to_string();
+    good(&window(&format!("DTSTART:{begun} RRULE:FREQ=DAILY;COUNT=1"), "", true));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod verification;
 mod workflow;
 
 use super::{Problem, secrets};
+use crate::Timestamp;
 use crate::audit::EVERYWHERE;
 use crate::dispatch::{AGENT_ONLY_KEYS, AGENT_SELECTOR_VARIABLES, CONTEXT_NAMES};
 use crate::entity::{
@@ -31,8 +32,9 @@ const METADATA_KEY_BYTES_MAX: usize = 256;
 /// Metadata key of the links people see: a JSON map of name to URL.
 const LINKS: &str = "ctrlplane/links";
 
-/// Everything that is wrong with an entity whose types are right. Fields are paths as manifests have them.
-pub fn validate(entity: &Entity) -> Vec<Problem> {
+/// Everything that is wrong with an entity whose types are right and that is written `now`. Fields are paths as manifests have
+/// them.
+pub fn validate(entity: &Entity, now: Timestamp) -> Vec<Problem> {
     let mut found = Found::default();
     found.meta(entity.meta());
     match entity {
@@ -42,7 +44,7 @@ pub fn validate(entity: &Entity) -> Vec<Problem> {
         Entity::Resource(record) => found.resource(&record.spec),
         Entity::JobAgent(record) => found.job_agent(&record.spec),
         Entity::Deployment(record) => found.deployment(&record.spec),
-        Entity::Policy(record) => found.policy(&record.meta, &record.spec),
+        Entity::Policy(record) => found.policy(&record.meta, &record.spec, now),
         Entity::TriggerSource(record) => found.trigger_source(&record.meta, &record.spec),
         Entity::Trigger(record) => found.trigger(&record.spec),
         Entity::Version(record) => found.version(&record.spec),
@@ -240,6 +242,9 @@ impl Found {
                     let fields = || format!("`{variable}` has {}", known.join(", "));
                     let hint = near(name, known.iter().copied()).unwrap_or_else(fields);
                     self.say(field, format!("there is no `{unknown}`"), Some(&hint));
+                } else if let Some(mistake) = selector.mistake(variables) {
+                    let hint = mistake.hint.unwrap_or_else(|| example(variables));
+                    self.say(field, mistake.problem, Some(&hint));
                 }
             }
         }

@@ -1,53 +1,12 @@
 //! Holds an expression to names that are there, and to an amount of work.
 
-use super::SelectorError;
-use crate::near::did_you_mean;
+use super::{SelectorError, function};
 use cel::IdedExpr;
 use cel::common::ast::{EntryExpr, Expr, LiteralValue};
 use std::collections::BTreeSet;
 
 /// How deep loops (`exists`, `all`, `map`, `filter`) may nest: each level multiplies the work.
 const LOOPS_MAX: usize = 2;
-
-/// The functions of CEL's standard library.
-const FUNCTIONS: [&str; 36] = [
-    "bool",
-    "bytes",
-    "contains",
-    "double",
-    "duration",
-    "dyn",
-    "endsWith",
-    "getDate",
-    "getDayOfMonth",
-    "getDayOfWeek",
-    "getDayOfYear",
-    "getFullYear",
-    "getHours",
-    "getMilliseconds",
-    "getMinutes",
-    "getMonth",
-    "getSeconds",
-    "hasValue",
-    "int",
-    "matches",
-    "none",
-    "of",
-    "ofNonZeroValue",
-    "or",
-    "orValue",
-    "size",
-    "startsWith",
-    "string",
-    "timestamp",
-    "type",
-    "uint",
-    "value",
-    "has",
-    "optional.none",
-    "optional.of",
-    "optional.ofNonZeroValue",
-];
 
 /// The operators that compare their operands, as the parser names them.
 const COMPARISONS: [&str; 6] = ["_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"];
@@ -59,7 +18,7 @@ const IN: &str = "@in";
 const INDEX: &str = "_[_]";
 
 /// Variables that have fields, and a field that people mean.
-const MAPS: [(&str, &str); 13] = [
+pub(super) const MAPS: [(&str, &str); 13] = [
     ("inputs", "version"),
     ("deployment", "name"),
     ("environment", "name"),
@@ -116,7 +75,7 @@ impl<'a> Walk<'a> {
                 self.expression(&select.operand)
             }
             Expr::Call(call) => {
-                function(&call.func_name)?;
+                function::there_is(&function::name(call)).map_err(SelectorError)?;
                 match call.func_name.as_str() {
                     name if COMPARISONS.contains(&name) => {
                         call.args.iter().try_for_each(|part| self.not_a_whole(part))?;
@@ -207,13 +166,4 @@ impl<'a> Walk<'a> {
         let known = self.variables.join(", ");
         Err(SelectorError(format!("there is no variable `{name}` here; there {are} {known}")))
     }
-}
-
-fn function(name: &str) -> Result<(), SelectorError> {
-    let is_operator = !name.starts_with(|c: char| c.is_ascii_alphabetic());
-    if is_operator || FUNCTIONS.contains(&name) {
-        return Ok(());
-    }
-    let hint = did_you_mean(name, FUNCTIONS).map(|hint| format!("; {hint}")).unwrap_or_default();
-    Err(SelectorError(format!("there is no function `{name}`{hint}")))
 }

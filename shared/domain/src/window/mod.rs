@@ -114,6 +114,12 @@ impl Calendar {
         closed < (at - from) / 100
     }
 
+    /// Whether it is closed at `t` and never opens again.
+    pub(crate) fn is_over(&self, t: Timestamp) -> bool {
+        let Inner { openings, duration, .. } = self.0.as_ref();
+        !openings.from(t - *duration).any(|opening| opening + *duration > t)
+    }
+
     /// The first instant from `t` on at which it is open.
     pub fn first_open_from(&self, t: Timestamp) -> Option<Timestamp> {
         let state = self.at(t);

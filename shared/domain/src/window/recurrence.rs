@@ -118,7 +118,10 @@ impl Recurrence {
                 Some("leave out BYSECOND or BYMINUTE".to_owned()),
             ));
         }
-        let never = || wrong("it never opens: no day matches all of its parts".to_owned(), None);
+        let never = || {
+            let hint = "leave out one of its parts: they must all be true of one instant, as BYMONTHDAY=31 never is in BYMONTH=4";
+            wrong("it never opens: no day matches all of its parts".to_owned(), Some(hint.to_owned()))
+        };
         let longest = |month: &u8| match month {
             2 => 29,
             4 | 6 | 9 | 11 => 30,

@@ -12,17 +12,17 @@ const DAYS: [&str; 7] = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"];
 /// Longer rules are not read.
 const LONGEST: usize = 1_000;
 
-/// The parts that are numbers, and between what.
-const NUMBERS: [(&str, i32, i32); 9] = [
-    ("INTERVAL", 1, 1_000),
-    ("BYSECOND", 0, 59),
-    ("BYMINUTE", 0, 59),
-    ("BYHOUR", 0, 23),
-    ("BYMONTHDAY", -31, 31),
-    ("BYYEARDAY", -366, 366),
-    ("BYWEEKNO", -53, 53),
-    ("BYMONTH", 1, 12),
-    ("BYSETPOS", -366, 366),
+/// The parts that are numbers, between what, and how they are meant.
+const NUMBERS: [(&str, i32, i32, &str); 9] = [
+    ("INTERVAL", 1, 1_000, "INTERVAL=2 is every second time; for rarer ones choose a longer FREQ"),
+    ("BYSECOND", 0, 59, "seconds begin with 0: `BYSECOND=0`"),
+    ("BYMINUTE", 0, 59, "minutes begin with 0: the full hour is `BYMINUTE=0`"),
+    ("BYHOUR", 0, 23, "hours begin with 0: midnight is `BYHOUR=0`, nine in the evening `BYHOUR=21`"),
+    ("BYMONTHDAY", -31, 31, "`BYMONTHDAY=1` is the first day of a month, `BYMONTHDAY=-1` the last"),
+    ("BYYEARDAY", -366, 366, "`BYYEARDAY=1` is the first day of a year, `BYYEARDAY=-1` the last"),
+    ("BYWEEKNO", -53, 53, "`BYWEEKNO=1` is the first week of a year (ISO 8601), `BYWEEKNO=-1` the last"),
+    ("BYMONTH", 1, 12, "months are numbers: January is `BYMONTH=1`, December `BYMONTH=12`"),
+    ("BYSETPOS", -366, 366, "`BYSETPOS=1` is the first opening of each period, `BYSETPOS=-1` the last"),
 ];
 
 /// A rule in its parts.
@@ -69,7 +69,10 @@ pub(super) fn parse(text: &str, zone: Tz) -> Result<Rule, WindowError> {
     for line in lines(&text) {
         if let Some(rest) = line.strip_prefix("DTSTART") {
             if start.replace(dtstart(rest, zone)?).is_some() {
-                return Err(wrong("it has more than one DTSTART".to_owned(), None));
+                return Err(wrong(
+                    "it has more than one DTSTART".to_owned(),
+                    Some("keep one: the start of its only RRULE".to_owned()),
+                ));
             }
         } else if ["RDATE", "EXDATE", "EXRULE", "DTEND", "DURATION"].iter().any(|name| line.starts_with(name))
         {
@@ -161,8 +164,12 @@ fn parts(text: &str, start: Option<NaiveDateTime>, zone: Tz) -> Result<Rule, Win
         let Some((name, value)) = part.split_once('=') else {
             return Err(wrong(format!("`{part}` is not a part of a rule"), Some(EXAMPLE.to_owned())));
         };
-        if seen.iter().any(|(other, _)| *other == name) {
-            return Err(wrong(format!("it says {name} twice"), None));
+        if let Some((_, one)) = seen.iter().find(|(other, _)| *other == name) {
+            let hint = match name {
+                "FREQ" | "INTERVAL" | "COUNT" | "UNTIL" | "WKST" => "keep one of them".to_owned(),
+                _ => format!("say all of them in one, with commas: `{name}={one},{value}`"),
+            };
+            return Err(wrong(format!("it says {name} twice"), Some(hint)));
         }
         seen.push((name, value));
         match name {
@@ -206,7 +213,8 @@ fn parts(text: &str, start: Option<NaiveDateTime>, zone: Tz) -> Result<Rule, Win
 
 /// What the crate that knows recurrences has against a rule, which is more than what is asked here.
 pub(super) fn refused(error: rrule::RRuleError) -> WindowError {
-    wrong(error.to_string(), None)
+    let hint = "RFC 5545 says which parts go together; fewer of them are safe, ".to_owned() + EXAMPLE;
+    wrong(error.to_string(), Some(hint))
 }
 
 fn end(value: &str, zone: Tz) -> Result<Timestamp, WindowError> {
@@ -253,7 +261,7 @@ fn check(name: &str, value: &str) -> Result<(), WindowError> {
             known(day, &DAYS, "a day of the week")
         }),
         _ => match NUMBERS.iter().find(|(known, ..)| *known == name) {
-            Some((_, least, most)) => value.split(',').try_for_each(|number| {
+            Some((_, least, most, hint)) => value.split(',').try_for_each(|number| {
                 let zero = *least == 0;
                 match number.parse::<i32>() {
                     Ok(n) if (*least..=*most).contains(&n) && (zero || n != 0) => Ok(()),
@@ -262,7 +270,7 @@ fn check(name: &str, value: &str) -> Result<(), WindowError> {
                             "`{number}` is no value of {name}: it is {least} to {most}{}",
                             if zero || *least > 0 { "" } else { ", and not 0" }
                         ),
-                        None,
+                        Some((*hint).to_owned()),
                     )),
                 }
             }),

@@ -400,6 +400,7 @@ fn the_first_open_instant_is_now_or_the_next_opening() {
         ("2026-01-01T08:00:00Z", Some("2026-01-01T09:00:00Z")),
     ] {
         assert_eq!(calendar.first_open_from(at(from)), first.map(at), "{from}");
+        assert_eq!(calendar.is_over(at(from)), first.is_none(), "{from}");
     }
 }
 
@@ -460,21 +461,35 @@ fn what_is_wrong_is_said_with_what_to_write() {
             "DTSTART is not a part of a rule",
             "a line of its own",
         ),
-        ("FREQ=DAILY;BYHOUR=24", 60, "UTC", "`24` is no value of BYHOUR: it is 0 to 23", ""),
+        (
+            "FREQ=DAILY;BYHOUR=24",
+            60,
+            "UTC",
+            "`24` is no value of BYHOUR: it is 0 to 23",
+            "midnight is `BYHOUR=0`",
+        ),
         ("FREQ=DAILY;BYHOUR=nine", 60, "UTC", "`NINE` is no value of BYHOUR: it is 0 to 23", ""),
         (
             "FREQ=MONTHLY;BYMONTHDAY=0",
             60,
             "UTC",
             "`0` is no value of BYMONTHDAY: it is -31 to 31, and not 0",
-            "",
+            "`BYMONTHDAY=-1` the last",
         ),
-        ("FREQ=DAILY;INTERVAL=0", 60, "UTC", "`0` is no value of INTERVAL: it is 1 to 1000", ""),
+        (
+            "FREQ=DAILY;INTERVAL=0",
+            60,
+            "UTC",
+            "`0` is no value of INTERVAL: it is 1 to 1000",
+            "every second time",
+        ),
         ("FREQ=DAILY;COUNT=0", 60, "UTC", "`0` is not a count", "COUNT=10"),
         ("FREQ=DAILY;COUNT=1000000", 60, "UTC", "COUNT is more than 10000", "UNTIL"),
         ("FREQ=DAILY;COUNT=2;UNTIL=20270101", 60, "UTC", "it says COUNT and UNTIL", "one of them"),
         ("FREQ=DAILY;UNTIL=tomorrow", 60, "UTC", "`TOMORROW` is not the end of a rule", "UNTIL=2026"),
-        ("FREQ=DAILY;FREQ=WEEKLY", 60, "UTC", "it says FREQ twice", ""),
+        ("FREQ=DAILY;FREQ=WEEKLY", 60, "UTC", "it says FREQ twice", "keep one"),
+        ("FREQ=DAILY;BYHOUR=9;BYHOUR=10", 60, "UTC", "it says BYHOUR twice", "`BYHOUR=9,10`"),
+        ("FREQ=HOURLY;BYWEEKNO=9", 60, "UTC", "", "RFC 5545"),
         ("FREQ=DAILY\nFREQ=WEEKLY", 60, "UTC", "it has more than one RRULE", "a rule for each"),
         (
             "RRULE:FREQ=DAILY\nEXDATE:20260101T000000",
@@ -503,14 +518,14 @@ fn what_is_wrong_is_said_with_what_to_write() {
             60,
             "UTC",
             "it never opens: no day matches all of its parts",
-            "",
+            "leave out one of its parts",
         ),
         (
             "FREQ=HOURLY;INTERVAL=24;BYHOUR=3",
             60,
             "UTC",
             "it never opens: no day matches all of its parts",
-            "",
+            "leave out one of its parts",
         ),
         ("FREQ=MINUTELY;BYSECOND=0,30", 60, "UTC", "it opens more than 1440 times a day", ""),
         ("FREQ=WEEKLY;BYMONTHDAY=3", 60, "UTC", "", ""),
@@ -537,7 +552,8 @@ fn what_is_wrong_is_said_with_what_to_write() {
             .err()
             .unwrap_or_else(|| panic!("{rule:?} in {zone} is accepted"));
         assert!(problem.is_empty() || error.problem == *problem, "{rule:?} in {zone}: {error}");
-        assert!(error.hint.unwrap_or_default().contains(hint), "{rule:?} in {zone}");
+        let told = error.hint.unwrap_or_else(|| panic!("{rule:?} in {zone}: no hint"));
+        assert!(told.contains(hint), "{rule:?} in {zone}: {told}");
     }
 }
 

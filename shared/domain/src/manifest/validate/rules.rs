@@ -25,7 +25,7 @@ impl At<'_> {
 }
 
 impl Found {
-    pub(super) fn policy(&mut self, meta: &Meta, spec: &Policy) {
+    pub(super) fn policy(&mut self, meta: &Meta, spec: &Policy, now: Timestamp) {
         self.expression("spec.selector", &spec.selector, TARGET_VARIABLES);
         let mut rolls_out = false;
         for (n, rule) in spec.rules.iter().enumerate() {
@@ -44,7 +44,11 @@ impl Found {
                     }
                     self.gradual_rollout(&at, rule);
                 }
-                PolicyRule::DeploymentWindow(rule) => self.deployment_window(&at, rule, meta.created_at),
+                PolicyRule::DeploymentWindow(rule) => {
+                    // A policy that is kept without effect may be over.
+                    let asked_at = spec.enabled.then_some(now);
+                    self.deployment_window(&at, rule, meta.created_at, asked_at);
+                }
                 PolicyRule::VersionCooldown(rule) => {
                     self.at_least_one(&at.field("intervalSeconds"), rule.interval_seconds);
                 }
@@ -100,15 +104,27 @@ impl Found {
         }
     }
 
-    fn deployment_window(&mut self, at: &At<'_>, rule: &DeploymentWindow, created_at: Timestamp) {
-        match Calendar::new(rule, created_at) {
-            Err(error) => self.say(at.field(error.field), error.problem, error.hint.as_deref()),
-            Ok(calendar) if !rule.allow_window && calendar.is_open_for_good(created_at) => {
-                let message = "it opens again before it closes: nothing would ever pass";
-                let hint = "a window of quiet is shorter than the time between two of its openings; a day has 1440 minutes";
-                self.say(at.field("durationMinutes"), message, Some(hint));
-            }
-            Ok(_) => {}
+    /// `asked_at`: when a window that is in force is written.
+    fn deployment_window(
+        &mut self,
+        at: &At<'_>,
+        rule: &DeploymentWindow,
+        created_at: Timestamp,
+        asked_at: Option<Timestamp>,
+    ) {
+        let calendar = match Calendar::new(rule, created_at) {
+            Err(error) => return self.say(at.field(error.field), error.problem, error.hint.as_deref()),
+            Ok(calendar) => calendar,
+        };
+        if !rule.allow_window && calendar.is_open_for_good(created_at) {
+            let message = "it opens again before it closes: nothing would ever pass";
+            let hint = "a window of quiet is shorter than the time between two of its openings; a day has 1440 minutes";
+            self.say(at.field("durationMinutes"), message, Some(hint));
+        }
+        if rule.allow_window && asked_at.is_some_and(|now| calendar.is_over(now)) {
+            let message = "all of its openings are over: nothing would ever pass";
+            let hint = "give UNTIL or COUNT a later end; or take the rule out, or say `enabled: false`";
+            self.say(at.field("rrule"), message, Some(hint));
         }
     }
 

@@ -21,7 +21,11 @@ const TIMEOUT_SECONDS_MAX: u32 = 60;
 
 impl Found {
     pub(super) fn verification(&mut self, at: &At<'_>, rule: &Verification) {
-        self.some(&at.field("metrics"), &rule.metrics, "without a metric there is nothing to measure");
+        if rule.metrics.is_empty() {
+            let hint = "name at least one, e.g. `- { name: errors, successCondition: result.value < 0.01, provider: { type: \
+                        prometheus, … } }`; or take the rule out";
+            self.say(at.field("metrics"), "without a metric there is nothing to measure", Some(hint));
+        }
         let mut names = BTreeSet::new();
         for (n, metric) in rule.metrics.iter().enumerate() {
             let field = at.field(&format!("metrics[{n}]"));
