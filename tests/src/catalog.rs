@@ -33,6 +33,36 @@ spec:
     - rollback: {}
 ";
 
+/// The basic catalog, where staging measures at that URL what comes there and takes back what is bad, and production
+/// takes what was measured to be good. `<url>/<environment>/<tag>` is asked every second: 200 is good, 5xx is bad.
+pub fn measuring(url: &str) -> String {
+    let gated = changed(
+        "    - anyApproval: { minApprovals: 1 }\n    - environmentProgression: { ",
+        "    - environmentProgression: { requireVerificationPassed: true, ",
+    );
+    gated + &MEASURED.replace("MEASURED_URL", url)
+}
+
+const MEASURED: &str = "---
+kind: Policy
+metadata: { name: measured }
+spec:
+  selector: environment.name == 'staging'
+  rules:
+    - rollback: { onVerificationFailure: true }
+    - verification:
+        metrics:
+          - name: health
+            intervalSeconds: 1
+            count: 100
+            successThreshold: 2
+            successCondition: result.statusCode == 200
+            failureCondition: result.statusCode >= 500
+            provider: { type: http, url: 'MEASURED_URL/{{ environment.name }}/{{ version.tag }}' }
+          - name: settle
+            provider: { type: sleep, durationSeconds: 1 }
+";
+
 /// The basic catalog with a workflow that is not there.
 pub fn without_workflow() -> String {
     changed("workflow: deploy.yml", "workflow: missing.yml")

@@ -13,8 +13,8 @@ mod system;
 mod wait;
 
 pub use catalog::{
-    BASIC, LIMITED, impatient, recovering, superseding, undeclared_input, unrenderable, without_key,
-    without_workflow,
+    BASIC, LIMITED, impatient, measuring, recovering, superseding, undeclared_input, unrenderable,
+    without_key, without_workflow,
 };
 pub use client::Client;
 pub use planted::no_secret_left_a_trace;

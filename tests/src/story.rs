@@ -319,17 +319,19 @@ async fn explained(system: &System, place: &Place) -> Result<Value, String> {
     if status == 200 { Ok(answer) } else { Err(format!("{status}: {answer:#}")) }
 }
 
-/// The newest job there.
+/// The newest job that brings it there.
 async fn job_at(system: &System, place: &Place) -> Result<Value, String> {
     let jobs = jobs_at(system, place).await?;
     jobs.into_iter().next().ok_or_else(|| "no such job".to_owned())
 }
 
-/// All jobs there, newest first.
+/// All jobs that bring it there, newest first; those that measure what they brought are none of them.
 async fn jobs_at(system: &System, place: &Place) -> Result<Vec<Value>, String> {
     let wanted = serde_json::to_value(target(place)).map_err(|error| error.to_string())?;
     let mut jobs = system.client.jobs().await?;
-    jobs.retain(|job| job["version"] == *place.tag && job["target"] == wanted);
+    jobs.retain(|job| {
+        job["version"] == *place.tag && job["target"] == wanted && job["purpose"]["is"] != "verify"
+    });
     Ok(jobs)
 }
 

@@ -16,6 +16,7 @@ mod replicas;
 mod stories;
 mod trace;
 mod verification;
+mod verification_loop;
 mod views;
 mod workflows;
 

@@ -76,7 +76,8 @@ async fn shown(system: &System, id: JobId, status: &str) -> Value {
     shown.await
 }
 
-async fn as_evaluator(system: &System) -> Bus {
+/// The bus, as the evaluator has it in production.
+pub(crate) async fn as_evaluator(system: &System) -> Bus {
     let options = ConnectOptions {
         url: system.servers.nats.url(),
         name: "policy-evaluator".to_owned(),
