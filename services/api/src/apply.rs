@@ -244,11 +244,9 @@ async fn faults(app: &App, declared: &[Located]) -> Result<Vec<Fault>, Problem> 
             faults.push(located.fault("metadata.workspace", message));
             continue;
         }
-        if located.entity.kind() == Kind::Policy
-            && let Some(known) = app.catalog.get(workspace, Kind::Policy, located.entity.meta().id)
-        {
-            // Its windows recur from its creation.
-            faults.extend(located.faults_since(known.meta().created_at));
+        if located.entity.kind() == Kind::Policy {
+            let known = app.catalog.get(workspace, Kind::Policy, located.entity.meta().id);
+            faults.extend(located.faults_over(known.as_ref()));
         }
         if let Some(message) = same_slug(app, &located.entity) {
             faults.push(located.fault("spec.slug", message));

@@ -1,7 +1,6 @@
 //! Manifests on the wire: files in, entities with the places they stand in; entities out, as they would stand in a file.
 
 use bus::clock;
-use domain::Timestamp;
 use domain::entity::{Entity, Kind};
 use domain::id::{DeploymentId, VersionId};
 use domain::manifest;
@@ -46,11 +45,17 @@ impl Located {
         }))
     }
 
-    /// What is wrong with it as something that is there since `created_at`.
-    pub(crate) fn faults_since(&self, created_at: Timestamp) -> Vec<Fault> {
+    /// What is over already where it is written now in the place of `before`, and does not stand there.
+    pub(crate) fn faults_over(&self, before: Option<&Entity>) -> Vec<Fault> {
         let mut entity = self.entity.clone();
-        entity.meta_mut().created_at = created_at;
-        let problems = manifest::validate(&entity, clock::now()).into_iter();
+        if let Some(before) = before {
+            if has_same_rules(before, &entity) {
+                return Vec::new();
+            }
+            // Windows recur from the creation.
+            entity.meta_mut().created_at = before.meta().created_at;
+        }
+        let problems = manifest::over(&entity, clock::now()).into_iter();
         problems.map(|problem| fault(self.document.error(problem))).collect()
     }
 
@@ -87,9 +92,31 @@ pub(crate) fn read(
 /// What is wrong with an entity that came in the body of a request: it has the fields of the spec, and the name, by
 /// themselves.
 pub(crate) fn check(entity: &Entity) -> Result<(), Problem> {
-    let problems = manifest::validate(entity, clock::now()).into_iter();
-    let problems: Vec<_> =
-        problems.map(|found| manifest::Problem { field: sent_as(&found.field), ..found }).collect();
+    refuse(manifest::validate(entity))
+}
+
+/// Refuses what has no effect any more when it is written, unless it stands there already.
+pub(crate) fn check_times(before: Option<&Entity>, after: &Entity) -> Result<(), Problem> {
+    if before.is_some_and(|before| has_same_rules(before, after)) {
+        return Ok(());
+    }
+    refuse(manifest::over(after, clock::now()))
+}
+
+fn has_same_rules(one: &Entity, other: &Entity) -> bool {
+    match (one, other) {
+        (Entity::Policy(one), Entity::Policy(other)) => {
+            (one.spec.enabled, &one.spec.rules) == (other.spec.enabled, &other.spec.rules)
+        }
+        _ => false,
+    }
+}
+
+fn refuse(problems: Vec<manifest::Problem>) -> Result<(), Problem> {
+    let problems: Vec<_> = problems
+        .into_iter()
+        .map(|found| manifest::Problem { field: sent_as(&found.field), ..found })
+        .collect();
     let Some(first) = problems.first() else { return Ok(()) };
     let detail = first.to_string();
     let faults = problems
@@ -160,9 +187,13 @@ mod tests {
         let acme: Slug = "acme".parse().unwrap();
         let files = [File::new("gate.yaml", text)];
         let Ok(read) = read(&OfNames, &files, Some(&acme), "ann") else { panic!("it is new") };
-        let faults = |days| read[0].faults_since(clock::now() - TimeDelta::days(days));
-        assert_eq!(faults(0), []);
-        let told = faults(3);
+        assert_eq!(read[0].faults_over(None), []);
+        let mut stands = read[0].entity.clone();
+        stands.meta_mut().created_at -= TimeDelta::days(3);
+        assert_eq!(read[0].faults_over(Some(&stands)), [], "it stands there");
+        let Entity::Policy(policy) = &mut stands else { panic!("it is a policy") };
+        policy.spec.enabled = false;
+        let told = read[0].faults_over(Some(&stands));
         assert_eq!(told.len(), 1, "{told:?}");
         assert_eq!((told[0].file.as_deref(), told[0].line), (Some("gate.yaml"), Some(6)));
         assert!(told[0].hint.as_deref().is_some_and(|hint| hint.contains("COUNT")), "{told:?}");

@@ -125,13 +125,17 @@ pub(crate) async fn write(
     wishes::check_references(app, &entity).await?;
     let desire = |before: Option<&Entity>| {
         let mut after = changes::declared(caller, before, entity.clone(), clock::now());
-        let Some(before) = before else { return Ok(after) };
+        let Some(before) = before else {
+            documents::check_times(None, &after)?;
+            return Ok(after);
+        };
         if !matches!(to, To::Named(_)) {
             names::keeps(before, &after)?;
         }
         keep(before, &mut after);
         after.meta_mut().created_at = before.meta().created_at;
         documents::check(&after)?;
+        documents::check_times(Some(before), &after)?;
         if matches!(to, To::New) && !is_same(before, &after) {
             let (kind, name) = (kind.name(), &before.meta().name);
             return Err(Problem::conflict(format!(

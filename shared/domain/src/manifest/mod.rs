@@ -17,7 +17,7 @@ pub use ids::{Ids, OfNames, has_own_name};
 pub use secrets::find as secrets_in;
 pub(crate) use secrets::is_secret;
 pub use typed::in_numbers;
-pub use validate::{NAME_CHARS_MAX, validate};
+pub use validate::{NAME_CHARS_MAX, over, validate};
 pub use write::{Names, to_manifest, to_yaml};
 
 use crate::Timestamp;
@@ -114,7 +114,7 @@ pub fn parse(files: &[File<'_>], defaults: &Defaults<'_>) -> Result<Vec<Document
     for (place, node) in drafts {
         match convert::entity(&node, workspace, defaults) {
             Ok(entity) => {
-                let problems = validate(&entity, defaults.now);
+                let problems = validate(&entity);
                 errors.extend(problems.into_iter().map(|problem| located(&place, &node, problem)));
                 documents.push(Document { place, entity, node });
             }

@@ -32,9 +32,8 @@ const METADATA_KEY_BYTES_MAX: usize = 256;
 /// Metadata key of the links people see: a JSON map of name to URL.
 const LINKS: &str = "ctrlplane/links";
 
-/// Everything that is wrong with an entity whose types are right and that is written `now`. Fields are paths as manifests have
-/// them.
-pub fn validate(entity: &Entity, now: Timestamp) -> Vec<Problem> {
+/// Everything that is wrong with an entity whose types are right. Fields are paths as manifests have them.
+pub fn validate(entity: &Entity) -> Vec<Problem> {
     let mut found = Found::default();
     found.meta(entity.meta());
     match entity {
@@ -44,7 +43,7 @@ pub fn validate(entity: &Entity, now: Timestamp) -> Vec<Problem> {
         Entity::Resource(record) => found.resource(&record.spec),
         Entity::JobAgent(record) => found.job_agent(&record.spec),
         Entity::Deployment(record) => found.deployment(&record.spec),
-        Entity::Policy(record) => found.policy(&record.meta, &record.spec, now),
+        Entity::Policy(record) => found.policy(&record.meta, &record.spec),
         Entity::TriggerSource(record) => found.trigger_source(&record.meta, &record.spec),
         Entity::Trigger(record) => found.trigger(&record.spec),
         Entity::Version(record) => found.version(&record.spec),
@@ -60,6 +59,16 @@ pub fn validate(entity: &Entity, now: Timestamp) -> Vec<Problem> {
         Entity::Workflow(record) => found.workflow(&record.spec),
         // It is made of a workflow that was checked, and of inputs that were.
         Entity::WorkflowRun(_) => {}
+    }
+    found.0
+}
+
+/// What is over already in an entity that is written `now`: it would have no effect, or block for good. What stands there
+/// unchanged may be over.
+pub fn over(entity: &Entity, now: Timestamp) -> Vec<Problem> {
+    let mut found = Found::default();
+    if let Entity::Policy(record) = entity {
+        found.windows_over(&record.meta, &record.spec, now);
     }
     found.0
 }

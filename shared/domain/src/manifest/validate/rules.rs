@@ -25,7 +25,7 @@ impl At<'_> {
 }
 
 impl Found {
-    pub(super) fn policy(&mut self, meta: &Meta, spec: &Policy, now: Timestamp) {
+    pub(super) fn policy(&mut self, meta: &Meta, spec: &Policy) {
         self.expression("spec.selector", &spec.selector, TARGET_VARIABLES);
         let mut rolls_out = false;
         for (n, rule) in spec.rules.iter().enumerate() {
@@ -44,11 +44,7 @@ impl Found {
                     }
                     self.gradual_rollout(&at, rule);
                 }
-                PolicyRule::DeploymentWindow(rule) => {
-                    // A policy that is kept without effect may be over.
-                    let asked_at = spec.enabled.then_some(now);
-                    self.deployment_window(&at, rule, meta.created_at, asked_at);
-                }
+                PolicyRule::DeploymentWindow(rule) => self.deployment_window(&at, rule, meta.created_at),
                 PolicyRule::VersionCooldown(rule) => {
                     self.at_least_one(&at.field("intervalSeconds"), rule.interval_seconds);
                 }
@@ -104,14 +100,7 @@ impl Found {
         }
     }
 
-    /// `asked_at`: when a window that is in force is written.
-    fn deployment_window(
-        &mut self,
-        at: &At<'_>,
-        rule: &DeploymentWindow,
-        created_at: Timestamp,
-        asked_at: Option<Timestamp>,
-    ) {
+    fn deployment_window(&mut self, at: &At<'_>, rule: &DeploymentWindow, created_at: Timestamp) {
         let calendar = match Calendar::new(rule, created_at) {
             Err(error) => return self.say(at.field(error.field), error.problem, error.hint.as_deref()),
             Ok(calendar) => calendar,
@@ -121,10 +110,20 @@ impl Found {
             let hint = "a window of quiet is shorter than the time between two of its openings; a day has 1440 minutes";
             self.say(at.field("durationMinutes"), message, Some(hint));
         }
-        if rule.allow_window && asked_at.is_some_and(|now| calendar.is_over(now)) {
-            let message = "all of its openings are over: nothing would ever pass";
-            let hint = "give UNTIL or COUNT a later end; or take the rule out, or say `enabled: false`";
-            self.say(at.field("rrule"), message, Some(hint));
+    }
+
+    /// A policy that is kept without effect may have such windows.
+    pub(super) fn windows_over(&mut self, meta: &Meta, spec: &Policy, now: Timestamp) {
+        for (n, rule) in spec.rules.iter().enumerate().filter(|_| spec.enabled) {
+            let at = At { n, rule: rule.name() };
+            if let PolicyRule::DeploymentWindow(rule) = rule
+                && rule.allow_window
+                && Calendar::new(rule, meta.created_at).is_ok_and(|calendar| calendar.is_over(now))
+            {
+                let message = "all of its openings are over: nothing would ever pass";
+                let hint = "give UNTIL or COUNT a later end; or take the rule out, or say `enabled: false`";
+                self.say(at.field("rrule"), message, Some(hint));
+            }
         }
     }
 
