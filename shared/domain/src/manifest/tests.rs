@@ -492,7 +492,7 @@ spec:
   selector: environment.name
   rules:
     - versionSelector: { selector: "version.tag.matches('^v(') || resource.kind" }
-    - versionSelector: { selector: version.config.enabled && resource.metadata.canary }
+    - versionSelector: { selector: version.config.enabled && resource.config.canary }
     - deploymentDependency: { dependsOn: size(version.tag) }
     - anyApproval: { minApprovals: 1, approvers: "'ann'" }
     - environmentProgression: { dependsOnEnvironmentSelector: "'prod' in environment.name" }

@@ -10,6 +10,9 @@ use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators};
 use cel::{Context, IdedExpr, Value as Cel};
 use std::sync::Arc;
 
+/// The field of entities whose values always are strings.
+const METADATA: &str = "metadata";
+
 /// What is wrong, and what may help.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
@@ -222,11 +225,14 @@ impl<'a> Walk<'a> {
                 false => Type::Any,
             };
         }
-        if let Expr::Select(need) = &of.expr
-            && let Expr::Ident(name) = &need.operand.expr
-            && (name == "needs" && is_free(name) && field == "status")
+        if let Expr::Select(part) = &of.expr
+            && let Expr::Ident(name) = &part.operand.expr
+            && is_free(name)
         {
-            return Type::String;
+            let has_metadata = FIELDS.iter().any(|(of, fields)| of == name && fields.contains(&METADATA));
+            if (name == "needs" && field == "status") || (has_metadata && part.field == METADATA) {
+                return Type::String;
+            }
         }
         Type::Any
     }
@@ -412,6 +418,7 @@ mod tests {
             ("deployment.slug", "`deployment.slug`"),
             ("resource.kind", "`resource.kind`"),
             ("resource.metadata", "`resource.metadata` is no boolean but a map"),
+            ("resource.metadata.canary", "`resource.metadata.canary` is no boolean but a string (compare it"),
             (
                 "environment",
                 "`environment` is no boolean but a map (compare one of its fields, e.g. `environment.name == '…'`)",
@@ -514,7 +521,6 @@ mod tests {
     fn what_only_values_tell_is_left_to_them() {
         for source in [
             "true",
-            "resource.metadata.canary",
             "resource.config.enabled",
             "resource.variables.on",
             "resource['config'].enabled",
