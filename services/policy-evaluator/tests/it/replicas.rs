@@ -162,12 +162,8 @@ async fn nobody_works_hints(rig: &Rig) {
     let name = evaluator_hints().name;
     until("the consumer of hints is gone", async || {
         // A server that writes down what was acked meanwhile says that it could not: what counts is what is there then.
-        let said = stream.delete_consumer(&name).await;
-        let there = stream.consumer_info(&name).await;
-        match there {
-            Ok(_) => None,
-            Err(error) => Some((said, error)),
-        }
+        let said = stream.delete_consumer(&name).await.err();
+        stream.consumer_info(&name).await.err().map(|gone| (said, gone))
     })
     .await;
 }
