@@ -4,7 +4,7 @@ use crate::harness::{World, acme, until};
 use bus::clock;
 use bus::topology::TARGETS;
 use domain::TimeDelta;
-use domain::job::{JobFact, TerminalStatus};
+use domain::job::{JobFact, JobRef, TerminalStatus};
 use domain::subject::target_key;
 use futures::TryStreamExt;
 use reqwest::{Method, StatusCode};
@@ -42,14 +42,19 @@ async fn traces(world: &World) -> BTreeMap<String, String> {
     traces
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_policy_is_tried_on_what_happened_and_leaves_no_trace() {
+async fn a_job_that_succeeded() -> (World, JobRef) {
     let world = World::with_shop().await;
     let versions = "/api/v1/workspaces/acme/deployments/web/versions";
     let created = world.post("otto", versions, json!({ "tag": "1.0.1" })).await;
     assert_eq!(created.status, StatusCode::OK, "{created:?}");
     let job = world.requested(1).await;
     world.record(&job, JobFact::ended(TerminalStatus::Successful, None, "done")).await;
+    (world, job)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_tried_on_what_happened_and_leaves_no_trace() {
+    let (world, job) = a_job_that_succeeded().await;
     let before = traces(&world).await;
 
     let approval = gate("anyApproval: { minApprovals: 1 }");
@@ -78,10 +83,8 @@ async fn a_policy_is_tried_on_what_happened_and_leaves_no_trace() {
     assert_eq!(traces(&world).await, before, "nothing was written");
 
     // A word that comes later lets it go later.
-    let approve = format!(
-        "/api/v1/workspaces/acme/deployment-versions/{}/user-approval-records",
-        created.json["id"].as_str().expect("an id")
-    );
+    let approve =
+        format!("/api/v1/workspaces/acme/deployment-versions/{}/user-approval-records", job.version);
     let said = json!({ "environmentIds": [job.target.environment], "status": "approved" });
     let said = world.ask("anna", Method::PUT, &approve, Some(said)).await;
     assert!(said.status.is_success(), "{said:?}");
@@ -102,12 +105,7 @@ async fn a_policy_is_tried_on_what_happened_and_leaves_no_trace() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_decisions_remember_of_the_time_before_the_facts_counts() {
-    let world = World::with_shop().await;
-    let versions = "/api/v1/workspaces/acme/deployments/web/versions";
-    let created = world.post("otto", versions, json!({ "tag": "1.0.1" })).await;
-    assert_eq!(created.status, StatusCode::OK, "{created:?}");
-    let job = world.requested(1).await;
-    world.record(&job, JobFact::ended(TerminalStatus::Successful, None, "done")).await;
+    let (world, job) = a_job_that_succeeded().await;
     // A minute of a month that is half a year away.
     let month = (clock::now() + TimeDelta::days(182)).format("%m");
     let rrule = format!("FREQ=YEARLY;BYMONTH={month};BYMONTHDAY=1;BYHOUR=0;BYMINUTE=0;BYSECOND=0");
