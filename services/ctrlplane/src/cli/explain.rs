@@ -216,7 +216,7 @@ fn short(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::String(text) => one_line(text),
+        Value::String(text) => text.parse().map_or_else(|_| one_line(text), stamp),
         Value::Array(all) if all.is_empty() => "none".to_owned(),
         Value::Array(all) => all.iter().map(short).collect::<Vec<_>>().join(", "),
         Value::Object(fields) => {
@@ -307,6 +307,7 @@ mod tests {
                       "changesAt": "2026-01-01T00:15:00Z" },
                     { "policy": id, "policyName": "hours", "rule": "deploymentWindow", "policyUpdatedAt": at,
                       "verdict": { "is": "allow" }, "reason": "hotfix", "skippedBy": id,
+                      "inputs": { "of": "window", "open": true, "changesAt": "2026-01-01T01:05:00.123456789Z", "firstDeployment": false },
                       "changesAt": "2026-01-01T01:05:00Z" },
                 ] }],
                 "held": [{ "version": id, "tag": "v0", "release": id, "job": id, "reason": "it\nfailed", "since": at }],
@@ -340,6 +341,7 @@ Versions, newest first
     ├─ … wait   gate / anyApproval: 0 of 1, until 2026-01-01T00:15:00Z (in 10m)
     │           looked at approved none; needed 1; rejected bob
     └─ ✓ allow  hours / deploymentWindow: hotfix
+                looked at changesAt 2026-01-01T01:05:00Z; firstDeployment false; open true
                 time may change it at 2026-01-01T01:05:00Z (in 60m)
                 by skip 29a51467-f7cc-52a4-900d-eddf4607415f
                 as the policy is since 2026-01-01T00:00:00Z
