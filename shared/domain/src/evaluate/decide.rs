@@ -193,7 +193,9 @@ impl<'a> DeploymentView<'a> {
         let chosen = review.chosen.map(|(_, release)| release);
         let open = self.redeploy(&place.key).filter(|wish| {
             let answered = match self.decided.decision(&place.key) {
-                Some(before) => before.redeployed.as_ref().map(|wish| wish.at),
+                Some(before) => {
+                    before.redeployed.as_ref().filter(|wish| !self.was_withdrawn(wish)).map(|wish| wish.at)
+                }
                 None => history.last.as_ref().map(|last| last.at),
             };
             let begun = history.active.as_ref().map(|active| active.on_target.at);
@@ -248,6 +250,11 @@ impl<'a> DeploymentView<'a> {
             _ => floor,
         };
         Course { step, floor, review, retry_at, wished_at, put_off }
+    }
+
+    /// Whether the job that a wish brought was taken back before it was asked for: then the wish is as open as before.
+    fn was_withdrawn(&self, wish: &Redeployed) -> bool {
+        self.facts.job(JobId::of(wish.release, wish.attempt)).is_some_and(JobStanding::is_withdrawn)
     }
 
     /// Whether a release that ended badly is tried again: now, or when. All that are asked must allow it.

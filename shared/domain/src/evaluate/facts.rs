@@ -115,14 +115,24 @@ impl Facts {
         self.jobs.get(&id)
     }
 
-    /// The jobs that bring releases to a target, in no telling order.
+    /// The jobs that bring releases to a target, in no telling order. Those that were withdrawn bring none.
     pub fn jobs_of(&self, target: &TargetKey) -> impl Iterator<Item = &JobStanding> {
+        self.decided_for(target).filter(|job| !job.is_withdrawn())
+    }
+
+    /// The jobs for a target that were taken back before they were asked for, in no telling order.
+    pub fn withdrawn_from(&self, target: &TargetKey) -> impl Iterator<Item = &JobStanding> {
+        self.decided_for(target).filter(|job| job.is_withdrawn())
+    }
+
+    fn decided_for(&self, target: &TargetKey) -> impl Iterator<Item = &JobStanding> {
         self.of_target.get(target).into_iter().flatten().filter_map(|id| self.jobs.get(id))
     }
 
     /// The jobs that bring a version to any target, in no telling order.
     pub fn jobs_of_version(&self, version: VersionId) -> impl Iterator<Item = &JobStanding> {
-        self.of_version.get(&version).into_iter().flatten().filter_map(|id| self.jobs.get(id))
+        let jobs = self.of_version.get(&version).into_iter().flatten().filter_map(|id| self.jobs.get(id));
+        jobs.filter(|job| !job.is_withdrawn())
     }
 
     /// The jobs that verify what a job brought, in no telling order.
@@ -216,6 +226,11 @@ impl JobStanding {
     /// Whether it is active, and the last thing that happened to it is a wish that it end.
     pub fn is_cancelling(&self) -> bool {
         matches!(self.standing, Standing::Active { cancelling: true })
+    }
+
+    /// Whether it was decided, and taken back before anybody asked for it.
+    pub fn is_withdrawn(&self) -> bool {
+        matches!(self.standing, Standing::Over { reason: Some(Reason::Withdrawn), .. })
     }
 
     /// Whether it ended well.

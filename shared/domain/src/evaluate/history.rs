@@ -53,7 +53,7 @@ impl<'a> History<'a> {
         let active = active(&jobs, previous, facts);
         let last = last(&jobs, previous, facts);
         let earlier = earlier(&jobs, current.as_ref(), previous);
-        let attempts = attempts(&jobs, previous);
+        let attempts = attempts(&jobs, facts.withdrawn_from(target), previous);
         Self { jobs, previous, current, active, last, earlier, attempts }
     }
 
@@ -145,8 +145,13 @@ impl<'a> History<'a> {
     }
 }
 
-fn attempts(jobs: &[&JobStanding], previous: Option<&TargetDecision>) -> Vec<ReleaseAttempts> {
-    let known = jobs.iter().rev().filter(|job| job.is_over());
+/// A job that was taken back before it was asked for says nothing of its release, but its number is used.
+fn attempts<'a>(
+    jobs: &[&'a JobStanding],
+    withdrawn: impl Iterator<Item = &'a JobStanding>,
+    previous: Option<&TargetDecision>,
+) -> Vec<ReleaseAttempts> {
+    let known = jobs.iter().rev().filter(|job| job.is_over()).copied().chain(withdrawn);
     let known = known.map(|job| (job.job.release, job.job.attempt));
     let last = previous.and_then(|previous| previous.last.as_ref());
     let last = last.map(|job| (job.release, job.attempt));
@@ -217,7 +222,7 @@ pub(super) fn speaks_against(status: JobStatus, reason: Option<Reason>) -> bool 
         | JobStatus::InProgress
         | JobStatus::ActionRequired
         | JobStatus::Successful => false,
-        JobStatus::Cancelled => reason != Some(Reason::Superseded),
+        JobStatus::Cancelled => !matches!(reason, Some(Reason::Superseded | Reason::Withdrawn)),
         JobStatus::Failure
         | JobStatus::Skipped
         | JobStatus::InvalidJobAgent

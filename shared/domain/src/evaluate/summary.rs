@@ -143,6 +143,7 @@ fn words_of(reason: Reason) -> &'static str {
     match reason {
         Reason::TimedOut => "timed out",
         Reason::Superseded => "superseded",
+        Reason::Withdrawn => "taken back",
         Reason::Lost => "lost",
         Reason::Rejected => "rejected",
         Reason::CancelledByUser => "cancelled by a person",

@@ -2,7 +2,7 @@
 
 use super::event::{ExternalRef, HeldWhy, JobFact, OrderKey, Snapshot, Source};
 use super::state::{JobState, Phase};
-use super::status::{ActiveStatus, TerminalStatus};
+use super::status::{ActiveStatus, Reason, TerminalStatus};
 
 /// The answer to "may this fact be appended?".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,9 @@ pub enum Refusal {
     /// It is not finished, so it cannot run again.
     #[error("the job is still active")]
     Active,
+    /// Its gates said no before anybody asked for it: nothing is there to be tried again.
+    #[error("the job was taken back before it was asked for; redeploy the version instead")]
+    Withdrawn,
     /// Nobody wished it to end.
     #[error("nobody asked to cancel the job")]
     NotCancelling,
@@ -75,7 +78,9 @@ pub fn admit(state: Option<&JobState>, fact: &JobFact) -> Admission {
         JobFact::CancelRequested { .. } => cancel_requested(&state.phase),
         JobFact::CancelSent { .. } => cancel_sent(&state.phase),
         JobFact::RetryRequested { .. } => {
-            if state.is_finished() {
+            if state.reason == Some(Reason::Withdrawn) {
+                Refused(Refusal::Withdrawn)
+            } else if state.is_finished() {
                 Append
             } else {
                 Refused(Refusal::Active)

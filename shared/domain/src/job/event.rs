@@ -205,12 +205,12 @@ impl JobFact {
     /// The first and last fact of a job that was decided and not asked for yet, when the gates do not let it go any more.
     pub fn withdrawn() -> Self {
         let why = "taken back before it was asked for: its gates do not let it go any more";
-        Self::ended(TerminalStatus::Cancelled, Some(Reason::Superseded), why)
+        Self::ended(TerminalStatus::Cancelled, Some(Reason::Withdrawn), why)
     }
 
     /// Whether it may be a job's first fact although it ends it.
     pub(super) fn withdraws(&self) -> bool {
-        matches!(self, JobFact::Finished(end) if end.source == Source::Ctrlplane && end.reason == Some(Reason::Superseded))
+        matches!(self, JobFact::Finished(end) if end.reason == Some(Reason::Withdrawn))
     }
 
     /// A job that ends without a run on a platform.

@@ -227,6 +227,8 @@ pub enum Reason {
     Frozen,
     /// A verification could not tell whether it works.
     Inconclusive,
+    /// It was decided, and taken back before anybody asked for it.
+    Withdrawn,
 }
 
 #[cfg(test)]

@@ -49,7 +49,9 @@ impl<'a> Walk<'a> {
         if let Expr::Call(call) = &expression.expr
             && call.func_name == operators::CONDITIONAL
         {
-            return call.args.iter().try_for_each(|part| self.boolean(part));
+            // A branch that is null has nothing to say: that is no mistake of the other.
+            let is_null = |part: &IdedExpr| matches!(part.expr, Expr::Literal(LiteralValue::Null));
+            return call.args.iter().filter(|part| !is_null(part)).try_for_each(|part| self.boolean(part));
         }
         let is = self.type_of(expression)?;
         if matches!(is, Type::Any | Type::Bool) { Ok(()) } else { Err(no_boolean(expression, is)) }
@@ -533,6 +535,7 @@ mod tests {
             "needs['build'].status == 'successful'",
             "has(resource.metadata.zone) ? resource.metadata.zone == 'a' : true",
             "succeeded ? resource.config.a : false",
+            "succeeded ? true : null",
             "(succeeded ? version.tag : 'v1') == 'v1'",
             "environment.description == null || environment.description != 'x'",
             "resource.config.n + 1 == 4 && resource.config.n * 2 > 1",

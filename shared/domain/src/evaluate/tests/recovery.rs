@@ -453,3 +453,48 @@ fn what_was_decided_and_never_asked_for_is_taken_back_where_the_gates_say_no_by_
          look production-0 = deploying want v1 run - request v1#1"
     ));
 }
+
+#[test]
+fn what_was_taken_back_says_nothing_of_what_ran_and_failed_before() {
+    // What runs is still rolled back.
+    check(
+        "env staging 1
+         policy watch on *: verified by sleep ; rollback
+         version v1
+         look staging-0 = deploying want v1 run - request v1#1
+         end staging-0 successful
+         look staging-0 = upToDate want v1 run v1
+         measured staging-0 passed
+         version v2
+         look staging-0 = deploying want v2 run v1 request v2#1
+         end staging-0 successful
+         look staging-0 = upToDate want v2 run v2
+         version v3
+         crash staging-0 = deploying want v3 run v2 request v3#1
+         version v3 rejected
+         +10s
+         look staging-0 = deploying want v2 run v2 withdraw v3#1
+         look staging-0 = upToDate want v2 run v2
+         measured staging-0 failed
+         look staging-0 = deploying want v1 run v2 request v1#2",
+    );
+    // A rollout stays paused.
+    check(
+        "env staging 3
+         policy slow on staging: rollout 60s
+         version v1
+         look staging-1 = deploying want v1 run - request v1#1
+         end staging-1 failure
+         look staging-1 = failed want v1 run -
+         redeploy staging-1
+         crash staging-1 = deploying want v1 run - request v1#2
+         freeze staging
+         +10s
+         look staging-1 = deploying want v1 run - withdraw v1#2
+         look staging-1 = waiting want - run -
+         thaw
+         +60s
+         look staging-2 = waiting want - run -
+         look staging-1 = deploying want v1 run - request v1#3",
+    );
+}
