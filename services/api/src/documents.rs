@@ -47,15 +47,7 @@ impl Located {
 
     /// What is over already where it is written now in the place of `before`, and does not stand there.
     pub(crate) fn faults_over(&self, before: Option<&Entity>) -> Vec<Fault> {
-        let mut entity = self.entity.clone();
-        if let Some(before) = before {
-            if has_same_rules(before, &entity) {
-                return Vec::new();
-            }
-            // Windows recur from the creation.
-            entity.meta_mut().created_at = before.meta().created_at;
-        }
-        let problems = manifest::over(&entity, clock::now()).into_iter();
+        let problems = over(before, &self.entity).into_iter();
         problems.map(|problem| fault(self.document.error(problem))).collect()
     }
 
@@ -97,10 +89,19 @@ pub(crate) fn check(entity: &Entity) -> Result<(), Problem> {
 
 /// Refuses what has no effect any more when it is written, unless it stands there already.
 pub(crate) fn check_times(before: Option<&Entity>, after: &Entity) -> Result<(), Problem> {
-    if before.is_some_and(|before| has_same_rules(before, after)) {
-        return Ok(());
+    refuse(over(before, after))
+}
+
+fn over(before: Option<&Entity>, after: &Entity) -> Vec<manifest::Problem> {
+    let mut after = after.clone();
+    if let Some(before) = before {
+        if has_same_rules(before, &after) {
+            return Vec::new();
+        }
+        // Windows recur from the creation.
+        after.meta_mut().created_at = before.meta().created_at;
     }
-    refuse(manifest::over(after, clock::now()))
+    manifest::over(&after, clock::now())
 }
 
 fn has_same_rules(one: &Entity, other: &Entity) -> bool {
