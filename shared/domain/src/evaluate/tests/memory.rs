@@ -261,13 +261,14 @@ fn what_runs_elsewhere_counts_after_the_facts_have_forgotten_how_it_came_there()
 
 #[test]
 fn a_rollout_that_failed_stays_paused_after_the_facts_have_forgotten_the_failure() {
-    check(
-        "env staging 3
+    let failed = "env staging 3
          policy slow on staging: rollout 60s
          version v1
          look staging-1 = deploying want v1 run - request v1#1
          end staging-1 failure
-         look staging-1 = failed want v1 run -
+         look staging-1 = failed want v1 run -";
+    check(&format!(
+        "{failed}
          +60s
          look staging-2 = waiting want - run -
          forget
@@ -275,15 +276,10 @@ fn a_rollout_that_failed_stays_paused_after_the_facts_have_forgotten_the_failure
          +1s
          resume v1 in staging
          +60s
-         look staging-2 = deploying want v1 run - request v1#1",
-    );
-    check(
-        "env staging 3
-         policy slow on staging: rollout 60s
-         version v1
-         look staging-1 = deploying want v1 run - request v1#1
-         end staging-1 failure
-         look staging-1 = failed want v1 run -
+         look staging-2 = deploying want v1 run - request v1#1"
+    ));
+    check(&format!(
+        "{failed}
          forget
          redeploy staging-1
          look staging-1 = deploying want v1 run - request v1#2
@@ -291,6 +287,6 @@ fn a_rollout_that_failed_stays_paused_after_the_facts_have_forgotten_the_failure
          look staging-2 = waiting want - run -
          end staging-1 successful
          look staging-1 = upToDate want v1 run v1
-         look staging-2 = deploying want v1 run - request v1#1",
-    );
+         look staging-2 = deploying want v1 run - request v1#1"
+    ));
 }
