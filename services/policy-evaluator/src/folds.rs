@@ -147,8 +147,7 @@ impl Folds {
             FactChange::Reopened | FactChange::Ended | FactChange::EndedAgain => {
                 let mut decisions = self.memory.decisions_mut();
                 // What failed so long ago that the facts have forgotten it is remembered by the decision.
-                let mends = || decisions.last_was_bad(&target, event.job.version);
-                let changes_health = changes_health || mends();
+                let changes_health = changes_health || decisions.last_was_bad(&target, event.job.version);
                 decisions.turned(&target, sequence, changes_health)
             }
         };

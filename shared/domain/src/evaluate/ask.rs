@@ -1,6 +1,7 @@
 //! Asks selectors: each expression is compiled once and each entity converted once while a view lives.
 //! Every answer is a yes, a no, or why there is none; callers fail closed.
 
+use super::once::Once;
 use crate::catalog::{
     WorkspaceCatalog, deployment_context, environment_context, resource_context, user_context,
     version_context,
@@ -32,7 +33,7 @@ pub(super) struct Asker<'a> {
     selectors: RefCell<FxHashMap<Text, Rc<Result<Selector, SelectorError>>>>,
     values: RefCell<FxHashMap<Uuid, Result<ScopeValue, SelectorError>>>,
     /// What selectors say that do not depend on the resource.
-    said: RefCell<FxHashMap<Asked, Result<bool, SelectorError>>>,
+    said: Once<Asked, Result<bool, SelectorError>>,
 }
 
 /// The number of a selector, the environment, the version, and the deployment where a selector of targets was asked.
@@ -48,7 +49,7 @@ pub(super) struct Parts<'a> {
 
 impl<'a> Asker<'a> {
     pub(super) fn of(ws: &'a WorkspaceCatalog) -> Self {
-        Self { ws, selectors: RefCell::default(), values: RefCell::default(), said: RefCell::default() }
+        Self { ws, selectors: RefCell::default(), values: RefCell::default(), said: Once::default() }
     }
 
     /// Whether a selector of targets selects this one.
@@ -98,12 +99,7 @@ impl<'a> Asker<'a> {
             }
             let version = version.map(|version| version.meta.id);
             let asked = (selector.number(), parts.environment.meta.id, version, parts.deployment.meta.id);
-            if let Some(said) = self.said.borrow().get(&asked) {
-                return said.clone();
-            }
-            let answer = ask();
-            self.said.borrow_mut().insert(asked, answer.clone());
-            answer
+            self.said.get(asked, ask)
         };
         let answer = match &*self.compiled(selector, variables) {
             Ok(selector) => selector.all(ask),

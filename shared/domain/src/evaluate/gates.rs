@@ -120,15 +120,10 @@ impl<'a> DeploymentView<'a> {
         has_run: bool,
     ) -> Ruling {
         let asked = (PolicyId(policy.meta.id), index, has_run);
-        if let Some(known) = self.windows.borrow().get(&asked) {
-            return known.clone();
-        }
-        let ruling = match self.ws.compiled().calendar(rule, policy.meta.created_at) {
+        self.windows.get(asked, || match self.ws.compiled().calendar(rule, policy.meta.created_at) {
             Ok(calendar) => deployment_window::judge(rule, &calendar.at(self.now), has_run),
             Err(error) => Ruling::error(format!("the window cannot be evaluated: {error}")),
-        };
-        self.windows.borrow_mut().insert(asked, ruling.clone());
-        ruling
+        })
     }
 
     pub(super) fn deployment_dependency(&self, rule: &'a DeploymentDependency, place: &Place<'a>) -> Ruling {
@@ -308,12 +303,7 @@ impl<'a> DeploymentView<'a> {
     ) -> Ruling {
         let asked: Asked =
             (PolicyId(policy.meta.id), index, VersionId(version.meta.id), place.key.environment);
-        if let Some(ruling) = self.remembered.borrow().get(&asked) {
-            return ruling.clone();
-        }
-        let ruling = ask();
-        self.remembered.borrow_mut().insert(asked, ruling.clone());
-        ruling
+        self.remembered.get(asked, ask)
     }
 }
 

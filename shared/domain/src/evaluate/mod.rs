@@ -15,6 +15,7 @@ mod freeze;
 mod gates;
 mod gradual_rollout;
 mod history;
+mod once;
 mod open_time;
 mod pin;
 mod retry;

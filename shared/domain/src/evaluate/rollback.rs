@@ -156,7 +156,7 @@ impl<'a> DeploymentView<'a> {
     }
 
     pub(super) fn is_unreadable(&self, version: VersionId) -> bool {
-        self.ws.broken(Kind::Version).any(|(id, _)| id == version.0)
+        self.is_broken(Kind::Version, version.0)
     }
 
     /// Whether the version surely makes another release on the target now.

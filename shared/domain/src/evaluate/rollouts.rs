@@ -6,6 +6,7 @@ use super::facts::JobStanding;
 use super::gates::Asked;
 use super::gradual_rollout::{self, Need, PLACES_MAX, Placed, Turn};
 use super::history::{History, speaks_against};
+use super::once::Once;
 use super::open_time::{Start, Stop, crowded};
 use super::review::Floor;
 use super::ruling::Ruling;
@@ -17,17 +18,17 @@ use crate::entity::{GradualRollout, Kind, Policy, Record, RolloutAction, Rollout
 use crate::id::{EnvironmentId, PolicyId, RolloutControlId, VersionId};
 use crate::target::TargetKey;
 use rustc_hash::FxHashMap;
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 /// What is the same for all targets of a rollout, each found once.
 #[derive(Default)]
 pub(super) struct Rollouts<'a> {
-    known: RefCell<FxHashMap<Asked, Rc<Rollout<'a>>>>,
+    known: Once<Asked, Rc<Rollout<'a>>>,
     /// The targets of an environment that a policy governs, in order.
-    governed: RefCell<FxHashMap<(PolicyId, EnvironmentId), Targets>>,
+    governed: Once<(PolicyId, EnvironmentId), Targets>,
     /// On which targets of an environment a version's job ended last, and badly, and when, as decisions remember it.
-    ended_badly: RefCell<FxHashMap<EnvironmentId, Rc<EndedBadly>>>,
+    ended_badly: Once<EnvironmentId, Rc<EndedBadly>>,
 }
 
 type Targets = Rc<[TargetKey]>;
@@ -166,12 +167,14 @@ impl<'a> DeploymentView<'a> {
 
     /// The rollout of a version over the targets of an environment that the policy governs.
     fn rollout(&self, asked: &Question<'_, 'a>) -> Rc<Rollout<'a>> {
-        let Question { policy, index, rule, version, place, .. } = *asked;
+        let Question { policy, index, version, place, .. } = *asked;
+        let key = (PolicyId(policy.meta.id), index, VersionId(version.meta.id), place.key.environment);
+        self.rollouts.known.get(key, || Rc::new(self.find_rollout(asked)))
+    }
+
+    fn find_rollout(&self, asked: &Question<'_, 'a>) -> Rollout<'a> {
+        let Question { policy, rule, version, place, .. } = *asked;
         let (version, environment) = (VersionId(version.meta.id), place.key.environment);
-        let key: Asked = (PolicyId(policy.meta.id), index, version, environment);
-        if let Some(known) = self.rollouts.known.borrow().get(&key) {
-            return Rc::clone(known);
-        }
         let control = self.ws.rollout_control(RolloutControlId::of(version, environment));
         let targets = self.governed(policy, place);
         let mut rollout = Rollout { version, targets, positions: OnceCell::new(), bad: Vec::new(), control };
@@ -187,25 +190,19 @@ impl<'a> DeploymentView<'a> {
         };
         let bad = self.bad_on(&rollout, environment, forgiven);
         rollout.bad = bad.into_iter().map(|(target, bad)| (turn(&target), bad)).collect();
-        let rollout = Rc::new(rollout);
-        self.rollouts.known.borrow_mut().insert(key, Rc::clone(&rollout));
         rollout
     }
 
     fn governed(&self, policy: &'a Record<Policy>, place: &Place<'a>) -> Targets {
         let asked = (PolicyId(policy.meta.id), place.key.environment);
-        if let Some(known) = self.rollouts.governed.borrow().get(&asked) {
-            return Rc::clone(known);
-        }
-        let governed = self.targets_in(place.key.environment).iter().filter(|target| {
+        let is_governed = |target: &&TargetKey| {
             self.ws.resource(target.resource).is_some_and(|resource| {
                 // Of whom it cannot be told, it is not told here either: its own decision is denied.
                 self.selects(policy, Parts { resource, ..place.parts() }).unwrap_or(false)
             })
-        });
-        let governed: Targets = governed.copied().collect();
-        self.rollouts.governed.borrow_mut().insert(asked, Rc::clone(&governed));
-        governed
+        };
+        let targets = self.targets_in(place.key.environment);
+        self.rollouts.governed.get(asked, || targets.iter().filter(is_governed).copied().collect())
     }
 
     /// When it was bad on the targets of the rollout: from where the version failed, or its verification did, until the next
@@ -239,7 +236,8 @@ impl<'a> DeploymentView<'a> {
         environment: EnvironmentId,
         forgiven: Option<Timestamp>,
     ) -> Vec<(TargetKey, Bad)> {
-        let remembered = self.ended_badly(environment);
+        let remembered =
+            self.rollouts.ended_badly.get(environment, || Rc::new(self.ended_badly(environment)));
         let of_version = remembered.get(&rollout.version).into_iter().flatten();
         // Until another job of it has ended there, nothing is mended.
         let is_known = |target| {
@@ -251,10 +249,7 @@ impl<'a> DeploymentView<'a> {
         forgotten.map(|(target, from)| (*target, bad(*from))).collect()
     }
 
-    fn ended_badly(&self, environment: EnvironmentId) -> Rc<EndedBadly> {
-        if let Some(known) = self.rollouts.ended_badly.borrow().get(&environment) {
-            return Rc::clone(known);
-        }
+    fn ended_badly(&self, environment: EnvironmentId) -> EndedBadly {
         let mut ended_badly = EndedBadly::default();
         for target in self.targets_in(environment) {
             let last = self.decided.decision(target).and_then(|before| before.last.as_ref());
@@ -262,8 +257,6 @@ impl<'a> DeploymentView<'a> {
                 ended_badly.entry(last.version).or_default().push((*target, last.at));
             }
         }
-        let ended_badly = Rc::new(ended_badly);
-        self.rollouts.ended_badly.borrow_mut().insert(environment, Rc::clone(&ended_badly));
         ended_badly
     }
 
@@ -286,10 +279,9 @@ impl<'a> DeploymentView<'a> {
         floor: &Floor,
         given: &RolloutPlace,
     ) -> Need {
-        let is_unreadable = |kind, id| self.ws.broken(kind).any(|(broken, _)| broken == id);
         match self.ws.policy(given.policy) {
             Some(policy) if policy.meta.updated_at == given.policy_updated_at => {}
-            None if is_unreadable(Kind::Policy, given.policy.0) => {}
+            None if self.is_broken(Kind::Policy, given.policy.0) => {}
             Some(_) | None => return Need::Gone,
         }
         let Some(version) = self.version(given.version) else {

@@ -6,6 +6,7 @@ use super::ask::{Asker, Parts};
 use super::decided::Decided;
 use super::facts::Facts;
 use super::gates::Asked;
+use super::once::Once;
 use super::pin;
 use super::review::rank_of;
 use super::rollouts::Rollouts;
@@ -39,9 +40,9 @@ pub struct DeploymentView<'a> {
     /// Its targets by environment, in order.
     targets: BTreeMap<EnvironmentId, Vec<TargetKey>>,
     pub(super) asker: Asker<'a>,
-    pub(super) remembered: RefCell<FxHashMap<Asked, Ruling>>,
+    pub(super) remembered: Once<Asked, Ruling>,
     /// What windows say, to targets on which something has run and to others.
-    pub(super) windows: RefCell<FxHashMap<(PolicyId, usize, bool), Ruling>>,
+    pub(super) windows: Once<(PolicyId, usize, bool), Ruling>,
     pub(super) rollouts: Rollouts<'a>,
     policies: Vec<&'a Record<Policy>>,
     /// Why it cannot be told what is selected.
@@ -94,8 +95,8 @@ impl<'a> DeploymentView<'a> {
             versions: ws.versions_of(deployment).collect(),
             targets,
             asker: Asker::of(ws),
-            remembered: RefCell::default(),
-            windows: RefCell::default(),
+            remembered: Once::default(),
+            windows: Once::default(),
             rollouts: Rollouts::default(),
             policies,
             selection_problems: ws.selection_problems(deployment),
@@ -161,6 +162,11 @@ impl<'a> DeploymentView<'a> {
     /// Policies that cannot be read, and why: whom they govern cannot be told, so they block all.
     pub(super) fn broken_policies(&self) -> impl Iterator<Item = (Uuid, &'a str)> + '_ {
         self.ws.broken(Kind::Policy)
+    }
+
+    /// Whether something is stored there that cannot be read.
+    pub(super) fn is_broken(&self, kind: Kind, id: Uuid) -> bool {
+        self.ws.broken(kind).any(|(broken, _)| broken == id)
     }
 
     /// The target with what it consists of; `None` when it is not selected (any more).
