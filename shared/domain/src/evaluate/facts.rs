@@ -120,12 +120,8 @@ impl Facts {
         self.decided_for(target).filter(|job| !job.is_withdrawn())
     }
 
-    /// The jobs for a target that were taken back before they were asked for, in no telling order.
-    pub fn withdrawn_from(&self, target: &TargetKey) -> impl Iterator<Item = &JobStanding> {
-        self.decided_for(target).filter(|job| job.is_withdrawn())
-    }
-
-    fn decided_for(&self, target: &TargetKey) -> impl Iterator<Item = &JobStanding> {
+    /// The same with those that were withdrawn.
+    pub(super) fn decided_for(&self, target: &TargetKey) -> impl Iterator<Item = &JobStanding> {
         self.of_target.get(target).into_iter().flatten().filter_map(|id| self.jobs.get(id))
     }
 

@@ -47,13 +47,14 @@ impl<'a> Active<'a> {
 
 impl<'a> History<'a> {
     pub(super) fn of(facts: &'a Facts, target: &TargetKey, previous: Option<&'a TargetDecision>) -> Self {
-        let mut jobs: Vec<&JobStanding> = facts.jobs_of(target).collect();
+        let (withdrawn, mut jobs): (Vec<&JobStanding>, Vec<&JobStanding>) =
+            facts.decided_for(target).partition(|job| job.is_withdrawn());
         jobs.sort_unstable_by_key(|job| job.sequence);
         let current = current(&jobs, previous);
         let active = active(&jobs, previous, facts);
         let last = last(&jobs, previous, facts);
         let earlier = earlier(&jobs, current.as_ref(), previous);
-        let attempts = attempts(&jobs, facts.withdrawn_from(target), previous);
+        let attempts = attempts(&jobs, &withdrawn, previous);
         Self { jobs, previous, current, active, last, earlier, attempts }
     }
 
@@ -146,12 +147,12 @@ impl<'a> History<'a> {
 }
 
 /// A job that was taken back before it was asked for says nothing of its release, but its number is used.
-fn attempts<'a>(
-    jobs: &[&'a JobStanding],
-    withdrawn: impl Iterator<Item = &'a JobStanding>,
+fn attempts(
+    jobs: &[&JobStanding],
+    withdrawn: &[&JobStanding],
     previous: Option<&TargetDecision>,
 ) -> Vec<ReleaseAttempts> {
-    let known = jobs.iter().rev().filter(|job| job.is_over()).copied().chain(withdrawn);
+    let known = jobs.iter().rev().filter(|job| job.is_over()).chain(withdrawn);
     let known = known.map(|job| (job.job.release, job.job.attempt));
     let last = previous.and_then(|previous| previous.last.as_ref());
     let last = last.map(|job| (job.release, job.attempt));
